@@ -1,0 +1,51 @@
+//! What Motu changes in Luau's source. A text that isn't found, or is found twice, fails the build: Luau has changed, and
+//! whoever moved to the new release decides anew.
+
+use crate::files::{Result, Tree};
+
+struct Patch {
+    file: &'static str,
+    why: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+const PATCHES: &[Patch] = &[
+    Patch {
+        file: "luau/VM/src/lmem.cpp",
+        why: "pages of 4 KiB: a tenant's first event copies half as much of the image it shares",
+        old: "const size_t kSmallPageSize = 16 * 1024 - kExternalAllocatorMetaDataReduction;",
+        new: "const size_t kSmallPageSize = 4096;",
+    },
+    Patch {
+        file: "luau/VM/src/lmem.cpp",
+        why: "two pages of 4 KiB for the larger objects, for the same reason",
+        old: "const size_t kLargePageSize = 32 * 1024 - kExternalAllocatorMetaDataReduction;",
+        new: "const size_t kLargePageSize = 8192;",
+    },
+    Patch {
+        file: "luau/VM/src/lmem.cpp",
+        why: "running out of memory ends the instance; a script must not be able to catch it",
+        old: "l_noret luaM_toobig(lua_State* L)\n{\n    luaG_runerror(L, \"memory allocation error: block too big\");\n}",
+        new: "extern \"C\" [[noreturn]] void motu_out_of_memory(void);\n\n\
+              l_noret luaM_toobig(lua_State*)\n{\n    motu_out_of_memory();\n}",
+    },
+];
+
+pub(crate) fn apply(tree: &mut Tree) -> Result<()> {
+    for patch in PATCHES {
+        let fail = |what: &str| {
+            let (file, old, why) = (patch.file, patch.old, patch.why);
+            format!("build/patch.rs changes Luau's source, but {what} in {file}:\n\n{old}\n\n(the change: {why})")
+        };
+        let contents = tree.get_mut(patch.file).ok_or_else(|| fail("there is no such file to find this text"))?;
+        let text = std::str::from_utf8(contents).map_err(|_| fail("what isn't UTF-8 can't hold this text"))?;
+        let changed = match text.matches(patch.old).count() {
+            1 => text.replacen(patch.old, patch.new, 1),
+            0 => return Err(fail("this text is no longer").into()),
+            _ => return Err(fail("this text is more than once").into()),
+        };
+        *contents = changed.into_bytes();
+    }
+    Ok(())
+}

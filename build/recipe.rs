@@ -1,0 +1,164 @@
+//! How the guest is compiled and linked: the flags, the files, their order.
+//!
+//! Every path that a compiler sees is relative to `OUT_DIR/src`, where all sources are laid out (zig's own as a link), so
+//! that no byte of the result depends on where the build ran.
+
+use crate::bindings::World;
+use crate::compile::{self, Unit};
+use crate::files::{self, Result, Tree};
+use crate::zig::Zig;
+use crate::{luau, patch};
+use std::path::Path;
+
+/// Exceptions in the exnref form: wasmtime takes no other.
+pub(crate) const EXCEPTIONS: [&str; 4] =
+    ["-fwasm-exceptions", "-mexception-handling", "-mllvm", "-wasm-use-legacy-eh=false"];
+const COMMON: [&str; 2] = ["-fno-sanitize=all", "-DNDEBUG"];
+/// LUA_REGISTRYINDEX is computed from LUAI_MAXCSTACK, so every file needs the same; it is what mlua's build has.
+const LUAU: [&str; 6] =
+    ["-O3", "-flto", "-std=c++17", "-fno-math-errno", "-DLUAI_MAXCSTACK=1000000", "-DLUA_VECTOR_SIZE=3"];
+
+/// zig's C++ library for wasm is built without exceptions: these files of it have them.
+const RUNTIME: [(&str, &str, &[&str]); 4] = [
+    ("c++", "zig-lib/libcxxabi/src/cxa_aux_runtime.cpp", &CXXABI),
+    ("c++", "zig-lib/libcxxabi/src/cxa_exception.cpp", &CXXABI),
+    ("c++", "zig-lib/libcxxabi/src/cxa_personality.cpp", &CXXABI),
+    ("cc", "zig-lib/libunwind/src/Unwind-wasm.c", &UNWIND),
+];
+const CXXABI: [&str; 12] = [
+    "-O2",
+    "-w",
+    "-std=c++23",
+    "-D__WASM_EXCEPTIONS__",
+    "-D_LIBCXXABI_HAS_NO_THREADS",
+    "-D_LIBCPP_BUILDING_LIBRARY",
+    "-D_LIBCXXABI_BUILDING_LIBRARY",
+    "-Izig-lib/libcxxabi/include",
+    "-Izig-lib/libcxxabi/src",
+    "-Izig-lib/libcxx/src",
+    "-Izig-lib/libcxx/include",
+    "-Izig-lib/libunwind/include",
+];
+const UNWIND: [&str; 4] = ["-O2", "-w", "-D_LIBUNWIND_HIDE_SYMBOLS", "-Izig-lib/libunwind/include"];
+
+/// The stack of C++ frames, below all data: an overflow is out of bounds, a trap.
+const STACK: [&str; 2] = ["-z", "stack-size=1048576"];
+const LINK: [&str; 13] = [
+    "--error-limit=0",
+    "--export-memory",
+    "--export-table",
+    "--strip-all",
+    "--stack-first",
+    "--build-id=none",
+    "--export=cabi_realloc",
+    "--entry=_initialize",
+    // zig's own driver leaves these four off when it links with -flto, and the first throw traps.
+    "-mllvm=-wasm-enable-eh",
+    "-mllvm=-wasm-use-legacy-eh=false",
+    "-mllvm=-exception-model=wasm",
+    "--lto-O3",
+    "-mllvm=-inline-threshold=500", // 2 % for the interpreter; far more makes it spill
+];
+
+/// Compiles and links the guest's core module.
+pub(crate) fn core_module(root: &Path, out: &Path, world: &World) -> Result<Vec<u8>> {
+    let zig = Zig::find(out)?;
+    let mut luau = luau::sources()?;
+    patch::apply(&mut luau)?;
+    let mut ours = world.bindings.clone();
+    files::add_folder(&mut ours, "guest", &root.join("guest"), &["cpp", "c", "S", "h"])?;
+    let units = units(&luau, &ours);
+
+    let source = out.join("src");
+    luau.extend(ours);
+    files::lay_out(&luau, &source)?;
+    point(&source.join("zig-lib"), &zig.lib)?;
+
+    let objects = compile::compile(&zig, &units, &source, &out.join("obj"))?;
+    let core = link(&zig, &objects, out)?;
+    zig.tidy()?;
+    Ok(core)
+}
+
+/// Luau's files and ours by their extensions, then what zig's C++ library lacks.
+fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
+    let luau_headers = headers(luau);
+    let all_headers = files::digest(&[luau_headers.as_bytes(), headers(ours).as_bytes()]);
+    let mut includes: Vec<String> = luau::include_folders().iter().map(|folder| format!("-I{folder}")).collect();
+    let luau_flags = flags(&[&COMMON, &EXCEPTIONS, &LUAU], &includes);
+    includes.extend(["-Ibindings".into(), "-Iguest".into()]);
+    let guest_flags = flags(&[&COMMON, &EXCEPTIONS, &LUAU, &["-Wall"]], &includes);
+    let c_flags = flags(&[&COMMON, &["-O2", "-Wall"]], &["-Ibindings".into(), "-Iguest".into()]);
+    let tag_flags = flags(&[&["-mexception-handling"]], &[]);
+
+    let mut units = Vec::new();
+    for (tree, headers, cpp_flags) in [(luau, &luau_headers, &luau_flags), (ours, &all_headers, &guest_flags)] {
+        for (source, contents) in tree {
+            let (tool, flags) = match source.rsplit_once('.').map(|(_, extension)| extension) {
+                Some("cpp") => ("c++", cpp_flags),
+                Some("c") => ("cc", &c_flags),
+                Some("S") => ("cc", &tag_flags),
+                _ => continue,
+            };
+            let inputs = files::digest(&[contents, headers.as_bytes()]);
+            let warnings = source.starts_with("guest/");
+            units.push(Unit { source: source.clone(), tool, flags: flags.clone(), inputs, warnings });
+        }
+    }
+    for (tool, source, own) in RUNTIME {
+        let flags = flags(&[&COMMON, &EXCEPTIONS, own], &[]);
+        let inputs = String::new(); // zig's version tells
+        units.push(Unit { source: source.into(), tool, flags, inputs, warnings: false });
+    }
+    units
+}
+
+fn headers(tree: &Tree) -> String {
+    let headers = tree.iter().filter(|(path, _)| path.ends_with(".h"));
+    let parts: Vec<&[u8]> = headers.flat_map(|(path, contents)| [path.as_bytes(), contents]).collect();
+    files::digest(&parts)
+}
+
+fn flags(groups: &[&[&str]], more: &[String]) -> Vec<String> {
+    let target = ["-target", "wasm32-wasi"];
+    target
+        .iter()
+        .chain(groups.iter().copied().flatten())
+        .map(|flag| flag.to_string())
+        .chain(more.iter().cloned())
+        .collect()
+}
+
+/// Makes `link` a symbolic link to `target`.
+fn point(link: &Path, target: &Path) -> Result<()> {
+    if std::fs::read_link(link).is_ok_and(|old| old == target) {
+        return Ok(());
+    }
+    if link.is_symlink() {
+        files::remove(link)?;
+    }
+    std::os::unix::fs::symlink(target, link).map_err(|error| format!("can't link {}: {error}", link.display()).into())
+}
+
+fn link(zig: &Zig, objects: &[String], out: &Path) -> Result<Vec<u8>> {
+    let world_type = out.join("src/bindings/guest_component_type.o");
+    let mut parts = vec![zig.version.as_bytes()];
+    parts.extend(LINK.iter().chain(&STACK).map(|flag| flag.as_bytes()));
+    parts.extend(objects.iter().map(|name| name.as_bytes())); // a name holds the digest of its contents
+    let contents = files::read(&world_type)?;
+    parts.push(&contents);
+    let folder = out.join("linked");
+    files::make_folder(&folder)?;
+    let name = format!("{:.16}.wasm", files::digest(&parts));
+    let core = folder.join(&name);
+    if !core.is_file() {
+        let part = folder.join("part");
+        let mut command = zig.command("wasm-ld", &out.join("obj"));
+        // Ours first: what they define is not looked for in the libraries.
+        command.args(LINK).args(STACK).args(objects).arg(&world_type).args(zig.libraries()?).arg("-o").arg(&part);
+        Zig::run(command, "linking the guest")?;
+        files::rename(&part, &core)?;
+    }
+    files::keep_only(&folder, &[name])?;
+    files::read(&core)
+}

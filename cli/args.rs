@@ -1,0 +1,148 @@
+//! The command line, as clap sees it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use motu::Limits;
+
+/// Runs untrusted Luau in WebAssembly, with fuel, a memory cap and a deadline.
+#[derive(Debug, Parser)]
+#[command(name = "motu", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load a bundle, and run one event.
+    Run(Run),
+    /// Compile every file, resolve every require, list the handlers.
+    Check(Check),
+    /// Start a bundle that works, in a new folder.
+    New(New),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A bundle's folder, or a .luau file.
+    pub(crate) path: PathBuf,
+    /// The event to run. Without it, the bundle is only loaded.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// The event's payload. What JSON lacks is tagged: {"$bytes": base64}, {"$vector": [x, y, z]}, ...
+    #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// Fuel for loading and the event together, or `unlimited`. About one unit for each wasm instruction.
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<Amount>,
+    /// Memory in MiB, 4096 at most, or `unlimited`.
+    #[arg(long, value_name = "N")]
+    pub(crate) memory_mib: Option<Amount>,
+    /// Time for loading and the event together, in milliseconds, or `unlimited`.
+    #[arg(long, value_name = "N")]
+    pub(crate) deadline_ms: Option<Amount>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// A bundle's folder, or a .luau file.
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct New {
+    /// The folder to make. It must not be there yet, or be empty.
+    pub(crate) dir: PathBuf,
+}
+
+/// What a limit is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    Unlimited,
+    Of(u64),
+}
+
+impl FromStr for Amount {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unlimited" {
+            return Ok(Self::Unlimited);
+        }
+        // Large budgets are easier to read in thousands: 1_000_000.
+        text.replace('_', "").parse().map(Self::Of).map_err(|_| "it takes a whole number, or `unlimited`")
+    }
+}
+
+impl Amount {
+    fn limit(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::Of(amount) => Some(amount),
+        }
+    }
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Run {
+    /// The limits of loading and of the event, each with the whole budget.
+    pub(crate) fn limits(&self) -> Result<Limits, String> {
+        let mut limits = Limits::default();
+        if let Some(fuel) = self.fuel {
+            limits.load_fuel = fuel.limit();
+            limits.event_fuel = fuel.limit();
+        }
+        if let Some(deadline) = self.deadline_ms {
+            limits.load_deadline = deadline.limit().map(Duration::from_millis);
+            limits.event_deadline = limits.load_deadline;
+        }
+        let most = Limits::MEMORY_BYTES_MAX / MIB;
+        match self.memory_mib {
+            Some(Amount::Of(mib)) if mib > most => return Err(format!("--memory-mib {mib}: {most} at most")),
+            Some(Amount::Of(mib)) => limits.memory_bytes = mib * MIB,
+            Some(Amount::Unlimited) => limits.memory_bytes = Limits::MEMORY_BYTES_MAX,
+            None => {}
+        }
+        Ok(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_agrees() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    fn run(arguments: &str) -> Result<Limits, String> {
+        let words = ["motu", "run", "x.luau"].into_iter().chain(arguments.split_whitespace());
+        match Args::try_parse_from(words).map_err(|error| error.to_string())?.command {
+            Command::Run(run) => run.limits(),
+            _ => Err("not run".to_owned()),
+        }
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!(run("").unwrap(), Limits::default());
+        let limits = run("--fuel unlimited --memory-mib 8 --deadline-ms 1_500").unwrap();
+        assert_eq!((limits.load_fuel, limits.event_fuel, limits.memory_bytes), (None, None, 8 << 20));
+        assert_eq!(limits.load_deadline, Some(Duration::from_millis(1500)));
+        assert_eq!(run("--memory-mib unlimited").unwrap().memory_bytes, 4 << 30);
+        assert!(run("--memory-mib 4097").unwrap_err().contains("4096 at most"));
+        assert!(run("--fuel lots").unwrap_err().contains("unlimited"));
+        assert!(run("--fuel -1").is_err());
+        assert!(run("--data 1").is_err(), "--data without --event");
+        assert!(run("--event e --data -1").is_ok());
+    }
+}

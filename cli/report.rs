@@ -1,0 +1,129 @@
+//! How an outcome is printed: for people, or as one JSON object.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use motu::{Tier, Usage, Value};
+
+use crate::failure::Failure;
+use crate::{json, print, print_bytes};
+
+/// What `motu run` came to.
+#[derive(Debug)]
+pub(crate) struct Success {
+    pub(crate) value: Value,
+    /// When the bundle was only loaded, and is a table of handlers (or of nothing).
+    pub(crate) handlers: Option<Vec<String>>,
+    pub(crate) tier: Tier,
+    pub(crate) usage: Usage,
+}
+
+/// One line on stdout, and the exit status.
+pub(crate) fn json(outcome: &Result<Success, Failure>) -> ExitCode {
+    let (text, code) = match outcome {
+        Ok(success) => {
+            let handlers = success.handlers.as_ref().map(|names| {
+                let names: Vec<String> = names.iter().map(|name| json::quoted(name)).collect();
+                format!(",\"handlers\":[{}]", names.join(","))
+            });
+            let (value, tier) = (json::compact(&success.value), json::quoted(&success.tier.to_string()));
+            let handlers = handlers.unwrap_or_default();
+            let text =
+                format!("{{\"outcome\":\"ok\",\"value\":{value}{handlers},\"tier\":{tier},{}", numbers(success.usage));
+            (text, ExitCode::SUCCESS)
+        }
+        Err(failure) => {
+            let value = failure.value.as_ref().map(|value| format!(",\"value\":{}", json::compact(value)));
+            let text = format!(
+                "{{\"outcome\":\"error\",\"kind\":{},\"message\":{},\"traceback\":{}{},{}",
+                json::quoted(failure.kind.as_str()),
+                json::quoted(&failure.message),
+                json::quoted(&failure.traceback),
+                value.unwrap_or_default(),
+                numbers(failure.usage)
+            );
+            (text, failure.exit_code())
+        }
+    };
+    print(&text, code)
+}
+
+fn numbers(usage: Usage) -> String {
+    let Usage { fuel, memory_bytes, elapsed, .. } = usage;
+    format!("\"fuel\":{fuel},\"memory_bytes\":{memory_bytes},\"elapsed_us\":{}}}\n", elapsed.as_micros())
+}
+
+/// The value and a line of numbers on stdout, or the error on stderr.
+pub(crate) fn person(outcome: &Result<Success, Failure>) -> ExitCode {
+    let success = match outcome {
+        Ok(success) => success,
+        Err(failure) => return failure.show(),
+    };
+    let mut out = match (&success.handlers, &success.value) {
+        (Some(names), Value::Nil) => format!("handlers: {}", plain(&names.join(", "))).into_bytes(),
+        // As the script made it, for a pipe; what steers a terminal is not for scripts to send.
+        (_, Value::String(bytes)) if !std::io::stdout().is_terminal() => bytes.clone(),
+        (_, Value::String(bytes)) => plain(&String::from_utf8_lossy(bytes)).into_bytes(),
+        (_, value) => json::pretty(value).into_bytes(),
+    };
+    out.extend(format!("\nok: {}, {}\n", usage(success.usage), success.tier).bytes());
+    print_bytes(&out, ExitCode::SUCCESS)
+}
+
+/// Two stretches of work, one after the other.
+pub(crate) fn sum(first: Usage, then: Usage) -> Usage {
+    let mut sum = first;
+    sum.fuel = first.fuel.saturating_add(then.fuel);
+    sum.memory_bytes = first.memory_bytes.max(then.memory_bytes);
+    sum.elapsed = first.elapsed.saturating_add(then.elapsed);
+    sum
+}
+
+/// `12,345 fuel, 1.6 MiB, 0.3 ms`.
+pub(crate) fn usage(usage: Usage) -> String {
+    let mib = usage.memory_bytes as f64 / f64::from(1 << 20);
+    format!("{} fuel, {mib:.1} MiB, {}", thousands(usage.fuel), time(usage.elapsed))
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn time(elapsed: Duration) -> String {
+    let ms = elapsed.as_secs_f64() * 1e3;
+    if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
+}
+
+/// A script's text for a terminal: control characters but line breaks and tabs are shown, not obeyed.
+pub(crate) fn plain(text: &str) -> String {
+    let show = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_people() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(time(Duration::from_micros(340)), "0.3 ms");
+        assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
+        assert_eq!(plain("a\x1b[31m\tb\nc\u{9b}"), "a\\u{1b}[31m\tb\nc\\u{9b}");
+    }
+}

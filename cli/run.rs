@@ -1,0 +1,69 @@
+//! `motu run`: loads a bundle, and runs one event of it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use motu::{Limits, LogLine, Motu, Tier, Usage, Value};
+
+use crate::args::Run;
+use crate::failure::Failure;
+use crate::report::{self, Success};
+use crate::{bundle, json};
+
+/// Who scripts run for here.
+const TENANT: &str = "cli:local";
+
+pub(crate) async fn run(run: &Run) -> ExitCode {
+    let outcome = outcome(run).await;
+    if run.json { report::json(&outcome) } else { report::person(&outcome) }
+}
+
+async fn outcome(run: &Run) -> Result<Success, Failure> {
+    // All that may be wrong with the command is found before anything runs.
+    let limits = run.limits().map_err(Failure::usage)?;
+    let payload = match &run.data {
+        Some(data) => {
+            json::parse(data, limits.payload_depth).map_err(|problem| Failure::usage(format!("--data: {problem}")))?
+        }
+        None => Value::Nil,
+    };
+    let bundle = bundle::open(&run.path)?;
+
+    let motu = Motu::builder().limits(limits.clone()).on_log(log).build()?;
+    let loaded = motu.load(&bundle).await?;
+    let before = loaded.usage();
+    if run.event.is_none() && loaded.only_handlers() {
+        let handlers = Some(loaded.handlers().to_vec());
+        return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
+    }
+
+    let mut instance = loaded.instance(TENANT.parse()?).with_limits(left(run, limits, before))?;
+    let answered = match &run.event {
+        Some(event) => instance.dispatch_value(event, &payload).await,
+        None => instance.value().await,
+    };
+    let outcome = answered.map_err(|error| Failure::from(error).after(before))?;
+    // An empty table is a value, and a list of no handlers.
+    let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
+    let usage = report::sum(before, outcome.usage);
+    Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+/// What the command line gave is one account: the event has what loading left.
+fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
+    if run.fuel.is_some() {
+        limits.event_fuel = limits.event_fuel.map(|fuel| fuel.saturating_sub(used.fuel));
+    }
+    if run.deadline_ms.is_some() {
+        limits.event_deadline = limits.event_deadline.map(|deadline| deadline.saturating_sub(used.elapsed));
+    }
+    limits
+}
+
+/// A line of the script's log, as one line on stderr.
+pub(crate) fn log(line: &LogLine) {
+    let text = report::plain(&line.text).replace('\n', "\\n");
+    let level = format!("{:?}", line.level).to_lowercase();
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(io::stderr().lock(), "[{level}] {text}");
+}

@@ -1,0 +1,52 @@
+//! `motu check`: diagnostics with path and line, or the handlers.
+
+use crate::{Ran, bundle, motu};
+
+fn check(files: &[(&str, &str)]) -> Ran {
+    let folder = bundle(files);
+    motu(&["check", folder.path().to_str().unwrap()])
+}
+
+#[test]
+fn good() {
+    let ran = check(&[
+        ("init.luau", "return { b = function() end, a = require('./a') }"),
+        ("a.luau", "return function() end"),
+    ]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "ok: 2 files, handlers: a, b\n", ""));
+    let ran = check(&[("init.luau", "return 1")]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 1 file, no handlers\n"));
+}
+
+#[test]
+fn examples_are_good() {
+    for (name, expected) in [
+        ("greeter", "ok: 1 file, handlers: greet\n"),
+        ("inventory", "ok: 4 files, handlers: add, list, remove, tour\n"),
+    ] {
+        let ran = motu(&["check", &format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"))]);
+        assert_eq!((ran.code, ran.out.as_str()), (0, expected), "{}", ran.err);
+    }
+}
+
+#[test]
+fn every_file_is_looked_at() {
+    let ran = check(&[
+        ("init.luau", "local a = 1\nlocal b = require('./missing')\nreturn {}"),
+        ("unused.luau", "return\n\n{"),
+    ]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("init.luau:2: "), "{}", ran.out);
+    assert!(ran.out.contains("unused.luau:3: "), "{}", ran.out);
+}
+
+#[test]
+fn what_only_loading_shows() {
+    let ran = check(&[("init.luau", "error('no')")]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.starts_with("error[script]: init.luau:1: no\n"), "{}", ran.err);
+    let ran = check(&[("init.luau", "while true do end")]);
+    assert_eq!(ran.code, 3, "{}", ran.err);
+    assert_eq!(motu(&["check", "/nowhere"]).code, 2);
+    assert_eq!(motu(&["check"]).code, 2);
+}

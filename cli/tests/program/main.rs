@@ -1,0 +1,78 @@
+//! What the `motu` program promises, seen from outside: stdout, stderr and the exit status.
+
+mod check;
+mod new;
+mod run;
+mod run_wrong;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What a run of the program came to.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    /// The one JSON object on stdout.
+    fn json(&self) -> serde_json::Value {
+        assert_eq!(self.out.matches('\n').count(), 1, "one line: {}", self.out);
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+}
+
+fn motu(args: &[&str]) -> Ran {
+    motu_in(Path::new("."), args)
+}
+
+fn motu_in(folder: &Path, args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_motu")).args(args).current_dir(folder).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A bundle in a folder that is gone when this is dropped.
+fn bundle(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, contents) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, contents).unwrap();
+    }
+    folder
+}
+
+/// `motu run` on a bundle of one file.
+fn run(source: &str, args: &[&str]) -> Ran {
+    let folder = bundle(&[("init.luau", source)]);
+    motu(&[&["run", folder.path().to_str().unwrap()], args].concat())
+}
+
+#[test]
+fn help_and_version() {
+    let ran = motu(&["--help"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("Usage: motu"), "{}", ran.out);
+    let ran = motu(&["--version"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, concat!("motu ", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = bundle(&[("init.luau", "return string.rep('x', 500000)")]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_motu"))
+        .args(["run", folder.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}

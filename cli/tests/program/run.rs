@@ -1,0 +1,148 @@
+//! `motu run`: values, handlers, numbers, errors of scripts, limits.
+
+use serde_json::json;
+
+use crate::{motu, run};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/");
+
+#[test]
+fn greeter() {
+    let path = format!("{EXAMPLES}greeter");
+    let ran = motu(&["run", &path, "--event", "greet", "--data", r#"{"name":"Ada"}"#]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert_eq!(lines[0], "Hello, Ada!");
+    assert!(lines[1].starts_with("ok: ") && lines[1].ends_with(", interpreter"), "{}", lines[1]);
+
+    let json = motu(&["run", &path, "--event", "greet", "--data", r#"{"name":"Ada"}"#, "--json"]).json();
+    assert_eq!(
+        (&json["outcome"], &json["value"], &json["tier"]),
+        (&json!("ok"), &json!("Hello, Ada!"), &json!("interpreter"))
+    );
+    for number in ["fuel", "memory_bytes", "elapsed_us"] {
+        assert!(json[number].as_u64().is_some_and(|number| number > 0), "{number}");
+    }
+}
+
+#[test]
+fn inventory() {
+    let path = format!("{EXAMPLES}inventory");
+    let json = motu(&["run", &path, "--event", "tour", "--json"]).json();
+    let left = json!([{"item": "lamp", "count": 1}, {"item": "rope", "count": 1}]);
+    assert_eq!(json["value"]["left"], left, "{json}");
+    assert_eq!(json["value"]["refused"]["code"], "not_enough");
+
+    let ran = motu(&["run", &path, "--event", "remove", "--data", r#"{"item":"rope","count":1}"#, "--json"]);
+    let json = ran.json();
+    assert_eq!((ran.code, &json["kind"], &json["value"]["code"]), (1, &json!("script"), &json!("not_enough")));
+}
+
+#[test]
+fn without_an_event() {
+    let json = run("return { b = function() end, a = function() end }", &["--json"]).json();
+    assert_eq!((&json["value"], &json["handlers"]), (&json!(null), &json!(["a", "b"])));
+    let json = run("return 42", &["--json"]).json();
+    assert_eq!((&json["value"], json.get("handlers")), (&json!(42), None));
+    let json = run("return {}", &["--json"]).json();
+    assert_eq!((&json["value"], &json["handlers"]), (&json!([]), &json!([])));
+    let ran = run("return { 1, function() end }", &["--json"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (1, &json!("script")));
+
+    let ran = run("return { hello = function() end }", &[]);
+    assert!(ran.out.starts_with("handlers: hello\nok: "), "{}", ran.out);
+}
+
+#[test]
+fn every_value_crosses_both_ways() {
+    let echo = "return { echo = function(value) return value end }";
+    for data in [
+        "null",
+        "true",
+        "-1.5",
+        "-0.0",
+        r#""text""#,
+        r#"{"$bytes":"/wA="}"#,
+        r#"{"$buffer":"AAEC"}"#,
+        r#"{"$vector":[1,-2.5,0.1]}"#,
+        r#"{"$number":"nan"}"#,
+        r#"{"$number":"-inf"}"#,
+        r#"{"$integer":"9007199254740993"}"#,
+        r#"{"$integer":"1"}"#,
+        "[]",
+        "[1,[2,[3]]]",
+        r#"{"a":{"b":[true]}}"#,
+        r#"{"$map":[[0,"zero"],[1,"one"]]}"#,
+        r#"{"$map":[[true,1],["$bytes","x"]]}"#,
+    ] {
+        let ran = run(echo, &["--event", "echo", "--json", "--data", data]);
+        let expected = format!(r#"{{"outcome":"ok","value":{data},"tier":"interpreter","fuel":"#);
+        assert!(ran.out.starts_with(&expected), "{data} came back as {}", ran.out);
+    }
+}
+
+#[test]
+fn logs_go_to_stderr_a_line_each() {
+    let ran = run(
+        "print('loading', 1) return { e = function() print('two\\nlines \\27[31m') return 1 end }",
+        &["--event", "e", "--json"],
+    );
+    assert_eq!(ran.err, "[info] loading\t1\n[info] two\\nlines \\u{1b}[31m\n");
+    assert_eq!(ran.json()["value"], json!(1));
+}
+
+#[test]
+fn errors_of_scripts() {
+    let ran =
+        run("local function f() error('boom') end\nreturn { e = function() f() end }", &["--event", "e", "--json"]);
+    let json = ran.json();
+    assert_eq!((ran.code, &json["outcome"], &json["kind"]), (1, &json!("error"), &json!("script")));
+    assert_eq!(json["message"], "init.luau:1: boom");
+    let traceback = json["traceback"].as_str().unwrap();
+    assert!(traceback.contains("init.luau:1") && traceback.contains("init.luau:2"), "{traceback}");
+    assert_eq!(json.get("value"), None);
+    let keys: Vec<usize> = ["outcome", "kind", "message", "traceback", "fuel", "memory_bytes", "elapsed_us"]
+        .iter()
+        .map(|key| ran.out.find(&format!("\"{key}\":")).unwrap())
+        .collect();
+    assert!(keys.is_sorted(), "{}", ran.out);
+
+    let json = run("return { e = function() error({ code = 7 }) end }", &["--event", "e", "--json"]).json();
+    assert_eq!(json["value"], json!({"code": 7}));
+
+    let ran = run("return { e = function() error('boom') end }", &["--event", "e"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.starts_with("error[script]: init.luau:1: boom\n"), "{}", ran.err);
+
+    let ran = run("return {", &["--json"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (1, &json!("compile")));
+    let ran = run("error('at load')", &["--json"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (1, &json!("script")));
+}
+
+#[test]
+fn limits() {
+    let spin = "while true do pcall(function() while true do end end) end";
+    let ran = run(spin, &["--json"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("fuel")), "{}", ran.out);
+    let ran = run(spin, &["--json", "--deadline-ms", "200", "--fuel", "unlimited"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("deadline")), "{}", ran.out);
+    let bomb = "local s = 'x' while true do pcall(function() s ..= s end) end";
+    let ran = run(bomb, &["--json", "--memory-mib", "16"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("memory")), "{}", ran.out);
+    let ran = run("return string.rep('x', 5000000)", &["--json"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
+}
+
+/// What loading used is not there for the event.
+#[test]
+fn fuel_is_one_account() {
+    let source = "for i = 1, 100000 do end return { e = function() for i = 1, 100000 do end return 1 end }";
+    let fuel = |args: &[&str]| run(source, &[&["--json"], args].concat()).json()["fuel"].as_u64().unwrap();
+    let (load, both) = (fuel(&[]), fuel(&["--event", "e"]));
+    assert!(both > load + 100_000, "{load} {both}");
+    let ran = run(source, &["--json", "--event", "e", "--fuel", &both.to_string()]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    let ran = run(source, &["--json", "--event", "e", "--fuel", &(both - 50_000).to_string()]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("fuel")), "{}", ran.out);
+}

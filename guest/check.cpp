@@ -1,0 +1,225 @@
+// The export `check`: what is wrong with a bundle, as far as can be known without running it. That is syntax and
+// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` files.
+//
+// A file that nothing requires is checked like any other, and its being unused is not an error.
+#include "bundle.h"
+#include "guest.h"
+#include "memory.h"
+#include "resolver.h"
+#include "text.h"
+
+#include "Luau/Ast.h"
+#include "Luau/Config.h"
+#include "Luau/Parser.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace motu {
+namespace {
+
+constexpr size_t diagnostics_max = 200;
+constexpr size_t message_bytes_max = 2048; // a syntax error quotes the token it stumbled on, which has no length limit
+
+// From a file's path to the files that it requires while its top level runs, with the line of the first such require.
+using Graph = std::map<std::string_view, std::map<const File *, unsigned>>;
+
+// What was found, in order, each thing once; of too many, the first.
+class Findings {
+public:
+    void add(const std::string &path, unsigned line, std::string_view message) {
+        found_.emplace(path, line, cut(message, message_bytes_max));
+        if (found_.size() > diagnostics_max)
+            found_.erase(std::prev(found_.end()));
+    }
+
+    const std::set<std::tuple<std::string, unsigned, std::string>> &all() const { return found_; }
+
+private:
+    std::set<std::tuple<std::string, unsigned, std::string>> found_;
+};
+
+// Finds the calls of the global `require`. It recurses as deep as the syntax tree, which the parser keeps to the depth
+// that the compiler can take.
+class RequireVisitor : public Luau::AstVisitor {
+public:
+    RequireVisitor(const File &file, Findings &findings, Graph &graph)
+        : file_(file), findings_(findings), graph_(graph) {}
+
+    using Luau::AstVisitor::visit;
+
+    bool visit(Luau::AstExprFunction *function) override {
+        ++function_depth_;
+        function->body->visit(this);
+        --function_depth_;
+        return false;
+    }
+
+    bool visit(Luau::AstExprCall *call) override {
+        Luau::AstExprGlobal *global = call->func->as<Luau::AstExprGlobal>();
+        if (global && global->name == "require" && call->args.size == 1)
+            if (Luau::AstExprConstantString *path = constant_string(call->args.data[0]))
+                check({path->value.data, path->value.size}, call->location.begin.line + 1);
+        return true;
+    }
+
+private:
+    static Luau::AstExprConstantString *constant_string(Luau::AstExpr *argument) {
+        while (Luau::AstExprGroup *group = argument->as<Luau::AstExprGroup>())
+            argument = group->expr;
+        return argument->as<Luau::AstExprConstantString>();
+    }
+
+    void check(std::string_view wanted, unsigned line) {
+        Resolution found = resolve(file_, wanted);
+        if (!found.file)
+            findings_.add(file_.path, line, found.error);
+        else if (function_depth_ == 0)
+            graph_[file_.path].emplace(found.file, line);
+    }
+
+    const File &file_;
+    Findings &findings_;
+    Graph &graph_;
+    int function_depth_ = 0;
+};
+
+// A file with a syntax error has no requires to speak of: what the parser makes of it is a guess.
+void check_requires(const File &file, Findings &findings, Graph &graph) {
+    Luau::Allocator allocator;
+    Luau::AstNameTable names(allocator);
+    Luau::ParseResult parsed = Luau::Parser::parse(file.source.data(), file.source.size(), names, allocator);
+    if (!parsed.errors.empty() || !parsed.root)
+        return;
+    RequireVisitor visitor(file, findings, graph);
+    parsed.root->visit(&visitor);
+}
+
+// Luau names the line, when it does, in the text of the error.
+unsigned line_in(const std::string &message) {
+    static const char word[] = "at line ";
+    size_t at = message.find(word);
+    unsigned long line = at == std::string::npos ? 0 : std::strtoul(message.c_str() + at + strlen(word), nullptr, 10);
+    return line ? unsigned(line) : 1;
+}
+
+void check_config(const File &file, Findings &findings) {
+    Luau::Config config;
+    Luau::ConfigOptions options;
+    options.aliasOptions = Luau::ConfigOptions::AliasOptions{std::nullopt, false};
+    if (std::optional<std::string> error = Luau::parseConfig(file.source, config, options))
+        findings.add(file.path, line_in(*error), file.opaque ? "syntax error (the source is opaque)" : *error);
+}
+
+bool is_config(std::string_view path) {
+    std::string_view name = ".luaurc";
+    return path == name || (path.size() > name.size() && path.substr(path.size() - name.size() - 1) == "/.luaurc");
+}
+
+// Walks the graph depth first, with a stack of its own: a chain of requires can be as long as the bundle has files. A
+// require of a file that is still on the stack closes a circle, and each circle is closed by one require.
+class CycleFinder {
+public:
+    CycleFinder(const Graph &graph, Findings &findings) : graph_(graph), findings_(findings) {}
+
+    void run() {
+        for (const File &file : files())
+            if (state_[&file] == State::New)
+                walk_from(file);
+    }
+
+private:
+    enum class State { New, OnStack, Done };
+
+    using Edges = std::map<const File *, unsigned>;
+
+    struct Frame {
+        const File *file;
+        Edges::const_iterator next, end;
+    };
+
+    void push(const File &file) {
+        static const Edges none;
+        auto found = graph_.find(file.path);
+        const Edges &edges = found == graph_.end() ? none : found->second;
+        stack_.push_back({&file, edges.begin(), edges.end()});
+        state_[&file] = State::OnStack;
+    }
+
+    void walk_from(const File &file) {
+        push(file);
+        while (!stack_.empty()) {
+            Frame &top = stack_.back();
+            if (top.next == top.end) {
+                state_[top.file] = State::Done;
+                stack_.pop_back();
+                continue;
+            }
+            auto [target, line] = *top.next++;
+            State state = state_[target];
+            if (state == State::OnStack)
+                report(*top.file, line, *target);
+            else if (state == State::New)
+                push(*target);
+        }
+    }
+
+    void report(const File &requirer, unsigned line, const File &target) {
+        auto first = std::find_if(stack_.begin(), stack_.end(), [&](const Frame &f) { return f.file == &target; });
+        std::string chain;
+        for (auto it = first; it != stack_.end(); ++it)
+            chain += it->file->path + " -> ";
+        findings_.add(requirer.path, line, "the modules require each other: " + chain + target.path);
+    }
+
+    const Graph &graph_;
+    Findings &findings_;
+    std::map<const File *, State> state_;
+    std::vector<Frame> stack_;
+};
+
+Findings check_files() {
+    Findings findings;
+    Graph graph;
+    for (const Diagnostic &error : compile_files(false))
+        findings.add(error.path, error.line, error.message);
+    for (const File &file : files()) {
+        if (is_config(file.path))
+            check_config(file, findings);
+        else if (is_luau(file.path))
+            check_requires(file, findings, graph);
+    }
+    CycleFinder(graph, findings).run();
+    return findings;
+}
+
+} // namespace
+} // namespace motu
+
+void exports_motu_guest_vm_check(exports_motu_guest_vm_list_file_t *incoming,
+                                 exports_motu_guest_vm_list_diagnostic_t *ret) {
+    using namespace motu;
+    take_files(incoming);
+    Findings findings = check_files();
+    ret->len = findings.all().size();
+    ret->ptr = nullptr;
+    if (ret->len == 0)
+        return;
+    auto *next = static_cast<exports_motu_guest_vm_diagnostic_t *>(allocate(ret->len * sizeof(*ret->ptr)));
+    ret->ptr = next;
+    for (const auto &[path, line, message] : findings.all()) {
+        guest_string_dup_n(&next->path, path.data(), path.size());
+        next->line = line;
+        next->message = copy_text(message);
+        ++next;
+    }
+}

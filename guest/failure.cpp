@@ -1,0 +1,142 @@
+#include "failure.h"
+
+#include "codec.h"
+#include "lualib.h"
+#include "text.h"
+#include "vm.h"
+
+namespace motu {
+namespace {
+
+constexpr int first_frames = 20;
+constexpr int last_frames = 10;
+
+// A line of a traceback, or "" for a frame that isn't shown.
+std::string frame_text(lua_State *coroutine, int level) {
+    lua_Debug frame = {};
+    if (!lua_getinfo(coroutine, level, "sln", &frame))
+        return {};
+    std::string_view name = frame.name ? frame.name : "";
+    if (frame.what[0] == 'C')
+        return name.empty() ? std::string() : "[C] " + std::string(name); // without a name it's one of ours
+    std::string text = frame.source[0] == '=' ? frame.source + 1 : frame.short_src;
+    if (frame.currentline > 0) // opaque code has no lines
+        text += ":" + std::to_string(frame.currentline);
+    if (!name.empty())
+        text += " function " + std::string(name);
+    return text;
+}
+
+// Leaves the text of the value that is its argument.
+int to_text(lua_State *L) {
+    luaL_tolstring(L, 1, nullptr);
+    return 1;
+}
+
+// On a thread of its own, because the one that failed can't run anything any more. The value's `__tostring` may fail in
+// any way; then there is no text.
+bool push_text(lua_State *helper, lua_State *coroutine) {
+    lua_pushcfunction(helper, to_text, "tostring");
+    lua_xpush(coroutine, helper, -1);
+    if (lua_pcall(helper, 1, 1, 0) == LUA_OK)
+        return true;
+    lua_pop(helper, 1);
+    return false;
+}
+
+// Pushes the message of an error value that is no string, or returns false.
+bool push_message(lua_State *helper, lua_State *coroutine) {
+    int type = lua_type(coroutine, -1);
+    if (type == LUA_TNUMBER || type == LUA_TINTEGER || type == LUA_TBOOLEAN || type == LUA_TVECTOR)
+        return push_text(helper, coroutine);
+    if (luaL_getmetafield(coroutine, -1, "__tostring")) {
+        lua_pop(coroutine, 1);
+        if (push_text(helper, coroutine))
+            return true;
+    }
+    if (type != LUA_TTABLE)
+        return false;
+    lua_xpush(coroutine, helper, -1);
+    lua_rawgetfield(helper, -1, "message");
+    return lua_type(helper, -1) == LUA_TSTRING;
+}
+
+guest_option_list_u8_t encode_error_value(lua_State *coroutine) {
+    Encoded value = encode(coroutine, -1, "error value", limits().result_bytes, limits().result_depth);
+    return {value.outcome == Crossing::done, value.bytes};
+}
+
+} // namespace
+
+std::string traceback_of(lua_State *coroutine) {
+    std::string text;
+    int depth = lua_stackdepth(coroutine);
+    for (int level = 0; level < depth; level++) {
+        if (depth > first_frames + last_frames && level == first_frames) {
+            level = depth - last_frames;
+            text += "... (" + std::to_string(level - first_frames) + " frames)\n";
+        }
+        std::string frame = frame_text(coroutine, level);
+        if (!frame.empty())
+            text += frame + "\n";
+    }
+    if (!text.empty())
+        text.pop_back();
+    return text;
+}
+
+std::string place_of(lua_State *coroutine) {
+    int depth = lua_stackdepth(coroutine);
+    for (int level = 0; level < depth; level++) {
+        lua_Debug frame = {};
+        if (!lua_getinfo(coroutine, level, "sl", &frame) || frame.what[0] == 'C')
+            continue;
+        std::string text = frame.source[0] == '=' ? frame.source + 1 : frame.short_src;
+        if (frame.currentline > 0)
+            text += ":" + std::to_string(frame.currentline);
+        return text + ": ";
+    }
+    return {};
+}
+
+exports_motu_guest_vm_failure_t script_failure(std::string_view message, std::string_view traceback) {
+    exports_motu_guest_vm_failure_t failure = {};
+    failure.kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+    failure.message = copy_text(message);
+    failure.traceback = copy_text(traceback);
+    return failure;
+}
+
+exports_motu_guest_vm_failure_t compile_failure(std::string_view message) {
+    exports_motu_guest_vm_failure_t failure = script_failure(message);
+    failure.kind = MOTU_GUEST_TYPES_FAILURE_KIND_COMPILE;
+    return failure;
+}
+
+exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine) {
+    std::string traceback = traceback_of(coroutine);
+    lua_rawcheckstack(coroutine, 4);
+    if (lua_type(coroutine, -1) == LUA_TSTRING) {
+        size_t size = 0;
+        const char *message = lua_tolstring(coroutine, -1, &size);
+        return script_failure({message, size}, traceback);
+    }
+
+    lua_State *main = main_state();
+    int top = lua_gettop(main);
+    lua_State *helper = lua_newthread(main);
+    exports_motu_guest_vm_failure_t failure;
+    if (push_message(helper, coroutine)) {
+        size_t size = 0;
+        const char *message = lua_tolstring(helper, -1, &size);
+        failure = script_failure({message, size}, traceback);
+    } else {
+        std::string type = lua_typename(coroutine, lua_type(coroutine, -1));
+        failure = script_failure("error value of type " + type, traceback);
+    }
+    failure.value = encode_error_value(coroutine);
+    lua_settop(main, top);
+    return failure;
+}
+
+} // namespace motu

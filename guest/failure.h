@@ -1,0 +1,26 @@
+// The failure records that go to the host: message, traceback and error value.
+#pragma once
+
+#include "guest.h"
+#include "lua.h"
+
+#include <string>
+#include <string_view>
+
+namespace motu {
+
+// A failure of the script's that is no Lua error. `traceback` may be empty.
+exports_motu_guest_vm_failure_t script_failure(std::string_view message, std::string_view traceback = {});
+
+exports_motu_guest_vm_failure_t compile_failure(std::string_view message);
+
+// What a coroutine died of: the error value is on top of its stack. May run the value's `__tostring`.
+exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine);
+
+// The frames of a coroutine that failed or yielded, innermost first, one a line. The middle of a long one is left out.
+std::string traceback_of(lua_State *coroutine);
+
+// "path:line: " of the innermost Lua function of a coroutine that failed or yielded; "" if there is none.
+std::string place_of(lua_State *coroutine);
+
+} // namespace motu

@@ -1,0 +1,111 @@
+#include "library.h"
+
+#include "lualib.h"
+#include "memory.h"
+#include "require.h"
+#include "vm.h"
+
+#include "Luau/Common.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+LUAU_FASTFLAG(LuauIntegerLibrary)
+LUAU_FASTFLAG(LuauSandboxFreezesVectorMetatable)
+
+namespace motu {
+namespace {
+
+uint64_t log_left;   // bytes that the script may still log
+int randomseed = -1; // reference of math.randomseed: the field of that name is the script's, the function is not
+
+[[noreturn]] void over_log_budget(uint64_t size) {
+    exceeded(MOTU_GUEST_HOST_LIMIT_LOG_BYTES,
+             "print of " + std::to_string(size) + " bytes with " + std::to_string(log_left) + " left");
+}
+
+// print(...): one line of the log. The size is known before anything is put together.
+int print(lua_State *L) {
+    int count = lua_gettop(L);
+    uint64_t size = 1; // the line's end
+    for (int i = 1; i <= count; i++) {
+        size_t length = 0;
+        luaL_tolstring(L, i, &length);
+        lua_replace(L, i);
+        size += length + (i > 1 ? 1 : 0);
+        if (size > log_left)
+            over_log_budget(size);
+    }
+    if (size > log_left)
+        over_log_budget(size);
+    log_left -= size;
+
+    guest_list_u8_t line = {nullptr, 0};
+    if (count == 1) {
+        line.ptr = reinterpret_cast<uint8_t *>(const_cast<char *>(lua_tolstring(L, 1, &line.len)));
+        motu_guest_host_log(MOTU_GUEST_HOST_LOG_LEVEL_INFO, &line);
+        return 0;
+    }
+    line.ptr = static_cast<uint8_t *>(allocate(static_cast<size_t>(size)));
+    for (int i = 1; i <= count; i++) {
+        size_t length = 0;
+        const char *text = lua_tolstring(L, i, &length);
+        if (i > 1)
+            line.ptr[line.len++] = '\t';
+        memcpy(line.ptr + line.len, text, length);
+        line.len += length;
+    }
+    motu_guest_host_log(MOTU_GUEST_HOST_LOG_LEVEL_INFO, &line);
+    free(line.ptr);
+    return 0;
+}
+
+// collectgarbage("count"): the KiB that Luau has in use. The other options would let a script steer the collector.
+int collectgarbage(lua_State *L) {
+    const char *option = luaL_optstring(L, 1, "collect");
+    if (strcmp(option, "count") != 0)
+        luaL_error(L, "collectgarbage takes only \"count\" here, not \"%s\"", option);
+    lua_pushnumber(L, static_cast<double>(lua_totalbytes(L, -1)) / 1024);
+    return 1;
+}
+
+void remove_global(lua_State *L, const char *name) {
+    lua_pushnil(L);
+    lua_setglobal(L, name);
+}
+
+} // namespace
+
+void open_library(lua_State *L) {
+    FFlag::LuauIntegerLibrary.value = true;
+    FFlag::LuauSandboxFreezesVectorMetatable.value = true;
+    luaL_openlibs(L);
+
+    remove_global(L, "getfenv");
+    remove_global(L, "setfenv");
+    remove_global(L, "newproxy");
+    lua_pushcfunction(L, print, "print");
+    lua_setglobal(L, "print");
+    lua_pushcfunction(L, collectgarbage, "collectgarbage");
+    lua_setglobal(L, "collectgarbage");
+    push_require(L);
+    lua_setglobal(L, "require");
+
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    randomseed = lua_ref(L, -1);
+    lua_pop(L, 2);
+    luaL_sandbox(L);
+}
+
+void seed_random(lua_State *L, uint64_t seed) {
+    lua_getref(L, randomseed);
+    lua_pushnumber(L, static_cast<int32_t>(seed ^ seed >> 32)); // it takes 32 bits
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+}
+
+void set_log_budget(uint32_t bytes) { log_left = bytes; }
+
+} // namespace motu

@@ -1,0 +1,136 @@
+// The export `load`: compiles the bundle, runs its entry, keeps what that returned.
+
+#include "bundle.h"
+#include "failure.h"
+#include "lualib.h"
+#include "memory.h"
+#include "require.h"
+#include "text.h"
+#include "vm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace motu {
+namespace {
+
+std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics) {
+    constexpr size_t shown_max = 20;
+    std::string text;
+    for (size_t i = 0; i < diagnostics.size(); i++) {
+        if (i == shown_max) {
+            text += "\n... and " + std::to_string(diagnostics.size() - shown_max) + " more";
+            break;
+        }
+        const Diagnostic &diagnostic = diagnostics[i];
+        text += (i ? "\n" : "") + diagnostic.path + ":" + std::to_string(diagnostic.line) + ": " + diagnostic.message;
+    }
+    return text;
+}
+
+// The first function of the entry's coroutine. The entry goes through `require`'s own door: if one of its modules requires
+// it in turn, that is a cycle.
+int run_entry(lua_State *L) {
+    const File *file = static_cast<const File *>(lua_tolightuserdata(L, 1));
+    require_file(L, *file);
+    return 1;
+}
+
+// What a yield out of the top level raises says nothing about why it's forbidden.
+exports_motu_guest_vm_failure_t load_failure(lua_State *coroutine) {
+    static const char yielded[] = "attempt to yield across metamethod/C-call boundary";
+    size_t size = 0;
+    const char *text = lua_type(coroutine, -1) == LUA_TSTRING ? lua_tolstring(coroutine, -1, &size) : "";
+    std::string_view message(text, size);
+    if (size > text_bytes_max || message.find(yielded) == std::string_view::npos)
+        return failure_of(coroutine);
+    std::string explained = place_of(coroutine) +
+                            "the top level of a bundle can't yield: it runs once, when the bundle's image is made, and "
+                            "nothing would resume it";
+    return script_failure(explained, traceback_of(coroutine));
+}
+
+guest_list_list_u8_t sorted_list(std::vector<std::string_view> &names) {
+    std::sort(names.begin(), names.end());
+    guest_list_list_u8_t list = {nullptr, names.size()};
+    if (names.empty())
+        return list;
+    list.ptr = static_cast<guest_list_u8_t *>(allocate(names.size() * sizeof(guest_list_u8_t)));
+    for (size_t i = 0; i < names.size(); i++) {
+        list.ptr[i] = {nullptr, names[i].size()};
+        if (names[i].empty())
+            continue;
+        list.ptr[i].ptr = static_cast<uint8_t *>(allocate(names[i].size()));
+        memcpy(list.ptr[i].ptr, names[i].data(), names[i].size());
+    }
+    return list;
+}
+
+// The handlers among what the entry returned, which is on top of the stack.
+exports_motu_guest_vm_loaded_t list_handlers(lua_State *L) {
+    exports_motu_guest_vm_loaded_t loaded = {{nullptr, 0}, false};
+    if (!lua_istable(L, -1))
+        return loaded;
+    std::vector<std::string_view> names; // they point into Luau strings, which the table keeps alive
+    bool others = false;
+    uint64_t bytes = 0;
+    int table = lua_gettop(L);
+    for (int at = 0; (at = lua_rawiter(L, table, at)) >= 0; lua_pop(L, 2)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
+            others = true;
+            continue;
+        }
+        size_t size = 0;
+        const char *name = lua_tolstring(L, -2, &size);
+        bytes += size + 5; // what it would take in a result
+        if (bytes > limits().result_bytes)
+            exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_BYTES, "the names of the entry's handlers");
+        names.emplace_back(name, size);
+    }
+    loaded.only_handlers = !others && !names.empty();
+    loaded.handlers = sorted_list(names);
+    return loaded;
+}
+
+} // namespace
+} // namespace motu
+
+using namespace motu;
+
+bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, guest_string_t *entry_path,
+                                exports_motu_guest_vm_loaded_t *ret, exports_motu_guest_vm_failure_t *err) {
+    begin(true);
+    entry().path.assign(reinterpret_cast<const char *>(entry_path->ptr), entry_path->len);
+    guest_string_free(entry_path);
+    take_files(incoming);
+
+    std::vector<Diagnostic> diagnostics = compile_files(true);
+    if (!diagnostics.empty()) {
+        *err = compile_failure(list_diagnostics(diagnostics));
+        return false;
+    }
+    const File *file = find_file(entry().path);
+    if (!file || !is_luau(file->path)) {
+        *err = compile_failure("the bundle has no entry " + entry().path);
+        return false;
+    }
+
+    lua_State *main = main_state();
+    int top = lua_gettop(main);
+    lua_State *coroutine = lua_newthread(main);
+    lua_pushcfunction(coroutine, run_entry, nullptr);
+    lua_pushlightuserdata(coroutine, const_cast<File *>(file));
+    int status = lua_resume(coroutine, nullptr, 1);
+    bool loaded = status == LUA_OK;
+    if (loaded) {
+        entry().value = lua_ref(coroutine, -1);
+        *ret = list_handlers(coroutine);
+    } else {
+        *err = load_failure(coroutine);
+    }
+    lua_settop(main, top);
+    return loaded;
+}

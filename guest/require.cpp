@@ -1,0 +1,149 @@
+#include "require.h"
+
+#include "lualib.h"
+#include "resolver.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace motu {
+namespace {
+
+// Their addresses are keys: of the registry's table from path to result, and of a result that is nil.
+char results_key;
+char nil_result;
+
+// The modules that are running their top level, each required by the one before. A module can't yield, so they end in
+// reverse order, whatever coroutines they use.
+std::vector<const File *> running;
+
+class Running {
+public:
+    explicit Running(const File &file) { running.push_back(&file); }
+    ~Running() { running.pop_back(); } // also when the module raises: Luau's errors are C++ exceptions
+    Running(const Running &) = delete;
+    Running &operator=(const Running &) = delete;
+};
+
+// "a.luau -> b.luau -> a.luau" if `file` is running, else "".
+std::string cycle_to(const File &file) {
+    auto it = std::find(running.begin(), running.end(), &file);
+    if (it == running.end())
+        return "";
+    std::string chain;
+    for (; it != running.end(); ++it)
+        chain += (*it)->path + " -> ";
+    return chain + file.path;
+}
+
+// Pushes the kept result and returns true, or pushes nothing.
+bool push_kept(lua_State *L, const File &file) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &results_key);
+    lua_pushlstring(L, file.path.data(), file.path.size());
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    if (lua_islightuserdata(L, -1) && lua_tolightuserdata(L, -1) == &nil_result) {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+    return true;
+}
+
+// Keeps the value on top of the stack.
+void keep(lua_State *L, const File &file) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &results_key);
+    lua_pushlstring(L, file.path.data(), file.path.size());
+    if (lua_isnil(L, -3))
+        lua_pushlightuserdata(L, &nil_result);
+    else
+        lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+// The code that called `require`: past `pcall` and other C functions to the nearest Luau function.
+struct Caller {
+    const File *file = nullptr;
+    int line = 0; // 0 in opaque code
+};
+
+Caller find_caller(lua_State *L) {
+    lua_Debug info = {};
+    for (int level = 1; lua_getinfo(L, level, "sl", &info); ++level) {
+        if (info.what && info.what[0] == 'C')
+            continue;
+        Caller caller;
+        if (info.source && info.source[0] == '=')
+            caller.file = find_file(info.source + 1);
+        caller.line = info.currentline > 0 ? info.currentline : 0;
+        return caller;
+    }
+    return {};
+}
+
+// Pushes an error message with the caller's place before it.
+void push_error(lua_State *L, const Caller &caller, const std::string &text) {
+    std::string message;
+    if (caller.line > 0)
+        message = caller.file->path + ":" + std::to_string(caller.line) + ": ";
+    message += text;
+    lua_pushlstring(L, message.data(), message.size());
+}
+
+// The file to run or fetch, or null with an error pushed. A function of its own, so that no string of it is alive while
+// the module runs.
+const File *find_module(lua_State *L, std::string_view wanted) {
+    Caller caller = find_caller(L);
+    if (!caller.file) {
+        lua_pushliteral(L, "require was called by no file of the bundle");
+        return nullptr;
+    }
+    Resolution found = resolve(*caller.file, wanted);
+    if (!found.file) {
+        push_error(L, caller, found.error);
+        return nullptr;
+    }
+    std::string cycle = cycle_to(*found.file);
+    if (!cycle.empty()) {
+        push_error(L, caller, require_error(*caller.file, wanted, "the modules require each other: " + cycle));
+        return nullptr;
+    }
+    return found.file;
+}
+
+int require_function(lua_State *L) {
+    size_t length = 0;
+    luaL_checktype(L, 1, LUA_TSTRING);
+    const char *wanted = lua_tolstring(L, 1, &length);
+    const File *file = find_module(L, std::string_view(wanted, length));
+    if (!file)
+        lua_error(L);
+    require_file(L, *file);
+    return 1;
+}
+
+} // namespace
+
+void push_require(lua_State *L) {
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &results_key);
+    lua_pushcfunction(L, require_function, "require");
+}
+
+void require_file(lua_State *L, const File &file) {
+    luaL_checkstack(L, 8, "require");
+    if (push_kept(L, file))
+        return;
+    {
+        Running guard(file);
+        run_module(L, file);
+    }
+    keep(L, file);
+}
+
+} // namespace motu

@@ -1,0 +1,344 @@
+#include "resolver.h"
+
+#include "Luau/RequireNavigator.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace motu {
+namespace {
+
+// Longer than any path that is meant; it bounds what one call can cost, and how long its error is.
+constexpr size_t wanted_bytes_max = 4096;
+// Luau follows an alias to the next by recursion.
+constexpr int alias_hops_max = 32;
+constexpr size_t shown_bytes_max = 200;
+
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; }
+
+bool same_ignoring_case(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+// A string that a script made, fit for one line of an error.
+std::string shown(std::string_view text) {
+    static const char digits[] = "0123456789abcdef";
+    std::string_view head = text.substr(0, shown_bytes_max);
+    while (head.size() < text.size() && !head.empty() && (text[head.size()] & 0xc0) == 0x80)
+        head.remove_suffix(1); // never half a UTF-8 character
+    std::string out;
+    for (unsigned char c : head) {
+        if (c < 0x20 || c == 0x7f) {
+            out += "\\x";
+            out += digits[c >> 4];
+            out += digits[c & 15];
+        } else {
+            out += char(c);
+        }
+    }
+    return head.size() < text.size() ? out + "..." : out;
+}
+
+std::string join(std::string_view folder, std::string_view name) {
+    return folder.empty() ? std::string(name) : std::string(folder) + "/" + std::string(name);
+}
+
+bool is_folder(const std::string &path) {
+    std::string prefix = path + "/";
+    const std::vector<File> &all = files();
+    auto it = std::lower_bound(all.begin(), all.end(), prefix,
+                               [](const File &file, const std::string &key) { return file.path < key; });
+    return it != all.end() && starts_with(it->path, prefix);
+}
+
+bool is_init(const File &file) { return file.path == "init.luau" || ends_with(file.path, "/init.luau"); }
+
+// Aliases ignore case, but this release of Luau forgets it for an alias that is another's value.
+std::string with_lower_case_aliases(std::string config) {
+    for (size_t at = 0; (at = config.find("\"@", at)) != std::string::npos;)
+        for (++at; at < config.size() && config[at] != '/' && config[at] != '"'; ++at)
+            config[at] = lower(config[at]);
+    return config;
+}
+
+// The place of a file in its tree: its path without the extension, and the folder itself for an `init.luau`.
+std::string place_of(const File &file) {
+    std::string_view path = file.path;
+    path.remove_suffix(std::string_view(is_init(file) ? "init.luau" : ".luau").size());
+    if (is_init(file) && ends_with(path, "/"))
+        path.remove_suffix(1);
+    return std::string(path);
+}
+
+// The files that a place can mean. `init.luau` is reached as its folder only.
+struct Candidates {
+    const File *file = nullptr;
+    const File *init = nullptr;
+
+    explicit Candidates(const std::string &place) {
+        if (!place.empty() && place != "init" && !ends_with(place, "/init"))
+            file = find_file(place + ".luau");
+        init = find_file(join(place, "init.luau"));
+    }
+
+    std::string both() const {
+        return "both " + file->path + " and " + init->path + " exist: rename or remove one of them";
+    }
+};
+
+// Where the Navigator is, and what is there. A place is a path as in Candidates; a tree's root is the tree's name. When
+// a move fails, `why` says so better than Luau could.
+class BundleNavigation : public Luau::Require::NavigationContext {
+public:
+    explicit BundleNavigation(const File &requirer) : requirer_(requirer) {}
+
+    mutable std::string why;
+    // The last `.luaurc` that was read. When Luau's own words are all there is, they are about what it says.
+    mutable std::string config_path;
+
+    // The module at the place the Navigator came to, or null with `why`.
+    const File *module() const {
+        Candidates at(place_);
+        if (at.file && at.init) {
+            why = at.both();
+            return nullptr;
+        }
+        if (!at.file && !at.init)
+            why = (place_.empty() ? "the bundle" : "the folder " + place_) + " has no init.luau; name a module in it";
+        return at.file ? at.file : at.init;
+    }
+
+    NavigateResult resetToRequirer() override {
+        tree_ = tree_of(requirer_.path);
+        place_ = place_of(requirer_);
+        at_requirer_ = true;
+        searches_alias_ = false;
+        return NavigateResult::Success;
+    }
+
+    NavigateResult toParent() override {
+        bool from_requirer = std::exchange(at_requirer_, false);
+        if (place_ == tree_) {
+            // A `.luaurc` is for what is below its folder, which leaves out the folder's own `init.luau`. Only in the
+            // root it is for `init.luau` too, which otherwise could have no aliases at all.
+            if (from_requirer && searches_alias_)
+                return NavigateResult::Success;
+            why = "the path leads out of " + (tree_.empty() ? "the bundle" : tree_);
+            return NavigateResult::NotFound;
+        }
+        size_t slash = place_.rfind('/');
+        place_.resize(slash == std::string::npos ? 0 : slash);
+        return NavigateResult::Success;
+    }
+
+    NavigateResult toChild(const std::string &name) override {
+        at_requirer_ = false;
+        std::string next = join(place_, name);
+        Candidates at(next);
+        if (at.file && at.init) {
+            why = at.both();
+            return NavigateResult::Ambiguous;
+        }
+        // `./@alias` is not a way to a mounted tree, and `.config.luau` is Luau's name for a configuration file.
+        bool hidden = (place_.empty() && starts_with(name, "@")) || name == ".config";
+        if (hidden || (!at.file && !is_folder(next))) {
+            why = missing(name, next);
+            return NavigateResult::NotFound;
+        }
+        place_ = std::move(next);
+        why.clear();
+        return NavigateResult::Success;
+    }
+
+    // Called first for each alias, also for one that another alias leads to.
+    NavigateResult toAliasOverride(const std::string &alias) override {
+        if (++alias_hops_ > alias_hops_max) {
+            why = "its alias leads to another more than " + std::to_string(alias_hops_max) + " times";
+            return NavigateResult::Ambiguous;
+        }
+        if (same_ignoring_case(alias, "self")) {
+            if (at_requirer_)
+                return NavigateResult::Success; // no `.luaurc` can give it another meaning
+            why = "its alias leads to @self, which has a meaning in a require only";
+            return NavigateResult::Ambiguous;
+        }
+        searches_alias_ = at_requirer_;
+        return NavigateResult::NotFound;
+    }
+
+    // Called last, for an alias that no `.luaurc` defines.
+    NavigateResult toAliasFallback(const std::string &alias) override {
+        // Host modules (`@motu/kv`) will be looked up here: the first name is the WIT package's namespace.
+        const File *mounted = nullptr;
+        for (const File &file : files()) {
+            std::string_view tree = tree_of(file.path);
+            if (tree.empty() || !same_ignoring_case(tree.substr(1), alias))
+                continue;
+            if (mounted && tree_of(mounted->path) != tree) {
+                why = "two bundles are mounted as @" + shown(alias);
+                return NavigateResult::Ambiguous;
+            }
+            mounted = &file;
+        }
+        if (!mounted) {
+            why = no_such_alias(alias);
+            return NavigateResult::NotFound;
+        }
+        tree_ = tree_of(mounted->path);
+        place_ = tree_;
+        why.clear(); // what stopped the search for a `.luaurc`
+        return NavigateResult::Success;
+    }
+
+    // Called for an alias whose value is no relative path and no other alias.
+    NavigateResult jumpToAlias(const std::string &value) override {
+        why = "its alias in " + join(place_, ".luaurc") + " is \"" + shown(value) +
+              "\", but an alias must start with \"./\", \"../\" or \"@\"";
+        return NavigateResult::NotFound;
+    }
+
+    ConfigStatus getConfigStatus() const override {
+        std::string other = join(place_, ".config.luau");
+        if (find_file(other)) {
+            why = "its alias would come from " + other + ", which Motu does not run; put the aliases in " +
+                  join(place_, ".luaurc");
+            return ConfigStatus::Ambiguous; // makes the Navigator stop
+        }
+        return find_file(join(place_, ".luaurc")) ? ConfigStatus::PresentJson : ConfigStatus::Absent;
+    }
+
+    ConfigBehavior getConfigBehavior() const override { return ConfigBehavior::GetConfig; }
+
+    std::optional<std::string> getConfig() const override {
+        const File *file = find_file(join(place_, ".luaurc"));
+        if (!file)
+            return std::nullopt;
+        why.clear();
+        config_path = file->path;
+        return with_lower_case_aliases(file->source);
+    }
+
+private:
+    std::string missing(const std::string &name, const std::string &place) const {
+        for (std::string_view extension : {".luau", ".lua"})
+            if (ends_with(name, extension) && name.size() > extension.size())
+                return "leave out the extension " + std::string(extension);
+        if (name == "init" && find_file(place + ".luau"))
+            return place + ".luau is required as its folder: leave out \"/init\"";
+        if (find_file(place + ".lua"))
+            return shown(place) + ".lua is no module: the extension must be .luau";
+        return "there is no " + shown(place) + ".luau and no folder " + shown(place);
+    }
+
+    std::string no_such_alias(const std::string &alias) const {
+        std::string text = "there is no alias and no host module @" + shown(alias);
+        std::string place = place_of(requirer_), beside = join(place, ".luaurc");
+        if (is_init(requirer_) && place != tree_of(requirer_.path) && find_file(beside))
+            text += " (" + beside + " is for what is in its folder, not for its init.luau; define it one folder up)";
+        return text;
+    }
+
+    const File &requirer_;
+    std::string tree_;
+    std::string place_;
+    int alias_hops_ = 0;
+    bool at_requirer_ = false;
+    bool searches_alias_ = false;
+};
+
+class LastError : public Luau::Require::ErrorHandler {
+public:
+    std::string message;
+
+    void reportError(std::string text) override { message = std::move(text); }
+};
+
+// The file, or null with `why`.
+const File *navigate(const File &requirer, const std::string &wanted, std::string &why) {
+    BundleNavigation navigation(requirer);
+    LastError error;
+    Luau::Require::Navigator navigator(navigation, error);
+    if (navigator.navigate(wanted) == Luau::Require::Navigator::Status::Success) {
+        if (const File *file = navigation.module())
+            return file;
+        why = navigation.why;
+    } else if (!navigation.why.empty()) {
+        why = navigation.why;
+    } else {
+        why = (navigation.config_path.empty() ? "" : navigation.config_path + ": ") + shown(error.message);
+    }
+    return nullptr;
+}
+
+// What is wrong with the string itself, or "".
+std::string malformed(const File &requirer, std::string_view wanted) {
+    if (wanted.empty())
+        return "the path is empty";
+    if (wanted.size() > wanted_bytes_max)
+        return "the path is longer than " + std::to_string(wanted_bytes_max) + " bytes";
+    if (wanted == "@" || starts_with(wanted, "@/"))
+        return "a name must follow the \"@\"";
+    if (starts_with(wanted, "./") || starts_with(wanted, "../") || wanted[0] == '@')
+        return "";
+    std::string text = "a path must start with \"./\", \"../\" or \"@\"";
+    if (wanted == "." || wanted == "..")
+        return text + "; write \"" + std::string(wanted) + "/\"";
+    if (wanted[0] == '/')
+        return text;
+    text += "; write \"" + std::string(is_init(requirer) ? "@self/" : "./") + shown(wanted) + "\"";
+    return text + " for a file beside this one";
+}
+
+// The two ways to mistake what `./` means to an `init.luau`: what was meant if `wanted` is one of them, else "".
+std::string meant(const File &requirer, std::string_view wanted) {
+    if (is_init(requirer) && starts_with(wanted, "./"))
+        return "@self/" + std::string(wanted.substr(2));
+    if (!is_init(requirer) && starts_with(wanted, "@self/"))
+        return "./" + std::string(wanted.substr(6));
+    return "";
+}
+
+std::string hint(const File &requirer, std::string_view wanted) {
+    std::string other = meant(requirer, wanted), ignored;
+    if (other.empty())
+        return "";
+    bool in_root = is_init(requirer) && place_of(requirer) == tree_of(requirer.path);
+    bool plain = other.find("..") == std::string::npos; // from the root it can't have meant anything else
+    if (!(in_root && plain) && !navigate(requirer, other, ignored))
+        return "";
+    std::string write = "; write \"" + shown(other) + "\"";
+    return is_init(requirer) ? write + " (an init.luau stands for its folder, and \"./\" is beside that)"
+                             : write + " (\"@self\" is inside this module)";
+}
+
+} // namespace
+
+std::string require_error(const File &requirer, std::string_view wanted, std::string_view why) {
+    if (requirer.opaque)
+        return "can't resolve a require of " + requirer.path + " (its source is opaque)";
+    return "can't require \"" + shown(wanted) + "\" from " + requirer.path + ": " + std::string(why);
+}
+
+Resolution resolve(const File &requirer, std::string_view wanted) {
+    Resolution result;
+    std::string path(wanted.substr(0, wanted_bytes_max + 1));
+    std::replace(path.begin(), path.end(), '\\', '/'); // as the Navigator does
+    std::string why = malformed(requirer, path);
+    if (why.empty()) {
+        result.file = navigate(requirer, path, why);
+        if (!result.file && !requirer.opaque)
+            why += hint(requirer, path);
+    }
+    if (!result.file)
+        result.error = require_error(requirer, wanted, why);
+    return result;
+}
+
+} // namespace motu

@@ -1,0 +1,228 @@
+//! Bundles: the files of a script, as bytes. Luau itself is only ever parsed inside the sandbox (M1).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+
+/// An immutable set of files, path to bytes, with an entry. Named by the digest of its content.
+///
+/// Paths are relative to the bundle's root, with `/` between names.
+#[derive(Clone)]
+pub struct Bundle {
+    entry: String,
+    files: BTreeMap<String, File>,
+    digest: Digest,
+}
+
+#[derive(Clone)]
+pub(crate) struct File {
+    pub(crate) contents: Vec<u8>,
+    pub(crate) opaque: bool,
+}
+
+/// The SHA-256 of a bundle's files, as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// A number that is the same for the same bundle, to seed its load with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl Bundle {
+    /// The name of the file that a bundle starts with.
+    pub const ENTRY: &str = "init.luau";
+    /// The largest file, in bytes.
+    pub const FILE_BYTES_MAX: u64 = 4 << 20;
+    /// The most files.
+    pub const FILES_MAX: usize = 4096;
+    /// The longest path, in bytes.
+    pub const PATH_BYTES_MAX: usize = 512;
+
+    /// Reads a folder: its `.luau` files and `.luaurc` files. Other files, and what is in folders whose name starts with a
+    /// dot, are left out. Symbolic links are followed inside of the folder only.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: what can't be read, isn't UTF-8 (paths and `.luaurc`),
+    /// leaves the folder, is too large, or has no `init.luau`.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
+        let files = crate::folder::read(folder.as_ref())?;
+        Bundle::new(Self::ENTRY.to_owned(), files).map_err(|error| {
+            Error::usage_error(format!("{}: {}", folder.as_ref().display(), error.message()))
+        })
+    }
+
+    /// A bundle of one file, which is its entry.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`Usage`](crate::ErrorKind::Usage): the file can't be read, isn't named `*.luau`, or is too large.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Bundle, Error> {
+        let (name, contents) = crate::folder::read_file(path.as_ref())?;
+        Bundle::new(name.clone(), vec![(name, contents)])
+    }
+
+    /// A bundle of files that are in memory already.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: a path that is absolute, is given twice, or has empty
+    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau`.
+    pub fn from_files<P, C>(files: impl IntoIterator<Item = (P, C)>) -> Result<Bundle, Error>
+    where
+        P: Into<String>,
+        C: Into<Vec<u8>>,
+    {
+        let files = files.into_iter().map(|(path, contents)| (path.into(), contents.into())).collect();
+        Bundle::new(Self::ENTRY.to_owned(), files)
+    }
+
+    fn new(entry: String, files: Vec<(String, Vec<u8>)>) -> Result<Bundle, Error> {
+        let mut by_path = BTreeMap::new();
+        for (path, contents) in files {
+            check_path(&path)?;
+            if contents.len() as u64 > Self::FILE_BYTES_MAX {
+                return Err(too_large(&path, contents.len() as u64));
+            }
+            if path.rsplit('/').next() == Some(".luaurc") && std::str::from_utf8(&contents).is_err() {
+                return Err(Error::usage_error(format!("{path} is not UTF-8")));
+            }
+            if by_path.insert(path.clone(), File { contents, opaque: false }).is_some() {
+                return Err(Error::usage_error(format!("{path} is in the bundle twice")));
+            }
+        }
+        if !by_path.contains_key(&entry) {
+            return Err(Error::usage_error(format!("the bundle has no {entry}, which is where it starts")));
+        }
+        Bundle::digested(entry, by_path)
+    }
+
+    fn digested(entry: String, files: BTreeMap<String, File>) -> Result<Bundle, Error> {
+        if files.len() > Self::FILES_MAX {
+            let (files, most) = (files.len(), Self::FILES_MAX);
+            return Err(Error::usage_error(format!("the bundle has {files} files, but can have {most} at most")));
+        }
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        add(entry.as_bytes());
+        for (path, file) in &files {
+            add(path.as_bytes());
+            add(&[u8::from(file.opaque)]);
+            add(&file.contents);
+        }
+        Ok(Bundle { entry, files, digest: Digest(hash.finalize().into()) })
+    }
+
+    /// Makes the source unreadable for scripts: what requires this bundle gets its values, and no error, traceback or
+    /// `debug` function shows a name, a line or a piece of its text.
+    #[must_use]
+    pub fn opaque(mut self) -> Bundle {
+        for file in self.files.values_mut() {
+            file.opaque = true;
+        }
+        match Bundle::digested(self.entry.clone(), self.files.clone()) {
+            Ok(bundle) => bundle,
+            Err(_) => unreachable!("the number of files has not changed"),
+        }
+    }
+
+    /// Puts another bundle beside this one's files, to be required as `@alias` and `@alias/name`. It keeps its opacity, its
+    /// own `.luaurc` files and globals of its own; it can't require what is outside of it.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`Usage`](crate::ErrorKind::Usage): an alias of other characters than `a-z`, `0-9`, `-` and `_`, the alias
+    /// `self` or one that is taken; a bundle of a single file, or one with bundles mounted in itself.
+    pub fn mount(mut self, alias: &str, bundle: Bundle) -> Result<Bundle, Error> {
+        let in_alias = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if alias.is_empty() || alias == "self" || !alias.chars().all(in_alias) {
+            return Err(Error::usage_error(format!("the alias {alias:?} is not of a-z, 0-9, - and _, or is `self`")));
+        }
+        let root = format!("@{alias}/");
+        if self.files.keys().any(|path| path.starts_with(&root)) {
+            return Err(Error::usage_error(format!("a bundle is mounted as @{alias} already")));
+        }
+        if bundle.entry != Self::ENTRY || bundle.files.keys().any(|path| path.starts_with('@')) {
+            return Err(Error::usage_error(format!(
+                "the bundle for @{alias} must start with {} and have no bundle mounted in it",
+                Self::ENTRY
+            )));
+        }
+        self.files.extend(bundle.files.into_iter().map(|(path, file)| (root.clone() + &path, file)));
+        Bundle::digested(self.entry, self.files)
+    }
+
+    /// The path of the file that it starts with.
+    pub fn entry(&self) -> &str {
+        &self.entry
+    }
+
+    /// The paths of its files, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Its name by content: the same files have the same digest, wherever they lie.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The size of all its files, in bytes.
+    pub fn source_bytes(&self) -> u64 {
+        self.files.values().map(|file| file.contents.len() as u64).sum()
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle").field("entry", &self.entry).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn too_large(path: &str, bytes: u64) -> Error {
+    let most = Bundle::FILE_BYTES_MAX;
+    Error::usage_error(format!("{path} has {bytes} bytes, but a file of a bundle can have {most} at most"))
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::usage_error(format!("the path {path:?} of a bundle's file {why}")));
+    if path.len() > Bundle::PATH_BYTES_MAX {
+        return refuse(&format!("is longer than {} bytes", Bundle::PATH_BYTES_MAX));
+    }
+    if path.starts_with(['/', '@']) {
+        return refuse("starts with / or @; paths are relative to the bundle");
+    }
+    if path.contains('\\') || path.chars().any(char::is_control) {
+        return refuse("has a \\ or a control character in it");
+    }
+    if path.split('/').any(|name| matches!(name, "" | "." | "..")) {
+        return refuse("has an empty name, . or .. in it");
+    }
+    Ok(())
+}

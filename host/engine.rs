@@ -1,0 +1,91 @@
+//! The one way to make a wasmtime engine, for the library, tests, fuzzing and benchmarks alike.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
+
+use crate::image::{EXCEPTION_HEAP_BYTES_MAX, MEMORY_RESERVATION_BYTES, Memories, Stacks};
+
+/// The native stack that wasm code may use. Luau's own recursion limits fire long before.
+const WASM_STACK_BYTES: usize = 1 << 20;
+
+/// The stack of a fiber: wasm code's, and the host functions' that it calls.
+const FIBER_STACK_BYTES: usize = 2 << 20;
+
+/// Where the compiled VM is kept, so that only the first start on a machine spends half a second compiling it.
+///
+/// The cache holds native code that is run as it is found: who can write to the folder can run code in your process. It is
+/// made with mode 0700. A cache that can't be read or written costs time and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompileCache {
+    /// `motu` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
+    #[default]
+    User,
+    /// This folder.
+    Folder(PathBuf),
+    /// None: compile at each start.
+    Off,
+}
+
+pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift) // on Winch, a throw can't be caught
+        .consume_fuel(true)
+        .wasm_exceptions(true)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .concurrency_support(false) // 800 ns a call with it, 300 or less without
+        .generate_address_map(false) // with these two on, a caught error costs 9 us instead of 2.8
+        .native_unwind_info(false)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .memory_reservation(MEMORY_RESERVATION_BYTES as u64) // with less, explicit bounds checks: 2.5 times slower
+        .gc_heap_initial_size(64 << 10) // else it grows at the first throw
+        .gc_heap_reservation(EXCEPTION_HEAP_BYTES_MAX as u64)
+        .gc_heap_guard_size(0)
+        .gc_heap_may_move(false)
+        .with_host_memory(Arc::new(memories.clone()))
+        .with_host_stack(Arc::new(Stacks::new(FIBER_STACK_BYTES)))
+        .cache(open_cache(cache));
+    Engine::new(&config)
+}
+
+fn open_cache(cache: &CompileCache) -> Option<Cache> {
+    let folder = match cache {
+        CompileCache::Off => return None,
+        CompileCache::Folder(folder) => folder.clone(),
+        CompileCache::User => user_folder()?,
+    };
+    let opened = private_folder(&folder).and_then(|folder| {
+        let mut config = CacheConfig::new();
+        config.with_directory(folder);
+        Cache::new(config).map_err(|error| error.to_string())
+    });
+    match opened {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), error, "no compile cache; the VM is compiled at each start");
+            None
+        }
+    }
+}
+
+fn user_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("motu"))
+}
+
+/// The folder, made for its owner alone; refused when others can write to it, for they could have put code there.
+fn private_folder(folder: &Path) -> Result<PathBuf, String> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| error.to_string())?;
+    let folder = folder.canonicalize().map_err(|error| error.to_string())?;
+    let mode = folder.metadata().map_err(|error| error.to_string())?.mode();
+    if mode & 0o022 != 0 {
+        return Err(format!("others can write to it (mode {:o})", mode & 0o777));
+    }
+    Ok(folder)
+}

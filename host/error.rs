@@ -1,0 +1,191 @@
+//! The one error of the library: opaque, with its context, and a small kind to match on.
+
+use std::fmt;
+
+use crate::outcome::Usage;
+use crate::value::Value;
+
+/// What went wrong. New kinds may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file of the bundle isn't Luau.
+    Compile,
+    /// The script raised an error that nothing caught, or returned what can't cross.
+    Script,
+    /// Motu was called wrongly: an unreadable bundle, a payload that can't cross, an event that nothing handles.
+    Usage,
+    /// The fuel of the event, or of loading, is used up.
+    Fuel,
+    /// The time of the event, or of loading, is used up.
+    Deadline,
+    /// The instance asked for more memory than its limit.
+    Memory,
+    /// Another limit; the message names it.
+    Limit,
+    /// A host function was called without a grant.
+    Denied,
+    /// The machine failed Motu: no memory could be mapped, say.
+    Host,
+    /// A fault of Motu's own. Please report it.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word for it, as `motu run --json` prints it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Compile => "compile",
+            ErrorKind::Script => "script",
+            ErrorKind::Usage => "usage",
+            ErrorKind::Fuel => "fuel",
+            ErrorKind::Deadline => "deadline",
+            ErrorKind::Memory => "memory",
+            ErrorKind::Limit => "limit",
+            ErrorKind::Denied => "denied",
+            ErrorKind::Host => "host",
+            ErrorKind::Internal => "internal",
+        }
+    }
+
+    /// Who has to change something.
+    pub fn fault(self) -> Fault {
+        match self {
+            ErrorKind::Compile
+            | ErrorKind::Script
+            | ErrorKind::Fuel
+            | ErrorKind::Deadline
+            | ErrorKind::Memory
+            | ErrorKind::Limit => Fault::Script,
+            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::Host => Fault::Operator,
+            ErrorKind::Internal => Fault::Motu,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The tenant's script, or what it was given too little of.
+    Script,
+    /// The service that embeds Motu, or its machine.
+    Operator,
+    /// Motu itself.
+    Motu,
+}
+
+/// Why an event, a load or a call failed.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    traceback: String,
+    value: Option<Value>,
+    event: Option<String>,
+    usage: Usage,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            traceback: String::new(),
+            value: None,
+            event: None,
+            usage: Usage::default(),
+        }))
+    }
+
+    pub(crate) fn usage_error(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Usage, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    pub(crate) fn with_script(mut self, traceback: String, value: Option<Value>) -> Error {
+        self.0.traceback = traceback;
+        self.0.value = value;
+        self
+    }
+
+    pub(crate) fn with_event(mut self, event: &str) -> Error {
+        self.0.event = Some(event.to_owned());
+        self
+    }
+
+    pub(crate) fn with_usage(mut self, usage: Usage) -> Error {
+        self.0.usage = usage;
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.0.kind.fault()
+    }
+
+    /// What happened and where, for people. A script's message is cut after 16 KiB; bytes of it that aren't UTF-8 are
+    /// replaced.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Where the script was, a frame a line, the innermost first. Empty for errors that no script raised, and for traps:
+    /// a script that is stopped by fuel or memory isn't asked where it was.
+    pub fn traceback(&self) -> &str {
+        &self.0.traceback
+    }
+
+    /// What the script threw, when that was not a string and could cross.
+    pub fn value(&self) -> Option<&Value> {
+        self.0.value.as_ref()
+    }
+
+    /// The event that failed; none when it was loading.
+    pub fn event(&self) -> Option<&str> {
+        self.0.event.as_deref()
+    }
+
+    /// What was used until then.
+    pub fn usage(&self) -> Usage {
+        self.0.usage
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.kind, self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("traceback", &self.0.traceback)
+            .field("value", &self.0.value)
+            .field("event", &self.0.event)
+            .field("usage", &self.0.usage)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {}

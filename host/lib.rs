@@ -1,0 +1,57 @@
+//! Motu runs untrusted Luau for many tenants: each script in a WebAssembly instance of its own, with a fuel meter, a
+//! memory cap and no way out but what it was granted. What would be a panic, a hang or a corrupted heap in a native VM is
+//! a trap in one instance, and its neighbours never notice.
+//!
+//! ```
+//! use motu::{Bundle, Motu};
+//!
+//! # fn main() -> Result<(), motu::Error> {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! # runtime.block_on(async {
+//! let motu = Motu::builder().build()?;
+//! let bundle = Bundle::from_files([("init.luau", "return { greet = function(name) return `Hello, {name}!` end }")])?;
+//! let loaded = motu.load(&bundle).await?;
+//!
+//! let mut instance = loaded.instance("user:7".parse()?);
+//! let outcome = instance.dispatch::<String>("greet", "Ada").await?;
+//! assert_eq!(outcome.value, "Hello, Ada!");
+//! println!("{} fuel, {} bytes", outcome.usage.fuel, outcome.usage.memory_bytes);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! The futures need no particular runtime: they never wait for anything but their turn.
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!("motu runs on Linux, on x86-64 and aarch64: it needs memory files and copy-on-write maps");
+
+#[cfg(panic = "abort")]
+compile_error!("motu needs panic = \"unwind\": a panic in one host function must not end the process");
+
+mod bundle;
+mod engine;
+mod error;
+mod folder;
+mod guest;
+mod image;
+mod instance;
+mod limits;
+mod log;
+mod motu;
+mod outcome;
+mod tenant;
+mod value;
+mod vm;
+mod wire;
+
+pub use bundle::{Bundle, Digest};
+pub use engine::CompileCache;
+pub use error::{Error, ErrorKind, Fault};
+pub use instance::Instance;
+pub use limits::Limits;
+pub use log::{LogLevel, LogLine};
+pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder};
+pub use outcome::{Outcome, Tier, Usage};
+pub use tenant::Tenant;
+pub use value::Value;

@@ -1,0 +1,105 @@
+//! The limits of loading and of an event. The operator sets them; nothing a script does renews or postpones one (M3).
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// What one bundle may use. Every field has a default and may be changed with struct update syntax:
+///
+/// ```
+/// # use motu::Limits;
+/// let limits = Limits { event_fuel: Some(100_000_000), ..Limits::default() };
+/// ```
+///
+/// `None` means unlimited. What goes over a limit ends with an error of the kind that the field names, and the next event
+/// is answered by a fresh instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel for loading a bundle: compiling it and running its top level. Default 5,000,000,000 (about a quarter of a
+    /// second). Over it: [`Fuel`](crate::ErrorKind::Fuel).
+    pub load_fuel: Option<u64>,
+    /// Fuel for an event. Default 5,000,000,000. Over it: [`Fuel`](crate::ErrorKind::Fuel).
+    pub event_fuel: Option<u64>,
+    /// Wall-clock time for loading a bundle. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline), noticed
+    /// within a slice of [`SLICE_FUEL`](Self::SLICE_FUEL).
+    pub load_deadline: Option<Duration>,
+    /// Wall-clock time for an event. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline).
+    pub event_deadline: Option<Duration>,
+    /// Memory of an instance in bytes: the VM (about 2 MiB), the bundle and all that the script makes. Not counted: the
+    /// heap of exceptions (at most 1 MiB) and the stack (2 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
+    /// [`Memory`](crate::ErrorKind::Memory).
+    pub memory_bytes: u64,
+    /// The size of an event's name and payload on the wire, in bytes. Default 1 MiB, at most 1 GiB. Over it:
+    /// [`Limit`](crate::ErrorKind::Limit), and nothing runs.
+    pub payload_bytes: u32,
+    /// How deep tables may lie in each other in a payload. Default 64, at most 200. Over it:
+    /// [`Limit`](crate::ErrorKind::Limit), and nothing runs.
+    pub payload_depth: u32,
+    /// The size of a result, or of an error value, on the wire, in bytes. Default 1 MiB, at most 1 GiB. A result over it:
+    /// [`Limit`](crate::ErrorKind::Limit); an error value over it is left out.
+    pub result_bytes: u32,
+    /// How deep tables may lie in each other in a result. Default 64, at most 200. Over it:
+    /// [`Limit`](crate::ErrorKind::Limit).
+    pub result_depth: u32,
+    /// What one event, or loading, may log, in bytes. Default 64 KiB, at most 1 GiB. Over it:
+    /// [`Limit`](crate::ErrorKind::Limit).
+    pub log_bytes: u32,
+    /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
+    /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
+    pub source_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            load_fuel: Some(5_000_000_000),
+            event_fuel: Some(5_000_000_000),
+            load_deadline: Some(Duration::from_secs(5)),
+            event_deadline: Some(Duration::from_secs(5)),
+            memory_bytes: 64 << 20,
+            payload_bytes: 1 << 20,
+            payload_depth: 64,
+            result_bytes: 1 << 20,
+            result_depth: 64,
+            log_bytes: 64 << 10,
+            source_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The most memory an instance can have: what 32 bits address.
+    pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
+    /// The largest payload, result, log or source that can be asked for.
+    pub const BYTES_MAX: u32 = 1 << 30;
+    /// The deepest payload or result that can be asked for.
+    pub const DEPTH_MAX: u32 = 200;
+    /// Fuel after which a running script makes room for others and its deadline is looked at: about 50 us.
+    pub const SLICE_FUEL: u64 = 1_000_000;
+    /// How many calls may be under way in a coroutine. One more is an error that the script can catch: it takes no memory
+    /// that isn't counted. Fixed when Luau is built.
+    pub const CALL_DEPTH: u32 = 20_000;
+
+    /// Refuses what can't be held to.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let at_most = |name: &str, value: u64, most: u64| {
+            if value <= most {
+                return Ok(());
+            }
+            Err(Error::usage_error(format!("the limit {name} is {value}, but can be {most} at most")))
+        };
+        at_most("memory_bytes", self.memory_bytes, Self::MEMORY_BYTES_MAX)?;
+        for (name, bytes) in [
+            ("payload_bytes", self.payload_bytes),
+            ("result_bytes", self.result_bytes),
+            ("log_bytes", self.log_bytes),
+            ("source_bytes", self.source_bytes),
+        ] {
+            at_most(name, bytes.into(), Self::BYTES_MAX.into())?;
+        }
+        for (name, depth) in [("payload_depth", self.payload_depth), ("result_depth", self.result_depth)] {
+            at_most(name, depth.into(), Self::DEPTH_MAX.into())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! How values cross between the host and a guest: MessagePack, in both directions.
+//!
+//! | Luau | MessagePack | |
+//! |---|---|---|
+//! | nil, boolean | nil, bool | |
+//! | number | int if integral, at most 2^53 and not -0; else float 64 | any int that a double holds is read as a number |
+//! | integer | int if no double holds it; else ext 2, 8 bytes | big-endian |
+//! | string | str | any bytes, also when they aren't UTF-8 |
+//! | buffer | bin | |
+//! | vector | ext 1, three floats of 32 bits | big-endian, NaN bits kept |
+//! | table with keys 1 to n, the empty table | array | |
+//! | any other table | map | no key is nil or NaN |
+//!
+//! Rust types cross through serde (`to_wire`, `from_wire`) with a serializer of our own rather than rmp-serde's: it
+//! stops at a depth and a size before it has buffered more, says where in the payload it stopped, refuses what would be
+//! rounded, and reads Luau's tables as Luau means them (an empty table is also an empty map, a list is also a map from 1).
+//!
+//! Invariant: bytes from a guest are hostile. No length in them is believed before the bytes are there, nothing recurses
+//! deeper than `DEPTH_MAX`, and a value is all of the bytes or an error.
+
+mod codec;
+mod de;
+mod error;
+mod ser;
+#[cfg(test)]
+mod tests;
+mod token;
+mod writer;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use codec::{check, check_size, decode, encode};
+pub use error::WireError;
+pub(crate) use token::exact_from_int;
+
+/// Tables in tables, at most, whatever the limits say: what recursion on the host's stack can bear.
+pub(crate) const DEPTH_MAX: u32 = 512;
+
+/// Vector and integer, as MessagePack extension types.
+const EXT_VECTOR: i8 = 1;
+const EXT_INTEGER: i8 = 2;
+
+/// A payload of any serde type, written as a script will read it.
+///
+/// Never holds more than `bytes_max`. Field names and variants are strings; bytes (`serde_bytes`) are a buffer; `None`
+/// and `()` are nil; types that have a form for people (addresses, UUIDs) take it.
+pub(crate) fn to_wire<T: Serialize + ?Sized>(
+    payload: &T,
+    depth_max: u32,
+    bytes_max: u32,
+) -> Result<Vec<u8>, WireError> {
+    let bytes = ser::to_bytes(payload, depth_max.min(DEPTH_MAX), bytes_max)?;
+    debug_assert!(check(&bytes, depth_max).is_ok(), "the writer broke the format");
+    Ok(bytes)
+}
+
+/// A script's value as any serde type; the error says which field doesn't fit.
+pub(crate) fn from_wire<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    de::from_bytes(bytes)
+}

@@ -1,0 +1,376 @@
+//! The wire to any serde type: what handlers return to embedders. Reads tables as Luau means them, which is where it
+//! differs from a general MessagePack reader: an empty table is an empty list, map or struct, a list is also a map from
+//! 1, a string of any bytes is also a `Vec<u8>`, and an integer of either kind fits every Rust integer that holds it.
+
+use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer, U64Deserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::token::{Reader, Token};
+use super::writer::as_int;
+use super::{DEPTH_MAX, WireError};
+
+type Result<T> = std::result::Result<T, WireError>;
+
+pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut source = Source { reader: Reader::new(bytes), depth_left: DEPTH_MAX };
+    let value = T::deserialize(&mut source).and_then(|value| source.reader.finish().map(|()| value));
+    value.map_err(|error| error.rooted("result"))
+}
+
+struct Source<'de> {
+    reader: Reader<'de>,
+    depth_left: u32,
+}
+
+impl<'de> Source<'de> {
+    /// Reads a table's entries, one level down.
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or_else(|| WireError::too_deep(DEPTH_MAX))?;
+        let value = read(self)?;
+        self.depth_left += 1;
+        Ok(value)
+    }
+
+    fn list<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value> {
+        self.deeper(|source| {
+            let mut list = List { source, left: len, seen: 0 };
+            let value = visitor.visit_seq(&mut list)?;
+            // A tuple that is shorter than the list leaves the rest unread.
+            match list.left {
+                0 => Ok(value),
+                more => Err(WireError::mismatch(format_args!("{more} items too many"))),
+            }
+        })
+    }
+
+    fn map<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value> {
+        self.deeper(|source| {
+            let mut pairs = Pairs { source, left: len, key: &[] };
+            let value = visitor.visit_map(&mut pairs)?;
+            match pairs.left {
+                0 => Ok(value),
+                more => Err(WireError::mismatch(format_args!("{more} fields too many"))),
+            }
+        })
+    }
+
+    fn visit<V: Visitor<'de>>(&mut self, token: Token<'de>, visitor: V) -> Result<V::Value> {
+        match token {
+            Token::Nil => visitor.visit_unit(),
+            Token::Boolean(value) => visitor.visit_bool(value),
+            Token::Number(number) => match as_int(number) {
+                Some(int) => visit_int(int, visitor),
+                None => visitor.visit_f64(number),
+            },
+            Token::Integer(integer) => visit_int(integer, visitor),
+            Token::String(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => visitor.visit_borrowed_str(text),
+                Err(_) => visitor.visit_borrowed_bytes(bytes),
+            },
+            Token::Buffer(bytes) => visitor.visit_borrowed_bytes(bytes),
+            Token::Vector(vector) => visitor.visit_seq(SeqDeserializer::new(vector.into_iter())),
+            Token::Array(len) => self.list(len, visitor),
+            Token::Map(len) => self.map(len, visitor),
+        }
+    }
+}
+
+/// The small unsigned are offered as unsigned: what visitors expect of a text format, too.
+fn visit_int<'de, V: Visitor<'de>>(int: i64, visitor: V) -> Result<V::Value> {
+    match u64::try_from(int) {
+        Ok(int) => visitor.visit_u64(int),
+        Err(_) => visitor.visit_i64(int),
+    }
+}
+
+/// A number beyond 2^53 that is exactly an integer, for a Rust integer type.
+#[allow(clippy::cast_possible_truncation, reason = "integral, and compared on the way back by the range")]
+fn large_int(number: f64) -> Option<i128> {
+    (number.trunc() == number && number.abs() < 2f64.powi(126)).then_some(number as i128)
+}
+
+macro_rules! ints {
+    ($($name:ident)*) => {$(
+        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            match self.reader.token()? {
+                Token::Number(number) => match large_int(number) {
+                    Some(int) => match (u64::try_from(int), i64::try_from(int)) {
+                        (Ok(int), _) => visitor.visit_u64(int),
+                        (_, Ok(int)) => visitor.visit_i64(int),
+                        _ => visitor.visit_i128(int),
+                    },
+                    None => visitor.visit_f64(number),
+                },
+                token => self.visit(token, visitor),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for &mut Source<'de> {
+    type Error = WireError;
+
+    ints!(
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+    );
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        let token = self.reader.token()?;
+        self.visit(token, visitor)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::String(bytes) if std::str::from_utf8(bytes).is_err() => {
+                Err(WireError::mismatch("a string that isn't UTF-8; bytes (such as Vec<u8>) would take it"))
+            }
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::String(bytes) => visitor.visit_borrowed_bytes(bytes),
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_bytes(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.peek()? {
+            Token::Nil => {
+                self.reader.token()?;
+                visitor.visit_none()
+            }
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::Array(0) => visitor.visit_unit(),
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            // For Vec<u8> and its like. What wanted other items is told what it got, not the type of a byte.
+            token @ (Token::String(bytes) | Token::Buffer(bytes)) => visitor
+                .visit_seq(SeqDeserializer::new(bytes.iter().copied()))
+                .map_err(|_: WireError| WireError::mismatch(format_args!("{}, expected a list", token.name()))),
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::Array(len) => self.deeper(|source| visitor.visit_map(Numbered { source, left: len, seen: 0 })),
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::Array(0) => self.map(0, visitor),
+            // By position would be a guess. A vector's three parts are in an order that everybody knows.
+            Token::Array(_) => Err(WireError::invalid_type(Unexpected::Seq, &visitor)),
+            token => self.visit(token, visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::String(bytes) => {
+                let name = std::str::from_utf8(bytes).unwrap_or("(a string that isn't UTF-8)");
+                visitor.visit_enum(BorrowedStrDeserializer::new(name))
+            }
+            Token::Map(1) => self.deeper(|source| {
+                let start = source.reader.at();
+                source.reader.peek()?;
+                let mut key: &[u8] = &[];
+                visitor.visit_enum(Variant { source, start, key: &mut key }).map_err(|error| error.under_key(key))
+            }),
+            token => {
+                let what = format_args!("{}, expected a variant: its name, or a table of one field", token.name());
+                Err(WireError::mismatch(what))
+            }
+        }
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.token()? {
+            Token::String(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => visitor.visit_borrowed_str(text),
+                Err(_) => visitor.visit_borrowed_bytes(bytes),
+            },
+            // Never as a number: derived code would take it for the position of a field.
+            token @ (Token::Array(_) | Token::Map(_)) => {
+                Err(WireError::mismatch(format_args!("{} as a key, expected a field's name", token.name())))
+            }
+            token => visitor.visit_string(token.scalar().unwrap_or_default().to_string()),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.reader.skip()?;
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! { bool f32 f64 char unit }
+}
+
+struct List<'a, 'de> {
+    source: &'a mut Source<'de>,
+    left: usize,
+    seen: usize,
+}
+
+impl<'de> de::SeqAccess<'de> for &mut List<'_, 'de> {
+    type Error = WireError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.seen += 1;
+        seed.deserialize(&mut *self.source).map(Some).map_err(|error| error.in_item(self.seen))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        // At least a byte each is there; serde itself reserves little on the strength of this.
+        Some(self.left)
+    }
+}
+
+struct Pairs<'a, 'de> {
+    source: &'a mut Source<'de>,
+    left: usize,
+    key: &'de [u8],
+}
+
+impl<'de> de::MapAccess<'de> for &mut Pairs<'_, 'de> {
+    type Error = WireError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let start = self.source.reader.at();
+        if !self.source.reader.peek()?.is_key() {
+            return Err(WireError::malformed(start, "a key is nil or NaN"));
+        }
+        let key = seed.deserialize(&mut *self.source);
+        self.key = self.source.reader.since(start);
+        key.map(Some).map_err(|error| error.under_key(self.key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(&mut *self.source).map_err(|error| error.under_key(self.key))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// A list, read as the map from 1 that it also is.
+struct Numbered<'a, 'de> {
+    source: &'a mut Source<'de>,
+    left: usize,
+    seen: usize,
+}
+
+impl<'de> de::MapAccess<'de> for Numbered<'_, 'de> {
+    type Error = WireError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.seen += 1;
+        let key = U64Deserializer::<WireError>::new(self.seen as u64);
+        seed.deserialize(key).map(Some).map_err(|error| error.in_item(self.seen))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(&mut *self.source).map_err(|error| error.in_item(self.seen))
+    }
+}
+
+/// `{ [variant] = contents }`.
+struct Variant<'a, 'de> {
+    source: &'a mut Source<'de>,
+    start: usize,
+    key: &'a mut &'de [u8],
+}
+
+impl<'a, 'de> de::EnumAccess<'de> for Variant<'a, 'de> {
+    type Error = WireError;
+    type Variant = Contents<'a, 'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Contents<'a, 'de>)> {
+        let name = seed.deserialize(&mut *self.source)?;
+        *self.key = self.source.reader.since(self.start);
+        Ok((name, Contents(self.source)))
+    }
+}
+
+struct Contents<'a, 'de>(&'a mut Source<'de>);
+
+impl<'de> de::VariantAccess<'de> for Contents<'_, 'de> {
+    type Error = WireError;
+
+    fn unit_variant(self) -> Result<()> {
+        match self.0.reader.token()? {
+            Token::Nil | Token::Array(0) => Ok(()),
+            token => Err(WireError::mismatch(format_args!("{}, expected nothing", token.name()))),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(self.0)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
+        self.0.deserialize_tuple(len, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
+        self.0.deserialize_struct("", fields, visitor)
+    }
+}

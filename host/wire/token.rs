@@ -1,0 +1,234 @@
+//! Reads MessagePack a token at a time, as Luau means it. Everything that reads bytes from a guest reads them here.
+
+use rmp::Marker;
+
+use super::{EXT_INTEGER, EXT_VECTOR, WireError};
+use crate::value::Value;
+
+/// A whole scalar, or the head of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Token<'a> {
+    Nil,
+    Boolean(bool),
+    Number(f64),
+    Integer(i64),
+    String(&'a [u8]),
+    Buffer(&'a [u8]),
+    Vector([f32; 3]),
+    /// So many items follow; there are at least as many bytes.
+    Array(usize),
+    /// So many keys, each with its value, follow; there are at least as many bytes.
+    Map(usize),
+}
+
+impl Token<'_> {
+    /// The value, unless this is the head of a table.
+    pub(super) fn scalar(&self) -> Option<Value> {
+        Some(match *self {
+            Self::Nil => Value::Nil,
+            Self::Boolean(value) => Value::Boolean(value),
+            Self::Number(number) => Value::Number(number),
+            Self::Integer(integer) => Value::Integer(integer),
+            Self::String(bytes) => Value::String(bytes.to_vec()),
+            Self::Buffer(bytes) => Value::Buffer(bytes.to_vec()),
+            Self::Vector(vector) => Value::Vector(vector),
+            Self::Array(_) | Self::Map(_) => return None,
+        })
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Boolean(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Integer(_) => "an integer",
+            Self::String(_) => "a string",
+            Self::Buffer(_) => "a buffer",
+            Self::Vector(_) => "a vector",
+            Self::Array(_) => "a list",
+            Self::Map(_) => "a table",
+        }
+    }
+
+    /// Whether a table may be keyed by it.
+    pub(super) fn is_key(&self) -> bool {
+        !matches!(self, Self::Nil) && !matches!(self, Self::Number(number) if number.is_nan())
+    }
+}
+
+/// Bytes that are being read, and how far.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// What was read since `start`.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// An error unless all was read.
+    pub(super) fn finish(&self) -> Result<(), WireError> {
+        match self.rest().len() {
+            0 => Ok(()),
+            more => Err(WireError::malformed(self.at, format_args!("{more} more bytes after the value"))),
+        }
+    }
+
+    /// The next token, left where it is.
+    pub(super) fn peek(&self) -> Result<Token<'a>, WireError> {
+        Self { ..*self }.token()
+    }
+
+    pub(super) fn token(&mut self) -> Result<Token<'a>, WireError> {
+        let start = self.at;
+        let [marker] = self.fixed()?;
+        Ok(match Marker::from_u8(marker) {
+            Marker::Null => Token::Nil,
+            Marker::False => Token::Boolean(false),
+            Marker::True => Token::Boolean(true),
+            Marker::FixPos(value) => Token::Number(value.into()),
+            Marker::FixNeg(value) => Token::Number(value.into()),
+            Marker::U8 => Token::Number(u8::from_be_bytes(self.fixed()?).into()),
+            Marker::U16 => Token::Number(u16::from_be_bytes(self.fixed()?).into()),
+            Marker::U32 => Token::Number(u32::from_be_bytes(self.fixed()?).into()),
+            Marker::U64 => self.int(start, u64::from_be_bytes)?,
+            Marker::I8 => Token::Number(i8::from_be_bytes(self.fixed()?).into()),
+            Marker::I16 => Token::Number(i16::from_be_bytes(self.fixed()?).into()),
+            Marker::I32 => Token::Number(i32::from_be_bytes(self.fixed()?).into()),
+            Marker::I64 => self.int(start, i64::from_be_bytes)?,
+            Marker::F32 => Token::Number(f32::from_be_bytes(self.fixed()?).into()),
+            Marker::F64 => Token::Number(f64::from_be_bytes(self.fixed()?)),
+            Marker::FixStr(len) => Token::String(self.take(len.into())?),
+            Marker::Str8 => Token::String(self.counted::<1>()?),
+            Marker::Str16 => Token::String(self.counted::<2>()?),
+            Marker::Str32 => Token::String(self.counted::<4>()?),
+            Marker::Bin8 => Token::Buffer(self.counted::<1>()?),
+            Marker::Bin16 => Token::Buffer(self.counted::<2>()?),
+            Marker::Bin32 => Token::Buffer(self.counted::<4>()?),
+            Marker::FixArray(len) => Token::Array(self.items(start, len.into(), 1)?),
+            Marker::Array16 => Token::Array(self.table::<2>(start, 1)?),
+            Marker::Array32 => Token::Array(self.table::<4>(start, 1)?),
+            Marker::FixMap(len) => Token::Map(self.items(start, len.into(), 2)?),
+            Marker::Map16 => Token::Map(self.table::<2>(start, 2)?),
+            Marker::Map32 => Token::Map(self.table::<4>(start, 2)?),
+            Marker::FixExt1 => self.ext(start, 1)?,
+            Marker::FixExt2 => self.ext(start, 2)?,
+            Marker::FixExt4 => self.ext(start, 4)?,
+            Marker::FixExt8 => self.ext(start, 8)?,
+            Marker::FixExt16 => self.ext(start, 16)?,
+            Marker::Ext8 => self.ext_counted::<1>(start)?,
+            Marker::Ext16 => self.ext_counted::<2>(start)?,
+            Marker::Ext32 => self.ext_counted::<4>(start)?,
+            Marker::Reserved => return Err(WireError::malformed(start, "the marker 0xc1 means nothing")),
+        })
+    }
+
+    /// Passes over a whole value, however deep, without recursing.
+    pub(super) fn skip(&mut self) -> Result<(), WireError> {
+        let mut pending: u64 = 1;
+        while pending > 0 {
+            pending -= 1;
+            // Each length is at most the bytes that are left, so the sum can't overflow before they run out.
+            pending = pending.saturating_add(match self.token()? {
+                Token::Array(items) => items as u64,
+                Token::Map(pairs) => pairs as u64 * 2,
+                _ => 0,
+            });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
+        let rest = self.rest();
+        match rest.get(..len) {
+            Some(taken) => {
+                self.at += len;
+                Ok(taken)
+            }
+            None => Err(WireError::malformed(self.at, format_args!("{len} bytes wanted, {} left", rest.len()))),
+        }
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let at = self.at;
+        self.take(N)?.try_into().map_err(|_| WireError::malformed(at, "wrong length"))
+    }
+
+    /// A length of `N` bytes, big-endian.
+    fn len<const N: usize>(&mut self) -> Result<usize, WireError> {
+        Ok(self.fixed::<N>()?.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)))
+    }
+
+    fn counted<const N: usize>(&mut self) -> Result<&'a [u8], WireError> {
+        let len = self.len::<N>()?;
+        self.take(len)
+    }
+
+    fn table<const N: usize>(&mut self, start: usize, each: usize) -> Result<usize, WireError> {
+        let len = self.len::<N>()?;
+        self.items(start, len, each)
+    }
+
+    /// A value takes a byte at least, so a table with more values than bytes are left is a lie.
+    fn items(&self, start: usize, len: usize, each: usize) -> Result<usize, WireError> {
+        let left = self.rest().len();
+        if len.saturating_mul(each) > left {
+            let what = format_args!("a table of {len} entries in {left} bytes");
+            return Err(WireError::malformed(start, what));
+        }
+        Ok(len)
+    }
+
+    /// An int: a number if a double holds it, else an integer.
+    fn int<T: Into<i128>>(&mut self, start: usize, read: fn([u8; 8]) -> T) -> Result<Token<'a>, WireError> {
+        let int = read(self.fixed()?).into();
+        match (exact_from_int(int), i64::try_from(int)) {
+            (Some(number), _) => Ok(Token::Number(number)),
+            (None, Ok(integer)) => Ok(Token::Integer(integer)),
+            (None, Err(_)) => {
+                Err(WireError::malformed(start, format_args!("{int} is neither a double nor a 64-bit integer")))
+            }
+        }
+    }
+
+    fn ext_counted<const N: usize>(&mut self, start: usize) -> Result<Token<'a>, WireError> {
+        let len = self.len::<N>()?;
+        self.ext(start, len)
+    }
+
+    fn ext(&mut self, start: usize, len: usize) -> Result<Token<'a>, WireError> {
+        let kind = i8::from_be_bytes(self.fixed()?);
+        match (kind, len) {
+            (EXT_VECTOR, 12) => {
+                let x = f32::from_be_bytes(self.fixed()?);
+                let y = f32::from_be_bytes(self.fixed()?);
+                let z = f32::from_be_bytes(self.fixed()?);
+                Ok(Token::Vector([x, y, z]))
+            }
+            (EXT_INTEGER, 8) => Ok(Token::Integer(i64::from_be_bytes(self.fixed()?))),
+            _ => Err(WireError::malformed(start, format_args!("no extension type {kind} of {len} bytes"))),
+        }
+    }
+}
+
+/// The double that is exactly this integer, if there is one.
+#[allow(clippy::cast_possible_truncation, reason = "the way back is compared")]
+pub(crate) fn exact_from_int(int: i128) -> Option<f64> {
+    let number = int as f64;
+    // At 2^127 the way back saturates, and would lie.
+    (number.abs() < 2f64.powi(127) && number as i128 == int).then_some(number)
+}

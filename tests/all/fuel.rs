@@ -1,0 +1,142 @@
+//! R2, for one event: the same image, events and seed cost the same fuel, wherever and on whatever memory they run.
+
+use motu::{Error, Instance, Loaded, Outcome, Value};
+
+use crate::support::{builder, bundle, event, instance, limits, load, run, send, tenant};
+
+trials![
+    r2_one_event_costs_the_same_a_hundred_times,
+    r2_a_sequence_of_events_costs_the_same,
+    r2_an_error_costs_the_same,
+    r2_another_motu_counts_the_same,
+    r2_slices_do_not_count,
+    fuel_grows_with_work,
+    fuel_of_loading_is_the_same,
+];
+
+/// Strings, tables, sorting, garbage, coroutines, errors, random numbers: what could differ from run to run.
+const MIXED: &str = r#"
+    state = {}
+    return {
+        go = function(payload)
+            local words = {}
+            for i = 1, 300 do
+                words[i] = string.format("%d:%s", math.random(1, 1000), string.rep("w", i % 17))
+            end
+            table.sort(words)
+            local seen = {}
+            for _, word in words do seen[word] = (seen[word] or 0) + 1 end
+            for key in seen do state[#state + 1] = key end
+            local co = coroutine.wrap(function() for i = 1, 50 do coroutine.yield({ i }) end end)
+            for _ = 1, 50 do co() end
+            for i = 1, 20 do pcall(error, { i }) end
+            local text = string.gsub(table.concat(words, ","), "w+", "<%0>")
+            local b = buffer.create(1000)
+            for i = 0, 999 do buffer.writeu8(b, i, i % 256) end
+            return { #text, payload, buffer.tostring(b), words[1], #state }
+        end,
+        fail = function() local t = nil; return t.field end,
+    }
+"#;
+
+fn payload() -> Value {
+    Value::from([("name", Value::string("Ada")), ("list", Value::from_iter(0..100))])
+}
+
+fn cost(result: Result<Outcome<Value>, Error>) -> (Value, u64) {
+    let outcome = result.unwrap();
+    (outcome.value, outcome.usage.fuel)
+}
+
+fn go(instance: &mut Instance) -> (Value, u64) {
+    cost(send(instance, "go", &payload()))
+}
+
+fn seeded(loaded: &Loaded) -> Instance {
+    loaded.instance(tenant()).with_seed(42)
+}
+
+fn r2_one_event_costs_the_same_a_hundred_times() {
+    let loaded = load(MIXED);
+    let first = go(&mut seeded(&loaded));
+    std::thread::scope(|scope| {
+        // each thread: some on memories mapped anew, since all of them are alive, then some on memories given back
+        let halves: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut alive: Vec<Instance> = (0..15).map(|_| seeded(&loaded)).collect();
+                    let cold: Vec<_> = alive.iter_mut().map(go).collect();
+                    drop(alive);
+                    let warm: Vec<_> = (0..35).map(|_| go(&mut seeded(&loaded))).collect();
+                    [cold, warm].concat()
+                })
+            })
+            .collect();
+        let all: Vec<_> = halves.into_iter().flat_map(|half| half.join().unwrap()).collect();
+        assert_eq!(all.len(), 100);
+        for (n, other) in all.into_iter().enumerate() {
+            assert_eq!(other, first, "run {n}");
+        }
+    });
+}
+
+fn r2_a_sequence_of_events_costs_the_same() {
+    let loaded = load(MIXED);
+    let sequence = |instance: &mut Instance| (0..20).map(|_| go(instance)).collect::<Vec<_>>();
+    let first = sequence(&mut seeded(&loaded));
+    let mut kept = seeded(&loaded);
+    assert_eq!(sequence(&mut kept), first);
+    for _ in 0..5 {
+        assert_eq!(sequence(&mut seeded(&loaded)), first);
+    }
+}
+
+fn r2_an_error_costs_the_same() {
+    let loaded = load(MIXED);
+    let fail = || event(&mut seeded(&loaded), "fail").unwrap_err().usage().fuel;
+    let first = fail();
+    assert!(first > 0);
+    assert!((0..100).all(|_| fail() == first));
+}
+
+fn r2_another_motu_counts_the_same() {
+    let here = go(&mut seeded(&load(MIXED)));
+    let other = builder(limits()).build().unwrap();
+    let loaded = run(other.load(&bundle(&[("init.luau", MIXED)]))).unwrap();
+    assert_eq!(go(&mut seeded(&loaded)), here);
+}
+
+fn r2_slices_do_not_count() {
+    // the same work as part of a longer event, cut elsewhere; and on a runtime that polls others in between
+    let source = "local function work() local n = 0 for i = 1, 300000 do n += i % 7 end return n end\n\
+        return { once = work, twice = function() work() return work() end, thrice = function() work() work() return work() end }";
+    let loaded = load(source);
+    let fuel = |name: &str| event(&mut seeded(&loaded), name).unwrap().usage.fuel;
+    let (once, twice, thrice) = (fuel("once"), fuel("twice"), fuel("thrice"));
+    assert!(once > motu::Limits::SLICE_FUEL, "it takes more than a slice: {once}");
+    assert_eq!(thrice - twice, fuel("thrice") - fuel("twice"));
+    let shared = run(async {
+        let (mut one, mut other) = (seeded(&loaded), seeded(&loaded));
+        let (a, b) = tokio::join!(one.dispatch_value("thrice", &Value::Nil), other.dispatch_value("twice", &Value::Nil));
+        (a.unwrap().usage.fuel, b.unwrap().usage.fuel)
+    });
+    assert_eq!(shared, (thrice, twice));
+}
+
+fn fuel_grows_with_work() {
+    let mut instance = instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
+    let mut fuel = |n: u32| cost(send(&mut instance, "go", &Value::from(n))).1;
+    fuel(0);
+    let costs: Vec<u64> = [0, 1, 10, 100, 1000, 10_000, 100_000].map(&mut fuel).into();
+    assert!(costs.is_sorted_by(|a, b| a < b), "{costs:?}");
+    let each = (costs[6] - costs[5]) as f64 / 90_000.0;
+    assert!((2.0..200.0).contains(&each), "a turn of the loop costs {each}");
+    assert_eq!(fuel(20_000) - fuel(10_000), fuel(30_000) - fuel(20_000), "in proportion");
+}
+
+fn fuel_of_loading_is_the_same() {
+    let fuel = || load(MIXED).usage().fuel;
+    let first = fuel();
+    assert!(first > 0);
+    assert!((0..20).all(|_| fuel() == first));
+}

@@ -1,0 +1,24 @@
+//! M3: no limit can be caught, renewed or postponed by a script, and after one the next event is answered by a fresh VM.
+
+mod depth;
+mod library;
+mod memory;
+mod named;
+mod nesting;
+mod uncatchable;
+
+pub(crate) const CHILDREN: &[(&str, fn())] = memory::CHILDREN;
+
+pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
+    [
+        depth::trials(),
+        library::trials(),
+        memory::trials(),
+        named::trials(),
+        nesting::trials(),
+        uncatchable::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

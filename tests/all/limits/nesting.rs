@@ -1,0 +1,162 @@
+//! Source that is nested without end is a compile error, by the parser's own limits, never the end of the wasm stack.
+
+use motu::{Bundle, ErrorKind, Limits};
+
+use crate::support::{limits, motu, run, try_load};
+
+trials![nested_source_is_a_compile_error, moderate_nesting_compiles, nested_json_of_luaurc_is_an_error];
+
+/// What is nested: `n` times the opening, the middle, `n` times the closing.
+const FORMS: &[(&str, &str, &str)] = &[
+    ("return ", "1", ""),
+    ("(", "1", ")"),
+    ("{", "1", "}"),
+    ("{a=", "1", "}"),
+    ("{[", "1", "]=1}"),
+    ("f(", "1", ")"),
+    ("f{", "1", "}"),
+    ("t[", "1", "]"),
+    ("t.x(", "1", ")"),
+    ("t:x(", "1", ")"),
+    ("-", "1", ""),
+    ("not ", "1", ""),
+    ("#", "t", ""),
+    ("1 + ", "1", ""),
+    ("1 .. ", "1", ""),
+    ("2 ^ ", "1", ""),
+    ("1 and ", "1", ""),
+    ("1 < ", "1", ""),
+    ("function() return ", "1", " end"),
+    ("if x then 1 else ", "1", ""),
+    ("if x then ", "1", " else 1"),
+    ("`{", "1", "}`"),
+    ("(1 :: typeof(", "1", "))"),
+];
+
+const STATEMENTS: &[(&str, &str, &str)] = &[
+    ("do ", "", " end"),
+    ("if x then ", "", " end"),
+    ("if x then elseif ", "x then end", ""),
+    ("while x do ", "", " end"),
+    ("for i = 1, 2 do ", "", " end"),
+    ("for k in t do ", "", " end"),
+    ("repeat ", "", " until x"),
+    ("function f() ", "", " end"),
+    ("local function f() ", "", " end"),
+    ("local f = function() ", "", " end"),
+    ("x = function() ", "", " end"),
+    ("f(function() ", "", " end)"),
+];
+
+const TYPES: &[(&str, &str, &str)] = &[
+    ("(", "nil", ")"),
+    ("{", "nil", "}"),
+    ("{a: ", "nil", "}"),
+    ("{[string]: ", "nil", "}"),
+    ("T<", "nil", ">"),
+    ("nil | ", "nil", ""),
+    ("nil & ", "nil", ""),
+    ("() -> ", "nil", ""),
+    ("(", "", ") -> nil"),
+    ("(x: ", "nil", ") -> nil"),
+    ("typeof(function(): ", "nil", " end)"),
+    ("(nil | ", "nil", ")?"),
+];
+
+/// Forms that go on by iteration: as long as the source may be.
+const CHAINS: &[(&str, &str)] = &[
+    ("return x", ".x"),
+    ("return x", "[1]"),
+    ("return x", "()"),
+    ("return x", ":x()"),
+    ("return 1", " + 1"),
+    ("return 1", " .. 1"),
+    ("return 1", " and 1"),
+    ("return 1", " < 1"),
+    ("return 1", " - -1"),
+    ("local x: nil", " | nil"),
+    ("local x: nil", " & nil"),
+    ("local x: nil", "?"),
+    ("return x", " :: any"),
+    ("if x then", " elseif x then"),
+    ("x = 1", " x = 1"),
+    ("return 1", ", 1"),
+    ("return f 'x'", " 'x'"),
+    ("return f", "{}"),
+];
+
+fn all(depth: usize) -> Vec<String> {
+    let nest = |before: &str, (open, middle, close): &(&str, &str, &str), after: &str| {
+        format!("{before}{}{middle}{}{after}", open.repeat(depth), close.repeat(depth))
+    };
+    let forms = FORMS.iter().map(|form| nest("local _ = ", form, ""));
+    let statements = STATEMENTS.iter().map(|form| nest("", form, ""));
+    let types = TYPES.iter().map(|form| nest("local x: ", form, " = nil"));
+    let aliases = TYPES.iter().map(|form| nest("type A = ", form, ""));
+    let chains = CHAINS.iter().map(|(head, more)| {
+        let end = if head.starts_with("if") { " end" } else { "" };
+        format!("{head}{}{end}", more.repeat(depth))
+    });
+    let mut all: Vec<String> = forms.chain(statements).chain(types).chain(aliases).chain(chains).collect();
+    // the same, never closed
+    all.extend(FORMS.iter().map(|form| nest("local _ = ", &(form.0, "", ""), "")));
+    all.extend(STATEMENTS.iter().map(|form| nest("", &(form.0, "", ""), "")));
+    all.extend(TYPES.iter().map(|form| nest("local x: ", &(form.0, "", ""), "")));
+    all
+}
+
+fn nested_source_is_a_compile_error() {
+    // the longest under a smaller memory: what takes too much is stopped by that
+    for (depth, memory) in [(250, 64), (1_000, 64), (3_000, 64), (20_000, 64), (200_000, 64)] {
+        let limits = Limits { memory_bytes: memory << 20, load_fuel: Some(3_000_000_000), ..limits() };
+        for source in all(depth) {
+            let head: String = source.chars().take(30).collect();
+            let named = |kind| {
+                use ErrorKind::{Compile, Fuel, Memory, Script};
+                // what compiles after all fails when it runs, or is a lot of work
+                assert!(matches!(kind, Compile | Script | Memory | Fuel), "{head:?} x {depth}: {kind}");
+            };
+            if let Err(error) = try_load(limits.clone(), source.as_str()) {
+                named(error.kind());
+                if error.kind() == ErrorKind::Compile {
+                    assert!(error.message().starts_with("init.luau:"), "{head:?} x {depth}: {error}");
+                }
+            }
+            let bundle = Bundle::from_files([("other.luau", source.as_str()), ("init.luau", "")]).unwrap();
+            if let Err(error) = run(motu(limits.clone()).check(&bundle)) {
+                named(error.kind());
+            }
+        }
+    }
+}
+
+fn moderate_nesting_compiles() {
+    let limits = limits();
+    let depth = 40;
+    for (open, middle, close) in FORMS.iter().filter(|form| form.0 != "return ") {
+        let source = format!("local f, t, x\nreturn function() local _ = {}{middle}{} end", open.repeat(depth), close.repeat(depth));
+        try_load(limits.clone(), source.as_str()).unwrap_or_else(|error| panic!("{open:?}: {error}"));
+    }
+    for (open, middle, close) in STATEMENTS {
+        let source = format!("local t, x\nlocal function f() {}{middle}{} end", open.repeat(depth), close.repeat(depth));
+        try_load(limits.clone(), source.as_str()).unwrap_or_else(|error| panic!("{open:?}: {error}"));
+    }
+}
+
+fn nested_json_of_luaurc_is_an_error() {
+    for depth in [100, 5_000, 500_000] {
+        for (open, close) in [("{\"aliases\":", "}"), ("[", "]"), ("{\"a\":[", "]}")] {
+            let config = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let bundle = Bundle::from_files([
+                (".luaurc", config.as_str()),
+                ("a.luau", "return 1"),
+                ("init.luau", "return require('@x/a')"),
+            ]);
+            let (motu, bundle) = (motu(limits()), bundle.unwrap());
+            let error = run(motu.load(&bundle)).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Script | ErrorKind::Fuel), "{open} x {depth}: {error:?}");
+            assert!(error.message().contains(".luaurc") || error.message().contains("@x"), "{error}");
+            run(motu.check(&bundle)).map(|found| assert!(!found.is_empty())).unwrap();
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Motu's integration tests: one binary, a module for each promise.
+//!
+//! A trial is an ordinary function that panics when the promise is broken; each module names its own with `trials!`. The
+//! scripts of `tests/scripts` are trials too, without any Rust. A name that starts with `i3_` shows the row I3 of the
+//! feature map.
+//!
+//! `MOTU_FULL=1` runs the few trials that are reduced by default at their full size.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
+
+#[macro_use]
+mod support;
+mod child;
+
+mod bundle;
+mod dispatch;
+mod errors;
+mod fuel;
+mod guest;
+mod isolation;
+mod json;
+mod limits;
+mod opaque;
+mod require;
+mod scripts;
+mod values;
+
+fn main() -> std::process::ExitCode {
+    if let Some(code) = child::run_if_asked() {
+        return code;
+    }
+    let arguments = libtest_mimic::Arguments::from_args();
+    let trials = [
+        bundle::trials(),
+        dispatch::trials(),
+        errors::trials(),
+        fuel::trials(),
+        guest::trials(),
+        isolation::trials(),
+        limits::trials(),
+        opaque::trials(),
+        require::trials(),
+        scripts::trials(),
+        values::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
