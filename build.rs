@@ -55,7 +55,7 @@ fn run() -> Result<()> {
         }
         None => recipe::core_module(&root, &out, &world)?,
     };
-    component::check_imports(&core, &world)?;
+    component::check(&core, &world)?;
     let (module, image) = module::split(&core)?;
     let vm = module::grow_table(&module)?;
     let component = component::importing(&vm)?;

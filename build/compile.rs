@@ -1,7 +1,7 @@
 //! Compiles many files with zig, each at most once: an object's name holds the digest of all that went into it.
 //!
-//! Not through the `cc` crate: for wasm it adds `-fno-exceptions`, it obeys `CXXFLAGS` (the bytes would depend on the
-//! machine), and it recompiles every file when one has changed.
+//! Not through the `cc` crate: it compiles all files anew when one has changed, and obeys the `CXXFLAGS` of whoever builds,
+//! so that the bytes would depend on the machine.
 
 use crate::files::{self, Result};
 use crate::zig::Zig;

@@ -9,24 +9,26 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, FuncType, Instance, Parser, Payload, TypeRef, Validator};
 
-/// The only way out of the guest is its world: anything else it imports is a mistake in it.
-pub(crate) fn check_imports(core: &[u8], world: &World) -> Result<()> {
-    let mut foreign = Vec::new();
-    for (module, name, _) in Shape::of(core)?.imports {
-        if !world.imports.contains(&(module.clone(), name.clone())) {
-            foreign.push(format!("\n  {module} {name}"));
-        }
+/// The only way out of the guest is its world: anything else it imports is a mistake in it. What the world promises must
+/// be there, or `MOTU_GUEST` names another module.
+pub(crate) fn check(core: &[u8], world: &World) -> Result<()> {
+    let shape = Shape::of(core)?;
+    let foreign =
+        shape.imports.iter().filter(|(module, name, _)| !world.imports.contains(&(module.clone(), name.clone())));
+    let foreign: String = foreign.map(|(module, name, _)| format!("\n  {module} {name}")).collect();
+    if !foreign.is_empty() {
+        return Err(format!(
+            "the guest imports what is not in wit/guest.wit:{foreign}\n\
+             (From wasi_snapshot_preview1: a function of the C library that needs a system. Leave it off, or define its \
+             import in guest/libc.c.)"
+        )
+        .into());
     }
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "the guest imports what is not in wit/guest.wit:{}\n\
-         (From wasi_snapshot_preview1: a function of the C library that needs a system. Leave it off, or define its import \
-         in guest/libc.c. From env: a function that nobody defines.)",
-        foreign.concat()
-    )
-    .into())
+    let needed =
+        world.exports.iter().map(String::as_str).chain(["memory", "__indirect_function_table", "cabi_realloc"]);
+    let missing = needed.filter(|needed| !shape.exports.iter().any(|(name, ..)| name == needed));
+    let missing: String = missing.map(|name| format!("\n  {name}")).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("the guest lacks these exports:{missing}").into()) }
 }
 
 /// The component of `vm`, which carries its world's type.

@@ -60,11 +60,8 @@ impl Zig {
         // In a folder of its own: zig gives paths under the current folder as relative.
         let local_cache = out.join("zig-cache");
         files::make_folder(&local_cache)?;
-        command
-            .arg("env")
-            .current_dir(&local_cache)
-            .env("ZIG_LOCAL_CACHE_DIR", &local_cache)
-            .env("ZIG_GLOBAL_CACHE_DIR", &local_cache);
+        command.arg("env").current_dir(&local_cache);
+        prepare(&mut command, &local_cache, &local_cache);
         let env = Zig::run(command, "asking zig for its version")?.stdout;
         let field = |name: &str| {
             let (_, rest) = env.split_once(&format!(".{name} = \""))?;
@@ -81,12 +78,7 @@ impl Zig {
     pub(crate) fn command(&self, tool: &str, folder: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(tool).current_dir(folder);
-        command.env("ZIG_GLOBAL_CACHE_DIR", &self.global_cache).env("ZIG_LOCAL_CACHE_DIR", &self.local_cache);
-        // What a shell may have set for other compilers would change the bytes.
-        let foreign = ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "ZIG_LIB_DIR", "ZIG_LIBC"];
-        for name in foreign.into_iter().chain(["NIX_CFLAGS_COMPILE", "NIX_CFLAGS_LINK", "NIX_LDFLAGS"]) {
-            command.env_remove(name);
-        }
+        prepare(&mut command, &self.global_cache, &self.local_cache);
         command
     }
 
@@ -132,6 +124,15 @@ impl Zig {
     }
 }
 
+/// Names zig's caches, and takes away what a shell may have set for other compilers: it would change the bytes.
+fn prepare(command: &mut Command, global_cache: &Path, local_cache: &Path) {
+    command.env("ZIG_GLOBAL_CACHE_DIR", global_cache).env("ZIG_LOCAL_CACHE_DIR", local_cache);
+    let foreign = ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "ZIG_LIB_DIR", "ZIG_LIBC"];
+    for name in foreign.into_iter().chain(["NIX_CFLAGS_COMPILE", "NIX_CFLAGS_LINK", "NIX_LDFLAGS"]) {
+        command.env_remove(name);
+    }
+}
+
 /// `~/.cache/motu-build`, or a folder in `OUT_DIR` for a user who has no home that can be written.
 ///
 /// Not `~/.cache/motu`: that is where compiled components are kept, and wasmtime removes whatever else it finds there.
@@ -166,10 +167,14 @@ fn install(cache: &Path) -> Result<PathBuf> {
     }
 
     println!("cargo:warning=Motu installs zig {VERSION} (100 MB, once) in {}", folder.display());
-    let part = cache.join(format!("zig-{VERSION}.part"));
-    if part.exists() {
-        files::remove(&part)?;
+    // What a killed build left goes; a name of our own, since its pip may still be writing there.
+    let part_of = format!("zig-{VERSION}.part-");
+    for old in files::list(cache)? {
+        if old.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&part_of)) {
+            files::remove(&old).ok();
+        }
     }
+    let part = cache.join(format!("{part_of}{}", std::process::id()));
     let requirements = cache.join(format!("zig-{VERSION}.txt"));
     files::write(&requirements, REQUIREMENTS.as_bytes())?;
     let mut pip = Command::new("python3");

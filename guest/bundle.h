@@ -1,8 +1,8 @@
 // The bundle that this VM has loaded: its files, compiled, and the globals of its trees.
 //
-// A tree is the main bundle, or one bundle mounted under an `@alias`. Its modules share one sandboxed globals table, and
-// nothing in it is seen by another tree. Paths are as the host gave them: relative to the bundle's root, `/` between
-// names, never `.` or `..`; a mounted file's path starts with its tree's name (`@alias/sub/init.luau`).
+// A tree is the main bundle, or one bundle mounted under an `@alias`. Its modules share one sandboxed globals table,
+// and nothing in it is seen by another tree. Paths are as the host gave them: relative to the bundle's root, `/`
+// between names, never `.` or `..`; a mounted file's path starts with its tree's name (`@alias/sub/init.luau`).
 //
 // All of it lives in linear memory, so that an image of the memory is the whole bundle.
 #pragma once
@@ -54,8 +54,9 @@ std::string chunk_name(const File &file);
 // Pushes the file's main function, with its tree's globals. May raise.
 void push_main_function(lua_State *L, const File &file);
 
-// Runs a compiled file as a module, on the caller's own coroutine (so that a traceback shows the whole chain): pushes its
-// one result, or raises a Lua error. Only the entry may return nothing; that gives nil. Not cached: `require` does that.
+// Runs a compiled file as a module, on the caller's own coroutine (so that a traceback shows the whole chain): pushes
+// its one result, or raises a Lua error. Only the entry may return nothing; that gives nil. Not cached: `require` does
+// that.
 void run_module(lua_State *L, const File &file);
 
 } // namespace motu

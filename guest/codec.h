@@ -21,8 +21,8 @@ struct Encoded {
     std::string detail;
 };
 
-// Encodes the value at `index`. Reads tables raw: no script runs, and the stack of `L` is left as it was. `root` is what
-// paths start with. The limit on bytes is checked before anything is copied. Raises no Lua error.
+// Encodes the value at `index`. Reads tables raw, so that no script runs. `root` is what paths start with. The limit on
+// bytes is checked before anything is copied. Raises no Lua error.
 Encoded encode(lua_State *L, int index, const char *root, size_t bytes_max, size_t depth_max);
 
 // Pushes the one value that the bytes hold, or returns false with the reason and pushes nothing. May raise a Lua error

@@ -10,7 +10,7 @@
 namespace motu {
 namespace {
 
-constexpr size_t string_bytes_max = 1 << 30; // Luau's own limit, for buffers too
+constexpr size_t string_bytes_max = 1 << 30;          // Luau's own limit, for buffers too
 constexpr double integer_end = 9223372036854775808.0; // 2^63
 
 // A table being read. On the Lua stack: the table at `base`, and for a map that has its key, the key at `base + 1`.
@@ -61,18 +61,29 @@ private:
         return true;
     }
 
+    // Luau takes no nil as a key, and no NaN, in a vector neither.
     bool is_key() {
-        int type = lua_type(L, -1);
-        return type != LUA_TNIL && !(type == LUA_TNUMBER && std::isnan(lua_tonumber(L, -1)));
+        switch (lua_type(L, -1)) {
+        case LUA_TNIL:
+            return false;
+        case LUA_TNUMBER:
+            return !std::isnan(lua_tonumber(L, -1));
+        case LUA_TVECTOR: {
+            const float *vector = lua_tovector(L, -1);
+            return !std::isnan(vector[0]) && !std::isnan(vector[1]) && !std::isnan(vector[2]);
+        }
+        default:
+            return true;
+        }
     }
 
     // Pushes a scalar or an empty table, or opens a table.
     bool read_value() {
-        uint64_t head = 0;
-        if (!read_unsigned(1, head))
-            return false;
+        if (at == end)
+            return fail("it ends too early");
+        unsigned head = *at++;
         if (head < 0x80)
-            return push_number(static_cast<double>(head));
+            return push_number(head);
         if (head < 0x90)
             return open_table(head & 0x0F, true);
         if (head < 0xA0)
@@ -80,7 +91,7 @@ private:
         if (head < 0xC0)
             return read_string(head & 0x1F);
         if (head >= 0xE0)
-            return push_number(static_cast<double>(static_cast<int64_t>(head) - 256));
+            return push_number(static_cast<int>(head) - 256);
 
         uint64_t length = 0;
         switch (head) {

@@ -1,9 +1,15 @@
-// Encodes a Luau value. No recursion: the tables that are open are kept in `frames`, so that a deep value can't overflow
-// the stack.
+// Encodes a Luau value. It reads Luau's own structures, not its C interface, which would cost ten times as much an
+// entry; nothing is allocated or run in Luau meanwhile, so no pointer goes stale. No recursion: the tables that are
+// open are kept in `frames`, so that a deep value can't overflow the stack.
 
 #include "codec.h"
 #include "memory.h"
 #include "text.h"
+
+#include "lapi.h"
+#include "lobject.h"
+#include "lstate.h"
+#include "ltable.h"
 
 #include <cmath>
 #include <cstdio>
@@ -17,14 +23,15 @@ namespace {
 
 constexpr double exact_max = 9007199254740992.0; // 2^53: integers up to it are exact in a double
 
-// A table being written. On the Lua stack: the table at `base`, and for a map the current key at `base + 1`.
+// A table being written. Its entries are the array part and then the nodes of the hash part, as Luau keeps them.
 struct Frame {
-    int base;
-    int next; // arrays: the index being written; maps: the position of lua_rawiter
-    int count;
+    const LuaTable *table;
+    int next;  // arrays: the index of the next value; maps: the position of the next entry
+    int count; // arrays only
     bool is_map;
-    bool in_key = false;  // maps: it's the current key that is being written
-    bool has_key = false; // maps: there is a current key
+    bool in_key;         // maps: it's the key of the current entry that is being written
+    const TValue *value; // maps: the value of the current entry, null before the first
+    TValue key;          // maps: its key
 };
 
 // The encoded bytes: one block, grown by doubling, that the bindings free in the end.
@@ -63,7 +70,7 @@ public:
     void drop() { free(data); }
 
 private:
-    static constexpr size_t head_bytes_max = 16; // and any value of fixed size
+    static constexpr size_t head_bytes_max = 16;  // and any value of fixed size
     static constexpr size_t longest = 0xF0000000; // so that sums stay within 32 bits
 
     uint8_t *data = nullptr;
@@ -78,13 +85,9 @@ public:
         : L(L), root(root), depth_max(depth_max), out(bytes_max) {}
 
     Encoded run(int index) {
-        int top = lua_gettop(L);
-        lua_rawcheckstack(L, 4);
-        lua_pushvalue(L, index);
-        Crossing outcome = write_top();
+        Crossing outcome = write(luaA_toobject(L, index));
         while (outcome == Crossing::done && !frames.empty())
-            outcome = step();
-        lua_settop(L, top);
+            outcome = frames.back().is_map ? step_map(frames.back()) : step_array(frames.back());
         if (outcome == Crossing::done)
             return {outcome, out.release(), {}};
         out.drop();
@@ -92,96 +95,114 @@ public:
     }
 
 private:
-    // Writes the next piece of the innermost open table, or closes it.
-    Crossing step() {
-        Frame &frame = frames.back();
-        if (!frame.is_map) {
-            if (frame.next == frame.count)
-                return close();
-            lua_rawgeti(L, frame.base, ++frame.next);
-            return write_top();
+    // Writes the next values of the innermost open table, up to one that is a table itself, or closes it.
+    Crossing step_array(Frame &frame) {
+        size_t depth = frames.size();
+        while (frame.next <= frame.count) {
+            Crossing outcome = write(luaH_getnum(const_cast<LuaTable *>(frame.table), frame.next));
+            if (outcome != Crossing::done || frames.size() != depth)
+                return outcome; // `frame` may be gone
+            frame.next++;
         }
-        if (frame.in_key) { // the key is written, the value is on top
-            frame.in_key = false;
-            return write_top();
-        }
-        if (frame.has_key)
-            lua_pop(L, 1);
-        frame.next = lua_rawiter(L, frame.base, frame.next);
-        if (frame.next < 0)
-            return close();
-        frame.has_key = true;
-        frame.in_key = true;
-        lua_pushvalue(L, -2);
-        return write_top();
+        return close();
     }
 
+    Crossing step_map(Frame &frame) {
+        if (frame.in_key) { // the key is written
+            frame.in_key = false;
+            return write(frame.value);
+        }
+        if (!next_entry(frame))
+            return close();
+        frame.in_key = true;
+        return write(&frame.key);
+    }
+
+    // Moves on to the next entry of a map.
+    static bool next_entry(Frame &frame) {
+        const LuaTable *table = frame.table;
+        for (; frame.next < table->sizearray; frame.next++) {
+            const TValue *value = &table->array[frame.next];
+            if (ttisnil(value))
+                continue;
+            frame.value = value;
+            setnvalue(&frame.key, ++frame.next);
+            return true;
+        }
+        for (; frame.next - table->sizearray < sizenode(table); frame.next++) {
+            const LuaNode *node = &table->node[frame.next - table->sizearray];
+            if (ttisnil(&node->val))
+                continue;
+            frame.value = &node->val;
+            frame.key.value = node->key.value;
+            memcpy(frame.key.extra, node->key.extra, sizeof frame.key.extra);
+            frame.key.tt = node->key.tt;
+            frame.next++;
+            return true;
+        }
+        return false;
+    }
+
+    // In an array, the table that contains the closed one is still at it.
     Crossing close() {
-        lua_settop(L, frames.back().base - 1);
         frames.pop_back();
+        if (!frames.empty() && !frames.back().is_map)
+            frames.back().next++;
         return Crossing::done;
     }
 
-    // Writes the value on top of the stack and pops it; a table becomes the innermost open table instead.
-    Crossing write_top() {
+    // Writes a scalar, or opens a table.
+    Crossing write(const TValue *value) {
         out.reserve();
-        switch (lua_type(L, -1)) {
+        switch (ttype(value)) {
         case LUA_TNIL:
             out.put(0xC0);
             break;
         case LUA_TBOOLEAN:
-            out.put(lua_toboolean(L, -1) ? 0xC3 : 0xC2);
+            out.put(bvalue(value) ? 0xC3 : 0xC2);
             break;
         case LUA_TNUMBER:
-            put_number(lua_tonumber(L, -1));
+            put_number(nvalue(value));
             break;
         case LUA_TINTEGER:
-            put_integer64(lua_tointeger64(L, -1, nullptr));
+            put_integer64(lvalue(value));
             break;
         case LUA_TSTRING: {
-            size_t size = 0;
-            const char *text = lua_tolstring(L, -1, &size);
-            if (!out.fits(size))
+            const TString *string = tsvalue(value);
+            if (!out.fits(string->len))
                 return over(Crossing::too_many_bytes);
-            put_string(text, size);
+            put_string(getstr(string), string->len);
             break;
         }
         case LUA_TBUFFER: {
-            size_t size = 0;
-            const void *bytes = lua_tobuffer(L, -1, &size);
-            if (!out.fits(size))
+            const Buffer *buffer = bufvalue(value);
+            if (!out.fits(buffer->len))
                 return over(Crossing::too_many_bytes);
-            put_buffer(bytes, size);
+            put_buffer(buffer->data, buffer->len);
             break;
         }
         case LUA_TVECTOR:
-            put_vector(lua_tovector(L, -1));
+            put_vector(vvalue(value));
             break;
         case LUA_TTABLE:
-            return open_table();
+            return open_table(hvalue(value));
         default:
-            return cannot_cross(lua_typename(L, lua_type(L, -1)));
+            return cannot_cross(lua_typename(L, ttype(value)));
         }
-        if (!out.fits(0))
-            return over(Crossing::too_many_bytes);
-        lua_pop(L, 1);
-        return Crossing::done;
+        return out.fits(0) ? Crossing::done : over(Crossing::too_many_bytes);
     }
 
-    Crossing open_table() {
-        const void *table = lua_topointer(L, -1);
+    Crossing open_table(const LuaTable *table) {
         for (const Frame &frame : frames)
-            if (lua_topointer(L, frame.base) == table)
+            if (frame.table == table)
                 return cannot_cross("table that contains itself");
-        if (frames.size() >= depth_max || !lua_checkstack(L, 4))
+        if (frames.size() >= depth_max)
             return over(Crossing::too_deep);
 
         Frame frame = {};
-        frame.base = lua_gettop(L);
-        frame.is_map = !count_entries(frame.base, frame.count);
-        if (frames.empty())
-            frames.reserve(8);
-        frames.push_back(frame);
+        frame.table = table;
+        frame.is_map = !count_entries(table, frame.count);
+        frame.next = frame.is_map ? 0 : 1;
         unsigned count = static_cast<unsigned>(frame.count);
         if (count < 16)
             out.put((frame.is_map ? 0x80 : 0x90) | count);
@@ -189,21 +210,32 @@ private:
             put_head(frame.is_map ? 0xDE : 0xDC, count, 2);
         else
             put_head(frame.is_map ? 0xDF : 0xDD, count, 4);
-        // Each entry takes a byte at least.
-        return out.fits(count) ? Crossing::done : over(Crossing::too_many_bytes);
+        if (!out.fits(count)) // each entry takes a byte at least
+            return over(Crossing::too_many_bytes);
+        if (frames.empty())
+            frames.reserve(8);
+        frames.push_back(frame);
+        return Crossing::done;
     }
 
     // Counts the entries of a table. True if its keys are exactly 1..count.
-    bool count_entries(int table, int &count) {
-        bool positions = true; // every key so far is a whole number from 1
+    static bool count_entries(const LuaTable *table, int &count) {
+        bool positions = true; // every key is a whole number from 1
         double largest = 0;
         count = 0;
-        for (int at = 0; (at = lua_rawiter(L, table, at)) >= 0; lua_pop(L, 2)) {
-            count++;
-            if (!positions)
+        for (int i = 0; i < table->sizearray; i++) {
+            if (ttisnil(&table->array[i]))
                 continue;
-            double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
-            positions = key >= 1 && key <= INT32_MAX && key == std::floor(key);
+            count++;
+            largest = i + 1;
+        }
+        for (int i = 0; i < sizenode(table); i++) {
+            const LuaNode *node = &table->node[i];
+            if (ttisnil(&node->val))
+                continue;
+            count++;
+            double key = node->key.tt == LUA_TNUMBER ? node->key.value.n : 0;
+            positions = positions && key >= 1 && key <= INT32_MAX && key == std::floor(key);
             if (key > largest)
                 largest = key;
         }
@@ -314,7 +346,7 @@ private:
     }
 
     // The way from the root through the first `length` open tables. The middle of a very long way is left out.
-    std::string path(size_t length) {
+    std::string path(size_t length) const {
         constexpr size_t ends = 12;
         std::string text = root;
         for (size_t i = 0; i < length; i++) {
@@ -322,31 +354,24 @@ private:
                 text += "...";
                 i = length - ends;
             }
-            text += path_step(frames[i]);
+            text += frames[i].is_map ? key_text(frames[i].key) : "[" + std::to_string(frames[i].next) + "]";
         }
         return text;
     }
 
-    std::string path_step(const Frame &frame) {
-        if (!frame.is_map)
-            return frame.next == 0 ? std::string() : "[" + std::to_string(frame.next) + "]";
-        if (!frame.has_key)
-            return {};
-        int key = frame.base + 1;
-        switch (lua_type(L, key)) {
+    static std::string key_text(const TValue &key) {
+        switch (ttype(&key)) {
         case LUA_TSTRING: {
-            size_t size = 0;
-            const char *text = lua_tolstring(L, key, &size);
-            std::string_view name(text, size);
+            std::string_view name(svalue(&key), tsvalue(&key)->len);
             return is_identifier(name) ? "." + std::string(name) : "[" + quoted(name) + "]";
         }
         case LUA_TNUMBER: {
             char number[40];
-            snprintf(number, sizeof number, "[%.17g]", lua_tonumber(L, key));
+            snprintf(number, sizeof number, "[%.17g]", nvalue(&key));
             return number;
         }
         case LUA_TBOOLEAN:
-            return lua_toboolean(L, key) ? "[true]" : "[false]";
+            return bvalue(&key) ? "[true]" : "[false]";
         default:
             return "[key]";
         }

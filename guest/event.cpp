@@ -3,6 +3,7 @@
 
 #include "bundle.h"
 #include "codec.h"
+#include "coroutine.h"
 #include "failure.h"
 #include "text.h"
 #include "vm.h"
@@ -57,15 +58,13 @@ bool push_handler(lua_State *L, const guest_list_u8_t &event, std::string &reaso
     return false;
 }
 
-bool run_handler(lua_State *L, const guest_list_u8_t &event, const guest_list_u8_t &payload, guest_list_u8_t *ret,
-                 exports_motu_guest_vm_failure_t *err) {
+bool run_handler(lua_State *L, lua_State *coroutine, const guest_list_u8_t &event, const guest_list_u8_t &payload,
+                 guest_list_u8_t *ret, exports_motu_guest_vm_failure_t *err) {
     std::string reason;
     if (!push_handler(L, event, reason)) {
         *err = script_failure(reason);
         return false;
     }
-    lua_State *coroutine = lua_newthread(L);
-    lua_insert(L, -2);
     lua_xpush(L, coroutine, -1); // the handler stays on top of L
     if (!decode(coroutine, payload.ptr, payload.len, reason)) {
         *err = script_failure("the payload can't be decoded: " + reason);
@@ -82,7 +81,6 @@ bool run_handler(lua_State *L, const guest_list_u8_t &event, const guest_list_u8
     } else if (status == LUA_YIELD || status == LUA_BREAK) {
         *err = script_failure(place_of(coroutine) + "the handler yielded, and nothing will resume it",
                               traceback_of(coroutine));
-        lua_resetthread(coroutine); // nor can a script that has kept it
     } else {
         *err = failure_of(coroutine);
     }
@@ -99,13 +97,15 @@ bool exports_motu_guest_vm_start(guest_list_u8_t *event, guest_list_u8_t *payloa
     begin(false);
     lua_State *main = main_state();
     int top = lua_gettop(main);
+    lua_State *coroutine = take_coroutine(main);
     bool done;
     try {
-        done = run_handler(main, *event, *payload, ret, err);
+        done = run_handler(main, coroutine, *event, *payload, ret, err);
     } catch (const std::exception &error) { // a payload's table larger than Luau allows
         *err = script_failure(error.what());
         done = false;
     }
+    give_back_coroutine(main, coroutine);
     lua_settop(main, top);
     guest_list_u8_free(event);
     guest_list_u8_free(payload);

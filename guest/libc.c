@@ -1,5 +1,5 @@
-// What wasi-libc would import from WASI. Defined here, they leave a module whose only way out is its WIT world: the clocks
-// are the host's, and there are no files.
+// What wasi-libc would import from WASI. Defined here, they leave a module whose only way out is its WIT world: the
+// clocks are the host's, and there are no files.
 
 #include "guest.h"
 

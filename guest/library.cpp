@@ -1,18 +1,14 @@
 #include "library.h"
 
+#include "coroutine.h"
 #include "lualib.h"
 #include "memory.h"
 #include "require.h"
 #include "vm.h"
 
-#include "Luau/Common.h"
-
 #include <cstdlib>
 #include <cstring>
 #include <string>
-
-LUAU_FASTFLAG(LuauIntegerLibrary)
-LUAU_FASTFLAG(LuauSandboxFreezesVectorMetatable)
 
 namespace motu {
 namespace {
@@ -78,8 +74,6 @@ void remove_global(lua_State *L, const char *name) {
 } // namespace
 
 void open_library(lua_State *L) {
-    FFlag::LuauIntegerLibrary.value = true;
-    FFlag::LuauSandboxFreezesVectorMetatable.value = true;
     luaL_openlibs(L);
 
     remove_global(L, "getfenv");
@@ -89,6 +83,10 @@ void open_library(lua_State *L) {
     lua_setglobal(L, "print");
     lua_pushcfunction(L, collectgarbage, "collectgarbage");
     lua_setglobal(L, "collectgarbage");
+    lua_getglobal(L, "coroutine");
+    lua_pushcfunction(L, running, "running");
+    lua_setfield(L, -2, "running");
+    lua_pop(L, 1);
     push_require(L);
     lua_setglobal(L, "require");
 

@@ -31,8 +31,8 @@ std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics) {
     return text;
 }
 
-// The first function of the entry's coroutine. The entry goes through `require`'s own door: if one of its modules requires
-// it in turn, that is a cycle.
+// The first function of the entry's coroutine. The entry goes through `require`'s own door: if one of its modules
+// requires it in turn, that is a cycle.
 int run_entry(lua_State *L) {
     const File *file = static_cast<const File *>(lua_tolightuserdata(L, 1));
     require_file(L, *file);

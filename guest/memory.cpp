@@ -1,7 +1,7 @@
 // The allocators: Luau's, C++'s, and ours.
 //
-// Luau asks for its pages in blocks of exactly 4096 or 8192 bytes. They come from free lists of blocks aligned to 4 KiB: an
-// image is copied on write by the page, so one Luau page then dirties one page of the host's, not two.
+// Luau asks for its pages in blocks of exactly 4096 or 8192 bytes. They come from free lists of blocks aligned to 4
+// KiB: an image is copied on write by the page, so one Luau page then dirties one page of the host's, not two.
 
 #include "memory.h"
 

@@ -1,5 +1,5 @@
-// Memory that never comes back null. A script could catch Luau's "not enough memory"; running out here ends the instance
-// instead. In practice the host refuses the growth first, and that is a trap; these calls cover what is left.
+// Memory that never comes back null. A script could catch Luau's "not enough memory"; running out here ends the
+// instance instead. In practice the host refuses the growth first, and that is a trap; these calls cover what is left.
 #pragma once
 
 #include <cstddef>

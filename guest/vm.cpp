@@ -1,10 +1,17 @@
-// The life of the VM: made once, configured after each restore, collected before an image is taken. load.cpp and event.cpp
-// run scripts in it.
+// The life of the VM: made once, configured after each restore, collected before an image is taken. load.cpp and
+// event.cpp run scripts in it.
 
 #include "vm.h"
 
+#include "coroutine.h"
 #include "library.h"
 #include "memory.h"
+
+#include "Luau/Common.h"
+
+LUAU_FASTFLAG(LuauIntegerLibrary)
+LUAU_FASTFLAG(LuauSandboxFreezesVectorMetatable)
+LUAU_FASTINT(LuauRecursionLimit)
 
 extern "C" void __wasm_call_ctors();
 
@@ -15,6 +22,15 @@ lua_State *main_thread;
 exports_motu_guest_vm_limits_t current_limits;
 uint64_t random_seed;
 Entry the_entry;
+
+// Luau's defaults, but for three.
+void set_flags() {
+    FFlag::LuauIntegerLibrary.value = true; // or no script could make a 64-bit integer
+    FFlag::LuauSandboxFreezesVectorMetatable.value = true;
+    // How deep the source may nest. At Luau's own 1000 the compiler overflows the 1 MiB of wasm stack from about 890
+    // on; it must be a compile error well before that.
+    FInt::LuauRecursionLimit.value = 500;
+}
 
 } // namespace
 
@@ -43,8 +59,10 @@ using namespace motu;
 // The module has no `_initialize`: a restored image must not run its constructors again.
 void exports_motu_guest_vm_init() {
     __wasm_call_ctors();
+    set_flags();
     main_thread = lua_newstate(luau_allocate, nullptr);
     open_library(main_thread);
+    prepare_coroutine(main_thread);
     lua_gc(main_thread, LUA_GCCOLLECT, 0);
 }
 

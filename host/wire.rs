@@ -30,7 +30,7 @@ mod writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use codec::{check, check_size, decode, encode};
+pub(crate) use codec::{check, decode, encode};
 pub use error::WireError;
 pub(crate) use token::exact_from_int;
 

@@ -1,4 +1,11 @@
 //! JSON to values and back.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
 
 use motu::Value;
 use proptest::prelude::*;

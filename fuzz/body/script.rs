@@ -97,7 +97,7 @@ fn end(of: &str, outcome: Result<Outcome<Value>, Error>) -> End {
     };
     let encoded = value.encode().expect("a result can be sent on");
     assert!(encoded.len() <= limits().result_bytes as usize, "{of} returned {} bytes", encoded.len());
-    assert_eq!(Value::decode(&encoded).as_ref(), Ok(&value), "the result of {of} doesn't survive the wire");
+    assert!(Value::decode(&encoded).is_ok_and(|back| back == value), "the result of {of} does not survive the wire");
     End { of: of.into(), kind: None, value: Some(value), fuel: usage.fuel, memory_bytes: usage.memory_bytes }
 }
 

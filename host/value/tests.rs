@@ -1,4 +1,11 @@
 //! Values as values: they come back from the wire as they were, compare as documented, and look like Luau.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
 
 use proptest::prelude::*;
 

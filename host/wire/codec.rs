@@ -91,14 +91,6 @@ fn read(reader: &mut Reader<'_>, depth_left: u32) -> Result<Value, WireError> {
     }
 }
 
-/// Whether there are no more bytes than the limit.
-pub(crate) fn check_size(bytes: &[u8], bytes_max: u32) -> Result<(), WireError> {
-    match bytes.len() {
-        len if len <= bytes_max as usize => Ok(()),
-        _ => Err(WireError::too_large(bytes_max).rooted("payload")),
-    }
-}
-
 /// A table that is being checked.
 struct Open<'a> {
     is_map: bool,

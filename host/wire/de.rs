@@ -2,13 +2,16 @@
 //! differs from a general MessagePack reader: an empty table is an empty list, map or struct, a list is also a map from
 //! 1, a string of any bytes is also a `Vec<u8>`, and an integer of either kind fits every Rust integer that holds it.
 
-use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer, U64Deserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Unexpected, Visitor};
+mod tables;
+
+use serde::de::value::{BorrowedStrDeserializer, SeqDeserializer};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::token::{Reader, Token};
 use super::writer::as_int;
 use super::{DEPTH_MAX, WireError};
+use tables::{List, Numbered, Pairs, Variant};
 
 type Result<T> = std::result::Result<T, WireError>;
 
@@ -34,10 +37,10 @@ impl<'de> Source<'de> {
 
     fn list<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value> {
         self.deeper(|source| {
-            let mut list = List { source, left: len, seen: 0 };
+            let mut list = List::new(source, len);
             let value = visitor.visit_seq(&mut list)?;
             // A tuple that is shorter than the list leaves the rest unread.
-            match list.left {
+            match list.left() {
                 0 => Ok(value),
                 more => Err(WireError::mismatch(format_args!("{more} items too many"))),
             }
@@ -46,9 +49,9 @@ impl<'de> Source<'de> {
 
     fn map<V: Visitor<'de>>(&mut self, len: usize, visitor: V) -> Result<V::Value> {
         self.deeper(|source| {
-            let mut pairs = Pairs { source, left: len, key: &[] };
+            let mut pairs = Pairs::new(source, len);
             let value = visitor.visit_map(&mut pairs)?;
-            match pairs.left {
+            match pairs.left() {
                 0 => Ok(value),
                 more => Err(WireError::mismatch(format_args!("{more} fields too many"))),
             }
@@ -186,7 +189,7 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.reader.token()? {
-            Token::Array(len) => self.deeper(|source| visitor.visit_map(Numbered { source, left: len, seen: 0 })),
+            Token::Array(len) => self.deeper(|source| visitor.visit_map(Numbered::new(source, len))),
             token => self.visit(token, visitor),
         }
     }
@@ -216,12 +219,7 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
                 let name = std::str::from_utf8(bytes).unwrap_or("(a string that isn't UTF-8)");
                 visitor.visit_enum(BorrowedStrDeserializer::new(name))
             }
-            Token::Map(1) => self.deeper(|source| {
-                let start = source.reader.at();
-                source.reader.peek()?;
-                let mut key: &[u8] = &[];
-                visitor.visit_enum(Variant { source, start, key: &mut key }).map_err(|error| error.under_key(key))
-            }),
+            Token::Map(1) => self.deeper(|source| visitor.visit_enum(Variant::new(source))),
             token => {
                 let what = format_args!("{}, expected a variant: its name, or a table of one field", token.name());
                 Err(WireError::mismatch(what))
@@ -249,128 +247,4 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
     }
 
     forward_to_deserialize_any! { bool f32 f64 char unit }
-}
-
-struct List<'a, 'de> {
-    source: &'a mut Source<'de>,
-    left: usize,
-    seen: usize,
-}
-
-impl<'de> de::SeqAccess<'de> for &mut List<'_, 'de> {
-    type Error = WireError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.seen += 1;
-        seed.deserialize(&mut *self.source).map(Some).map_err(|error| error.in_item(self.seen))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        // At least a byte each is there; serde itself reserves little on the strength of this.
-        Some(self.left)
-    }
-}
-
-struct Pairs<'a, 'de> {
-    source: &'a mut Source<'de>,
-    left: usize,
-    key: &'de [u8],
-}
-
-impl<'de> de::MapAccess<'de> for &mut Pairs<'_, 'de> {
-    type Error = WireError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        let start = self.source.reader.at();
-        if !self.source.reader.peek()?.is_key() {
-            return Err(WireError::malformed(start, "a key is nil or NaN"));
-        }
-        let key = seed.deserialize(&mut *self.source);
-        self.key = self.source.reader.since(start);
-        key.map(Some).map_err(|error| error.under_key(self.key))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        seed.deserialize(&mut *self.source).map_err(|error| error.under_key(self.key))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-/// A list, read as the map from 1 that it also is.
-struct Numbered<'a, 'de> {
-    source: &'a mut Source<'de>,
-    left: usize,
-    seen: usize,
-}
-
-impl<'de> de::MapAccess<'de> for Numbered<'_, 'de> {
-    type Error = WireError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.seen += 1;
-        let key = U64Deserializer::<WireError>::new(self.seen as u64);
-        seed.deserialize(key).map(Some).map_err(|error| error.in_item(self.seen))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        seed.deserialize(&mut *self.source).map_err(|error| error.in_item(self.seen))
-    }
-}
-
-/// `{ [variant] = contents }`.
-struct Variant<'a, 'de> {
-    source: &'a mut Source<'de>,
-    start: usize,
-    key: &'a mut &'de [u8],
-}
-
-impl<'a, 'de> de::EnumAccess<'de> for Variant<'a, 'de> {
-    type Error = WireError;
-    type Variant = Contents<'a, 'de>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Contents<'a, 'de>)> {
-        let name = seed.deserialize(&mut *self.source)?;
-        *self.key = self.source.reader.since(self.start);
-        Ok((name, Contents(self.source)))
-    }
-}
-
-struct Contents<'a, 'de>(&'a mut Source<'de>);
-
-impl<'de> de::VariantAccess<'de> for Contents<'_, 'de> {
-    type Error = WireError;
-
-    fn unit_variant(self) -> Result<()> {
-        match self.0.reader.token()? {
-            Token::Nil | Token::Array(0) => Ok(()),
-            token => Err(WireError::mismatch(format_args!("{}, expected nothing", token.name()))),
-        }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self.0)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
-        self.0.deserialize_tuple(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
-        self.0.deserialize_struct("", fields, visitor)
-    }
 }

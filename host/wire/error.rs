@@ -36,6 +36,7 @@ enum Kind {
 /// A path longer than this keeps its two ends.
 const PATH_PARTS_MAX: usize = 16;
 const KEY_CHARS_MAX: usize = 40;
+const MESSAGE_CHARS_MAX: usize = 400;
 
 impl WireError {
     /// Tables are nested deeper than the limit.
@@ -81,8 +82,9 @@ impl WireError {
         Self::new(Kind::Malformed, format!("malformed at byte {at}: {what}"))
     }
 
+    /// serde's messages quote the value: a megabyte of a string, say.
     pub(super) fn mismatch(message: impl fmt::Display) -> Self {
-        Self::new(Kind::Mismatch, message.to_string())
+        Self::new(Kind::Mismatch, shortened(&message.to_string(), MESSAGE_CHARS_MAX))
     }
 
     /// The same error, one level further out, in a list; `index` counts from 1, as the script does.
@@ -111,11 +113,15 @@ impl WireError {
     }
 }
 
+fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 fn field(name: &str) -> String {
-    let name = match name.char_indices().nth(KEY_CHARS_MAX) {
-        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or_default()),
-        None => name.to_owned(),
-    };
+    let name = shortened(name, KEY_CHARS_MAX);
     if Value::is_identifier(&name) { format!(".{name}") } else { format!("[\"{}\"]", name.escape_debug()) }
 }
 

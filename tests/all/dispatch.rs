@@ -336,8 +336,9 @@ fn many_instances_interleave() {
     run(async {
         let count = 200;
         let mut instances: Vec<_> = (0..count).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
-        let mut set: Vec<_> =
-            instances.iter_mut().enumerate().map(|(n, instance)| Box::pin(instance.dispatch::<usize>("set", &n))).collect();
+        let numbers: Vec<usize> = (0..count).collect();
+        let start = |(instance, n)| Box::pin(motu::Instance::dispatch::<usize>(instance, "set", n));
+        let mut set: Vec<_> = instances.iter_mut().zip(&numbers).map(start).collect();
         let mut done = vec![None; count];
         // all at once, a slice each, round and round
         let mut rounds = 0;

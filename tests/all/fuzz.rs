@@ -7,6 +7,8 @@ use std::process::Command;
 #[path = "../../fuzz/body/script.rs"]
 mod script;
 
+trials![i3_any_bytes_end_in_a_named_outcome_within_bounded_memory];
+
 /// Set in the process that replays.
 const REPLAYS: &str = "MOTU_TEST_REPLAYS";
 
@@ -14,7 +16,6 @@ const REPLAYS: &str = "MOTU_TEST_REPLAYS";
 /// loads, its image may be as large beside it. The rest is warm memories and the allocator's.
 const GROWTH_KIB_MAX: u64 = 64 << 10;
 
-#[test]
 fn i3_any_bytes_end_in_a_named_outcome_within_bounded_memory() {
     if std::env::var_os(REPLAYS).is_some() {
         replay();

@@ -22,6 +22,7 @@ mod bundle;
 mod dispatch;
 mod errors;
 mod fuel;
+mod fuzz;
 mod guest;
 mod isolation;
 mod json;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
         dispatch::trials(),
         errors::trials(),
         fuel::trials(),
+        fuzz::trials(),
         guest::trials(),
         isolation::trials(),
         limits::trials(),

@@ -10,7 +10,7 @@ fn check(files: &[(&str, &str)]) -> Ran {
 #[test]
 fn good() {
     let ran = check(&[
-        ("init.luau", "return { b = function() end, a = require('./a') }"),
+        ("init.luau", "return { b = function() end, a = require('@self/a') }"),
         ("a.luau", "return function() end"),
     ]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "ok: 2 files, handlers: a, b\n", ""));
@@ -32,7 +32,7 @@ fn examples_are_good() {
 #[test]
 fn every_file_is_looked_at() {
     let ran = check(&[
-        ("init.luau", "local a = 1\nlocal b = require('./missing')\nreturn {}"),
+        ("init.luau", "local a = 1\nlocal b = require('@self/missing')\nreturn {}"),
         ("unused.luau", "return\n\n{"),
     ]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);

@@ -1,4 +1,11 @@
 //! What the `motu` program promises, seen from outside: stdout, stderr and the exit status.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
 
 mod check;
 mod new;

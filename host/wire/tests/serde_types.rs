@@ -231,6 +231,7 @@ fn errors_name_the_field() {
     );
     assert!(unread::<Shape>("Hexagon").starts_with("result: unknown variant `Hexagon`"));
     assert_eq!(unread::<(u8, u8)>(Value::from_iter([1, 2, 3])), "result: 1 items too many");
+    assert!(unread::<u8>("x".repeat(100_000)).len() < 1000, "messages are cut");
     let error = from_wire::<u8>(&[1, 2]).unwrap_err();
     assert!(error.is_malformed(), "trailing bytes");
 }

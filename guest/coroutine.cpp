@@ -1,0 +1,42 @@
+#include "coroutine.h"
+
+namespace motu {
+namespace {
+
+lua_State *event_coroutine; // the one that events use, now or next
+int reference;
+bool was_seen; // a script has it
+
+} // namespace
+
+void prepare_coroutine(lua_State *main) {
+    if (event_coroutine)
+        return;
+    event_coroutine = lua_newthread(main);
+    reference = lua_ref(main, -1);
+    lua_pop(main, 1);
+    was_seen = false;
+}
+
+lua_State *take_coroutine(lua_State *main) {
+    prepare_coroutine(main);
+    return event_coroutine;
+}
+
+void give_back_coroutine(lua_State *main, lua_State *coroutine) {
+    lua_resetthread(coroutine);
+    if (!was_seen)
+        return;
+    lua_unref(main, reference);
+    event_coroutine = nullptr;
+}
+
+int running(lua_State *L) {
+    if (L == event_coroutine)
+        was_seen = true;
+    if (lua_pushthread(L))
+        lua_pushnil(L); // the main thread is no coroutine
+    return 1;
+}
+
+} // namespace motu

@@ -1,0 +1,23 @@
+// The coroutine that an event's handler runs in.
+//
+// Each event has a coroutine of its own, as far as a script can tell: one that no script has got hold of is emptied and
+// used again, because a new one for every event would be most of what the garbage collector has to do.
+#pragma once
+
+#include "lua.h"
+
+namespace motu {
+
+// Makes the first coroutine, while there is no hurry and before an image is taken.
+void prepare_coroutine(lua_State *main);
+
+// An empty coroutine. It stays alive until it's given back.
+lua_State *take_coroutine(lua_State *main);
+
+// Closes the coroutine: whoever has kept it finds it dead.
+void give_back_coroutine(lua_State *main, lua_State *coroutine);
+
+// `coroutine.running`, which is how a script gets hold of the coroutine it runs in.
+int running(lua_State *L);
+
+} // namespace motu
