@@ -30,6 +30,32 @@ const PATCHES: &[Patch] = &[
         new: "extern \"C\" [[noreturn]] void motu_out_of_memory(void);\n\n\
               l_noret luaM_toobig(lua_State*)\n{\n    motu_out_of_memory();\n}",
     },
+    Patch {
+        file: "luau/VM/src/lgc.cpp",
+        why: "fuel is exact: when the collector runs must not depend on how long it took by the clock",
+        old: "double allocationduration = g->gcstats.atomicstarttimestamp - g->gcstats.endtimestamp;",
+        new: "double allocationduration = 0;",
+    },
+    Patch {
+        file: "luau/VM/src/ldebug.cpp",
+        why: "an opaque file (compiled without lines) shows no line in its errors",
+        old: "        int line = currentline(L, ci);\n        luaO_pushfstring(L, \"%s:%d: %s\", chunkid, line, msg);",
+        new: "        if (!getluaproto(ci)->lineinfo)\n        {\n            luaO_pushfstring(L, \"%s: %s\", chunkid, msg);\n            return;\n        }\n        \
+              int line = currentline(L, ci);\n        luaO_pushfstring(L, \"%s:%d: %s\", chunkid, line, msg);",
+    },
+    Patch {
+        file: "luau/VM/src/ldebug.cpp",
+        why: "an opaque file's errors show no names of its fields",
+        old: "    if (key && key->len <= 64) //",
+        new: "    if (isLua(L->ci) && !getluaproto(L->ci)->lineinfo)\n        key = nullptr;\n\n    if (key && key->len <= 64) //",
+    },
+    Patch {
+        file: "luau/VM/src/ldebug.cpp",
+        why: "an opaque file's errors show no names of its methods",
+        old: "    luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
+        new: "    if (isLua(L->ci) && !getluaproto(L->ci)->lineinfo)\n        luaG_runerror(L, \"attempt to call a missing method of %s\", t1);\n    \
+              luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
+    },
 ];
 
 pub(crate) fn apply(tree: &mut Tree) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{LogLine, Motu, Tier, Value};
+use motu::{Limits, LogLine, Motu, Tier, Usage, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     };
     let bundle = bundle::open(&run.path)?;
 
-    let motu = Motu::builder().limits(limits).on_log(log).build()?;
+    let motu = Motu::builder().limits(limits.clone()).on_log(log).build()?;
     let loaded = motu.load(&bundle).await?;
     let before = loaded.usage();
     if run.event.is_none() && loaded.only_handlers() {
@@ -37,7 +37,7 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
     }
 
-    let mut instance = loaded.instance(TENANT.parse()?);
+    let mut instance = loaded.instance(TENANT.parse()?).with_limits(left(run, limits, before))?;
     let answered = match &run.event {
         Some(event) => instance.dispatch_value(event, &payload).await,
         None => instance.value().await,
@@ -47,6 +47,17 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
     let usage = report::sum(before, outcome.usage);
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+/// What the command line gave is one account: the event has what loading left.
+fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
+    if run.fuel.is_some() {
+        limits.event_fuel = limits.event_fuel.map(|fuel| fuel.saturating_sub(used.fuel));
+    }
+    if run.deadline_ms.is_some() {
+        limits.event_deadline = limits.event_deadline.map(|deadline| deadline.saturating_sub(used.elapsed));
+    }
+    limits
 }
 
 /// A line of the script's log, as one line on stderr.

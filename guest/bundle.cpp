@@ -1,3 +1,6 @@
+// Holding, compiling and loading the files of a bundle. M1: this is the only place where source becomes code, and it
+// runs inside the sandbox.
+
 #include "bundle.h"
 
 #include "lualib.h"
@@ -33,6 +36,14 @@ void compile_file(File &file, std::vector<Diagnostic> &diagnostics) {
     options.optimizationLevel = 2;
     options.debugLevel = file.opaque ? 0 : 1;
     options.typeInfoLevel = 1;
+
+    // Luau's lexer takes a NUL for the end of the file, and would pass over what follows
+    size_t nul = file.source.find('\0');
+    if (nul != std::string::npos) {
+        unsigned line = static_cast<unsigned>(std::count(file.source.begin(), file.source.begin() + nul, '\n'));
+        report(diagnostics, file, Luau::Location(Luau::Position(line, 0), 0), "a NUL byte can't stand in Luau source");
+        return;
+    }
 
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);

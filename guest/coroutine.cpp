@@ -1,3 +1,5 @@
+// One coroutine for one event after the other; a fresh one after a script has got hold of it.
+
 #include "coroutine.h"
 
 namespace motu {

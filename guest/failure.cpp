@@ -1,3 +1,6 @@
+// Makes the record of what a script died of. Everything in it is bounded: an error message, a traceback and an error
+// value may each be as large as a script likes.
+
 #include "failure.h"
 
 #include "codec.h"

@@ -1,3 +1,6 @@
+// Opens, trims and freezes the standard library: no loading of code, no environments, and a `print` that goes to the
+// log.
+
 #include "library.h"
 
 #include "coroutine.h"

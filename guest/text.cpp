@@ -1,3 +1,5 @@
+// Cutting, quoting and copying text.
+
 #include "text.h"
 
 #include "memory.h"

@@ -21,7 +21,7 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileCache {
-    /// `motu` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
+    /// `motu/compiled` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
     #[default]
     User,
     /// This folder.
@@ -76,7 +76,7 @@ fn open_cache(cache: &CompileCache) -> Option<Cache> {
 
 fn user_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("motu"))
+    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("motu/compiled"))
 }
 
 /// The folder, made for its owner alone; refused when others can write to it, for they could have put code there.

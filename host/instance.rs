@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
 use crate::motu::{Loaded, Shared};
 use crate::outcome::{Outcome, Tier, Usage};
 use crate::tenant::Tenant;
@@ -21,6 +22,8 @@ use crate::wire::{self, WireError};
 pub struct Instance {
     loaded: Loaded,
     tenant: Tenant,
+    /// Its own, instead of the Motu's.
+    limits: Option<Limits>,
     /// What `math.random` starts from; a new one for each start, unless it was set.
     seed: Option<u64>,
     /// None before the first event, and after one that was stopped.
@@ -30,7 +33,7 @@ pub struct Instance {
 
 impl Instance {
     pub(crate) fn new(loaded: Loaded, tenant: Tenant) -> Instance {
-        Instance { loaded, tenant, seed: None, vm: None, starts: 0 }
+        Instance { loaded, tenant, limits: None, seed: None, vm: None, starts: 0 }
     }
 
     /// Makes `math.random` give the same numbers at each start: for tests and for replaying. Default: a seed that nobody
@@ -39,6 +42,19 @@ impl Instance {
     pub fn with_seed(mut self, seed: u64) -> Instance {
         self.seed = Some(seed);
         self
+    }
+
+    /// Gives it limits of its own, instead of those of its [`Motu`](crate::Motu). Those of loading are of no meaning here. It
+    /// starts anew with its next event.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](ErrorKind::Usage) for a limit that can't be held to.
+    pub fn with_limits(mut self, limits: Limits) -> Result<Instance, Error> {
+        limits.check()?;
+        self.limits = Some(limits);
+        self.vm = None; // one that runs already was started under the limits before
+        Ok(self)
     }
 
     /// Who it runs for.
@@ -77,6 +93,9 @@ impl Instance {
             .map_err(|error| refused(&error).with_event(event))?;
         let (bytes, usage) = self.run(event, &payload, since).await?;
         let value = wire::from_wire(&bytes).map_err(|error| {
+            if error.is_malformed() {
+                return unreadable(&error).with_event(event).with_usage(usage);
+            }
             let message = format!("the result of {event} is not of the type that was asked for: {error}");
             Error::usage_error(message).with_event(event).with_usage(usage)
         })?;
@@ -113,8 +132,8 @@ impl Instance {
         &self.loaded.0.shared
     }
 
-    fn limits(&self) -> &crate::limits::Limits {
-        &self.shared().limits
+    fn limits(&self) -> &Limits {
+        self.limits.as_ref().unwrap_or(&self.shared().limits)
     }
 
     async fn run(&mut self, event: &str, payload: &[u8], since: Instant) -> Result<(Vec<u8>, Usage), Error> {
@@ -155,16 +174,20 @@ impl Instance {
     fn start(&mut self) -> Result<Vm, Error> {
         self.starts += 1;
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(self.starts));
-        let Shared { factory, limits, log } = self.shared();
-        let vm = factory.start(&self.loaded.0.image, limits, seed, log.clone(), Some(self.tenant.clone()))?;
+        let Shared { factory, log, .. } = self.shared();
+        let vm = factory.start(&self.loaded.0.image, self.limits(), seed, log.clone(), Some(self.tenant.clone()))?;
         Ok(vm.without_image())
     }
 }
 
 fn outcome(bytes: &[u8], usage: Usage) -> Result<Outcome<Value>, Error> {
-    let value = Value::decode(bytes)
-        .map_err(|error| Error::internal(format!("the guest sent a value that can't be read: {error}")).with_usage(usage))?;
+    let value = Value::decode(bytes).map_err(|error| unreadable(&error).with_usage(usage))?;
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
+}
+
+/// The guest broke the format: no script can, so the fault is Motu's.
+fn unreadable(error: &WireError) -> Error {
+    Error::internal(format!("the guest sent a value that can't be read: {error}"))
 }
 
 /// A payload that was not sent.

@@ -55,3 +55,4 @@ pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder};
 pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;
 pub use value::Value;
+pub use wire::WireError;

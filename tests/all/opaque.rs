@@ -125,8 +125,9 @@ const PRYING: &str = r##"
             add(pcall(getmetatable, f)) add(pcall(next, f)) add(pcall(rawget, f, 1)) add(typeof(f))
             for n = 0, 26 do
                 if name ~= "call" then
-                    add(pcall(f, n))
-                    add(xpcall(f, function(e) return all(e) .. debug.traceback(all(e)) .. look() end, n))
+                    -- the one that yields is only for the coroutine
+                    if n ~= 18 then add(pcall(f, n)) end
+                    if n ~= 18 then add(xpcall(f, function(e) return all(e) .. debug.traceback(all(e)) .. look() end, n)) end
                     local co = coroutine.create(f)
                     add(coroutine.resume(co, n))
                     add(debug.traceback(co)) add(debug.traceback(co, "m", 0)) add(pcall(debug.info, co, 0, "slna"))
@@ -224,7 +225,7 @@ fn u3_compile_errors_show_nothing() {
         assert_error_shows_nothing(&error, source);
     }
     // what only the compiler finds, not the parser
-    let locals: String = (0..300).map(|n| format!("local secret{n} = {n} ")).collect();
+    let locals: String = (0..300).map(|n| format!("local secret{n} = secretf() ")).collect();
     let lib = bundle(&[("init.luau", &locals)]).opaque();
     let whole = bundle(&[("init.luau", "return require('@lib')")]).mount("lib", lib).unwrap();
     let error = run(motu(limits()).load(&whole)).unwrap_err();

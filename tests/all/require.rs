@@ -300,7 +300,7 @@ fn u2_malformed_paths_are_refused() {
     for (argument, part) in [
         ("''", "the path is empty"),
         ("'lib'", "a path must start with"),
-        ("'lib/part'", "write \"./lib/part\""),
+        ("'lib/part'", "write \"@self/lib/part\""),
         ("'.'", "a path must start with"),
         ("'..'", "a path must start with"),
         ("'@'", "a name must follow"),

@@ -308,7 +308,6 @@ fn u4_keys_of_all_types() {
 fn u4_serde_both_ways() {
     #[derive(Serialize, Deserialize, PartialEq, Debug, Default)]
     struct All {
-        unit: (),
         yes: bool,
         int: i64,
         byte: u8,

@@ -20,7 +20,7 @@ fn works() {
     std::fs::write(mine.join("lib/greeting.luau"), "return { to = function(name) return name end }").unwrap();
     let ran = motu_in(&mine, &["run", ".", "--event", "test"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("greets by name: tests.luau:"), "{}", ran.err);
+    assert!(ran.err.contains("greets by name: got Ada, wanted Hello, Ada!"), "{}", ran.err);
 }
 
 #[test]

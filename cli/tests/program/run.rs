@@ -93,8 +93,10 @@ fn logs_go_to_stderr_a_line_each() {
 
 #[test]
 fn errors_of_scripts() {
-    let ran =
-        run("local t = {} function t.f() error('boom') end\nreturn { e = function() t.f() end }", &["--event", "e", "--json"]);
+    let ran = run(
+        "local t = {} function t.f() error('boom') end\nreturn { e = function() t.f() end }",
+        &["--event", "e", "--json"],
+    );
     let json = ran.json();
     assert_eq!((ran.code, &json["outcome"], &json["kind"]), (1, &json!("error"), &json!("script")));
     assert_eq!(json["message"], "init.luau:1: boom");
