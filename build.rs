@@ -43,7 +43,7 @@ fn run() -> Result<()> {
     let root = folder("CARGO_MANIFEST_DIR")?;
     let out = folder("OUT_DIR")?;
     if std::env::var_os("DOCS_RS").is_some() {
-        return write_outputs(&out, &Outputs::default()); // docs need no guest, and docs.rs has no network
+        return write_outputs(&out, &Outputs::default()); // the docs need no guest, and are built without a network
     }
 
     let world = bindings::World::read(&root.join("wit/guest.wit"))?;

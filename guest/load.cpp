@@ -85,7 +85,7 @@ exports_motu_guest_vm_loaded_t list_handlers(lua_State *L) {
         }
         size_t size = 0;
         const char *name = lua_tolstring(L, -2, &size);
-        bytes += size + 5; // what it would take in a result
+        bytes += size + 32; // what the host counts for a list's item
         if (bytes > limits().result_bytes)
             exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_BYTES, "the names of the entry's handlers");
         names.emplace_back(name, size);

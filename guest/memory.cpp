@@ -1,16 +1,16 @@
-// The allocators: Luau's, C++'s, and ours.
+// The allocators: Luau's, and C's and C++'s, which are the heap's.
 //
 // Luau asks for its pages in blocks of exactly 4096 or 8192 bytes. They come from free lists of blocks aligned to 4
 // KiB: an image is copied on write by the page, so one Luau page then dirties one page of the host's, not two.
 
 #include "memory.h"
 
+#include "heap.h"
 #include "vm.h"
 
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 extern "C" void motu_out_of_memory() {
     motu::exceeded(MOTU_GUEST_HOST_LIMIT_MEMORY, "the allocator has no memory left");
@@ -34,12 +34,12 @@ char *chunk_end;
 bool is_paged(size_t size) { return size == page_bytes || size == 2 * page_bytes; }
 
 char *new_chunk() {
-#ifdef __wasm__
+    if (void *hole = heap_take_hole(page_bytes, chunk_bytes))
+        return static_cast<char *>(hole);
     size_t page = __builtin_wasm_memory_grow(0, 1);
-    return page == SIZE_MAX ? nullptr : reinterpret_cast<char *>(page * chunk_bytes);
-#else
-    return static_cast<char *>(aligned_alloc(page_bytes, chunk_bytes));
-#endif
+    if (page == SIZE_MAX)
+        motu_out_of_memory();
+    return reinterpret_cast<char *>(page * chunk_bytes);
 }
 
 void give_pages(void *block, size_t size) {
@@ -66,8 +66,6 @@ void *take_pages(size_t size) {
         if (chunk_next != chunk_end)
             give_pages(chunk_next, page_bytes); // one page is left, two are wanted
         chunk_next = new_chunk();
-        if (!chunk_next)
-            motu_out_of_memory();
         chunk_end = chunk_next + chunk_bytes;
     }
     char *block = chunk_next;
@@ -76,20 +74,6 @@ void *take_pages(size_t size) {
 }
 
 } // namespace
-
-void *allocate(size_t size) {
-    void *block = malloc(size ? size : 1);
-    if (!block)
-        motu_out_of_memory();
-    return block;
-}
-
-void *reallocate(void *block, size_t size) {
-    void *moved = realloc(block, size ? size : 1);
-    if (!moved)
-        motu_out_of_memory();
-    return moved;
-}
 
 void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
     bool was_paged = block && is_paged(old_size);
@@ -103,9 +87,9 @@ void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
     if (block && old_size == new_size)
         return block;
     if (!was_paged && !is_paged(new_size))
-        return reallocate(block, new_size);
+        return realloc(block, new_size);
 
-    void *moved = is_paged(new_size) ? take_pages(new_size) : allocate(new_size);
+    void *moved = is_paged(new_size) ? take_pages(new_size) : malloc(new_size);
     if (block) {
         memcpy(moved, block, old_size < new_size ? old_size : new_size);
         luau_allocate(nullptr, block, old_size, 0);
@@ -115,19 +99,45 @@ void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
 
 } // namespace motu
 
-// The other forms of new and delete are built on these by the C++ library.
+// C's allocators, and with them those of C++: its library builds on malloc, free and aligned_alloc.
+//
+// Not inlined: a compiler that saw the header of a block being written, and then the block freed, would drop the writing.
+// Used: the compiler makes calls of its own to these, after it has decided which functions the program needs.
+#define MOTU_EXPORT extern "C" __attribute__((noinline, used))
 
-void *operator new(size_t size) { return motu::allocate(size); }
+MOTU_EXPORT void *malloc(size_t size) { return motu::heap_allocate(size); }
 
-void *operator new(size_t size, std::align_val_t alignment) {
-    size_t align = static_cast<size_t>(alignment);
-    void *block = aligned_alloc(align, (size + align - 1) / align * align);
-    if (!block)
-        motu_out_of_memory();
-    return block;
+MOTU_EXPORT void free(void *block) {
+    if (block)
+        motu::heap_free(block);
 }
 
-void operator delete(void *block) noexcept { free(block); }
-void operator delete(void *block, size_t) noexcept { free(block); }
-void operator delete(void *block, std::align_val_t) noexcept { free(block); }
-void operator delete(void *block, size_t, std::align_val_t) noexcept { free(block); }
+MOTU_EXPORT void *calloc(size_t count, size_t each) {
+    size_t size;
+    if (__builtin_mul_overflow(count, each, &size))
+        motu_out_of_memory();
+    return memset(motu::heap_allocate(size), 0, size);
+}
+
+// Of size 0 it is a small block: null would say that there is no memory.
+MOTU_EXPORT void *realloc(void *block, size_t size) {
+    return block ? motu::heap_reallocate(block, size) : motu::heap_allocate(size);
+}
+
+MOTU_EXPORT void *reallocarray(void *block, size_t count, size_t each) {
+    size_t size;
+    if (__builtin_mul_overflow(count, each, &size))
+        motu_out_of_memory();
+    return realloc(block, size);
+}
+
+MOTU_EXPORT void *aligned_alloc(size_t alignment, size_t size) { return motu::heap_allocate_aligned(alignment, size); }
+MOTU_EXPORT void *memalign(size_t alignment, size_t size) { return motu::heap_allocate_aligned(alignment, size); }
+MOTU_EXPORT void *valloc(size_t size) { return motu::heap_allocate_aligned(motu::chunk_bytes, size); }
+
+MOTU_EXPORT int posix_memalign(void **block, size_t alignment, size_t size) {
+    *block = motu::heap_allocate_aligned(alignment, size);
+    return 0;
+}
+
+MOTU_EXPORT size_t malloc_usable_size(void *block) { return block ? motu::heap_capacity(block) : 0; }

@@ -3,14 +3,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 
 extern "C" [[noreturn]] void motu_out_of_memory();
 
 namespace motu {
 
-// Like malloc and realloc, for what is handed to the bindings (they free it) or freed with `free`.
-void *allocate(size_t size);
-void *reallocate(void *block, size_t size);
+// malloc and realloc, which never come back null: for what is handed to the bindings (they free it) or freed with `free`.
+inline void *allocate(size_t size) { return malloc(size); }
+inline void *reallocate(void *block, size_t size) { return realloc(block, size); }
 
 // The lua_Alloc of the VM.
 void *luau_allocate(void *context, void *block, size_t old_size, size_t new_size);

@@ -170,7 +170,14 @@ impl Bundle {
                 Self::ENTRY
             )));
         }
-        self.files.extend(bundle.files.into_iter().map(|(path, file)| (root.clone() + &path, file)));
+        for (path, file) in bundle.files {
+            let path = root.clone() + &path;
+            if path.len() > Self::PATH_BYTES_MAX {
+                let most = Self::PATH_BYTES_MAX;
+                return Err(Error::usage_error(format!("the path {path:?} is longer than {most} bytes")));
+            }
+            self.files.insert(path, file);
+        }
         Bundle::digested(self.entry, self.files)
     }
 

@@ -83,9 +83,13 @@ fn user_folder() -> Option<PathBuf> {
 fn private_folder(folder: &Path) -> Result<PathBuf, String> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| error.to_string())?;
     let folder = folder.canonicalize().map_err(|error| error.to_string())?;
-    let mode = folder.metadata().map_err(|error| error.to_string())?.mode();
-    if mode & 0o022 != 0 {
-        return Err(format!("others can write to it (mode {:o})", mode & 0o777));
+    let metadata = folder.metadata().map_err(|error| error.to_string())?;
+    let process = std::fs::metadata("/proc/self").map_err(|error| error.to_string())?;
+    if metadata.uid() != process.uid() {
+        return Err(format!("it belongs to user {}, not to {}", metadata.uid(), process.uid()));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(format!("others can write to it (mode {:o})", metadata.mode() & 0o777));
     }
     Ok(folder)
 }

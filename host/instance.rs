@@ -20,14 +20,15 @@ use crate::wire::{self, WireError};
 /// then answered by a fresh instance, started from the bundle's image. So is the event after one whose future was dropped
 /// before it was done.
 pub struct Instance {
+    /// None before the first event, and after one that was stopped. Before `loaded`, so that it is dropped first: when the
+    /// last `Loaded` goes, so do the memories that are kept for its image.
+    vm: Option<Vm>,
     loaded: Loaded,
     tenant: Tenant,
     /// Its own, instead of the Motu's.
     limits: Option<Limits>,
     /// What `math.random` starts from; a new one for each start, unless it was set.
     seed: Option<u64>,
-    /// None before the first event, and after one that was stopped.
-    vm: Option<Vm>,
     starts: u64,
 }
 

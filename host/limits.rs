@@ -29,7 +29,7 @@ pub struct Limits {
     /// heap of exceptions (at most 1 MiB) and the stack (2 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
     /// [`Memory`](crate::ErrorKind::Memory).
     pub memory_bytes: u64,
-    /// The size of an event's name and payload on the wire, in bytes. Default 1 MiB, at most 1 GiB. Over it:
+    /// The size of an event's payload on the wire, in bytes. Default 1 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing runs.
     pub payload_bytes: u32,
     /// How deep tables may lie in each other in a payload. Default 64, at most 200. Over it:

@@ -106,11 +106,13 @@ impl Motu {
             })
             .await;
         let loaded = loaded.and_then(|loaded| loaded.map_err(failed)).map_err(|error| error.with_usage(usage))?;
+        // an event's name is text: a handler that no text names is none
+        let names = loaded.handlers.len();
         let handlers: Vec<String> =
-            loaded.handlers.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect();
+            loaded.handlers.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        let only_handlers = loaded.only_handlers && handlers.len() == names;
         let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
         usage.elapsed = since.elapsed();
-        let only_handlers = loaded.only_handlers;
         let inner = Bundled { shared: self.shared.clone(), image, handlers, only_handlers, usage };
         Ok(Loaded(Arc::new(inner)))
     }
@@ -201,7 +203,7 @@ impl Drop for Bundled {
 }
 
 impl Loaded {
-    /// The events it handles, sorted.
+    /// The events it handles, sorted. Functions under names that aren't UTF-8 are left out: no event has such a name.
     pub fn handlers(&self) -> &[String] {
         &self.0.handlers
     }

@@ -63,6 +63,16 @@ impl Value {
         wire::encode(self, wire::DEPTH_MAX, u32::MAX)
     }
 
+    /// Whether it can be the key of a table: anything but nil, NaN and a vector with a NaN in it.
+    pub fn is_key(&self) -> bool {
+        match self {
+            Self::Nil => false,
+            Self::Number(number) => !number.is_nan(),
+            Self::Vector(parts) => !parts.iter().any(|part| part.is_nan()),
+            _ => true,
+        }
+    }
+
     /// What Luau's `type` says: `nil`, `boolean`, `number`, `integer`, `string`, `buffer`, `vector` or `table`.
     pub fn type_name(&self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ use crate::tenant::Tenant;
 use crate::value::Value;
 
 /// Bytes that a call may carry beside what the limits count: names, paths, frames of a traceback.
-const CALL_OVERHEAD_BYTES: usize = 256 << 10;
+const CALL_OVERHEAD_BYTES: usize = 1 << 20;
 
 /// What all VMs of a Motu share: compiled code, and the image of an empty VM.
 pub(crate) struct Factory {
@@ -55,7 +55,10 @@ impl Factory {
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
         vm.exports().call_init(&mut vm.store).map_err(failed)?;
-        factory.base = capture(memory, &mut vm.store)?;
+        let base = capture(memory, &mut vm.store)?;
+        drop(vm);
+        factory.memories.forget(&factory.base);
+        factory.base = base;
         Ok(factory)
     }
 
@@ -180,7 +183,7 @@ impl Vm {
             return match stop {
                 Stop::Memory { wanted } => Error::new(
                     ErrorKind::Memory,
-                    format!("out of memory: {wanted} bytes were needed, and the limit memory_bytes is {}", self.store.data().memory.limit),
+                    format!("out of memory: {wanted} needed, and the limit memory_bytes is {}", self.store.data().memory.limit),
                 ),
                 Stop::Limit { limit, most, detail } => {
                     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
@@ -188,6 +191,12 @@ impl Vm {
                 }
                 Stop::Mapping { error } => Error::new(ErrorKind::Host, format!("no memory can be mapped: {error}")),
             };
+        }
+        if error.is::<wasmtime::GcHeapOutOfMemory<()>>() {
+            return Error::new(
+                ErrorKind::Memory,
+                format!("out of memory: the errors alive at once take more than {EXCEPTION_HEAP_BYTES_MAX} bytes"),
+            );
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => Error::new(
@@ -197,10 +206,6 @@ impl Vm {
             Some(Trap::StackOverflow) => {
                 Error::new(ErrorKind::Limit, "over the limit wasm stack: calls lie too deep in each other")
             }
-            Some(Trap::AllocationTooLarge) => Error::new(
-                ErrorKind::Memory,
-                format!("out of memory: the errors alive at once take more than {EXCEPTION_HEAP_BYTES_MAX} bytes"),
-            ),
             _ => {
                 tracing::error!(error = format!("{error:#}"), "a guest stopped for a reason that Motu doesn't know");
                 Error::internal(format!("the VM stopped: {error:#}"))
@@ -280,8 +285,8 @@ impl State {
 /// Why the host stopped a call. Travels through wasmtime as the call's error, out of the script's reach.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
-    #[error("out of memory: {wanted} bytes were needed")]
-    Memory { wanted: u64 },
+    #[error("out of memory: {wanted} needed")]
+    Memory { wanted: String },
     #[error("over the limit {limit} of {most}")]
     Limit { limit: &'static str, most: u32, detail: String },
     #[error("no memory can be mapped: {error}")]
@@ -296,13 +301,13 @@ struct MemoryLimit {
 
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if current < EXCEPTION_HEAP_BYTES_MAX {
+        if current <= EXCEPTION_HEAP_BYTES_MAX {
             // a store's first memories (checked before they are made), or the heap of exceptions growing
             return Ok(current == 0 || desired <= EXCEPTION_HEAP_BYTES_MAX);
         }
         if desired as u64 > self.limit {
             // an error and not `false`: a failed growth that the guest sees could be caught by the script
-            return Err(Stop::Memory { wanted: desired as u64 }.into());
+            return Err(Stop::Memory { wanted: format!("{desired} bytes were") }.into());
         }
         self.bytes = desired as u64;
         Ok(true)
@@ -311,7 +316,7 @@ impl ResourceLimiter for MemoryLimit {
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         // the machine's fault, or 4 GiB are reached
         if self.limit >= Limits::MEMORY_BYTES_MAX {
-            return Err(Stop::Memory { wanted: Limits::MEMORY_BYTES_MAX }.into());
+            return Err(Stop::Memory { wanted: "more than 4 GiB were".to_owned() }.into());
         }
         Err(Stop::Mapping { error: format!("{error:#}") }.into())
     }
@@ -353,7 +358,7 @@ impl Host for State {
     fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {
         let detail = String::from_utf8_lossy(detail.get(..detail.len().min(1024)).unwrap_or_default()).into_owned();
         let (limit, most) = match limit {
-            Limit::Memory => return Err(Stop::Memory { wanted: self.memory.bytes }.into()),
+            Limit::Memory => return Err(Stop::Memory { wanted: "a block larger than any memory was".to_owned() }.into()),
             Limit::ResultBytes => ("result_bytes", self.limits.result_bytes),
             Limit::ResultDepth => ("result_depth", self.limits.result_depth),
             Limit::LogBytes => ("log_bytes", self.limits.log_bytes),

@@ -193,7 +193,7 @@ impl Reader {
             let Json::Array(pair) = json else { return Err(Problem::new("it is a list of [key, value]")) };
             let [key, value] = pair.as_slice() else { return Err(Problem::new("it is a list of [key, value]")) };
             let key = self.value(key, depth_left).map_err(|problem| problem.at_index(0))?;
-            if key == Value::Nil || key.as_f64().is_some_and(f64::is_nan) {
+            if !key.is_key() {
                 return Err(Problem::new("a key can't be null or NaN").at_index(0));
             }
             if !seen.insert(key.clone()) {

@@ -47,12 +47,14 @@ const PAGE_IS_SWAPPED: u64 = 1 << 4;
 /// Asks the kernel for dirty pages of this process.
 pub(super) struct DirtyPages {
     pagemap: File,
+    /// The process that `pagemap` tells of, also when it is read by a fork of it.
+    process: u32,
 }
 
 impl DirtyPages {
     /// None where the kernel can't tell, tried on a page of our own.
     pub(super) fn new() -> Option<DirtyPages> {
-        let dirty = DirtyPages { pagemap: File::open("/proc/self/pagemap").ok()? };
+        let dirty = DirtyPages { pagemap: File::open("/proc/self/pagemap").ok()?, process: std::process::id() };
         let probe = super::Mapping::zeroed(2 * page_bytes()).ok()?;
         // SAFETY: the first byte of a mapping that is readable, writable and ours alone.
         unsafe { probe.base().write_volatile(1) };
@@ -62,6 +64,9 @@ impl DirtyPages {
 
     /// The runs of pages in `base..base + len` that are private to this process: written to since they were mapped.
     pub(super) fn scan(&self, base: usize, len: usize) -> io::Result<Vec<Run>> {
+        if self.process != std::process::id() {
+            return Err(io::Error::other("the process was forked, and its pages are not this process's"));
+        }
         let mut regions = [PageRegion::default(); 64];
         let mut runs = Vec::new();
         let (mut start, end) = (base as u64, (base + len) as u64);

@@ -37,7 +37,7 @@ fn write(writer: &mut Writer, value: &Value, depth_left: u32, depth_max: u32) ->
             let depth_left = depth_left.checked_sub(1).ok_or_else(|| WireError::too_deep(depth_max))?;
             writer.map(pairs.len())?;
             for (key, value) in pairs {
-                if matches!(key, Value::Nil) || matches!(key, Value::Number(number) if number.is_nan()) {
+                if !key.is_key() {
                     return Err(WireError::mismatch(format_args!("a table can't have the key {key}")));
                 }
                 let start = writer.len();

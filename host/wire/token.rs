@@ -52,7 +52,12 @@ impl Token<'_> {
 
     /// Whether a table may be keyed by it.
     pub(super) fn is_key(&self) -> bool {
-        !matches!(self, Self::Nil) && !matches!(self, Self::Number(number) if number.is_nan())
+        match self {
+            Self::Nil => false,
+            Self::Number(number) => !number.is_nan(),
+            Self::Vector(parts) => !parts.iter().any(|part| part.is_nan()),
+            _ => true,
+        }
     }
 }
 

@@ -180,6 +180,12 @@ fn links_in_a_circle_are_refused() {
     symlink("b.luau", first.path().join("a.luau")).unwrap();
     symlink("a.luau", first.path().join("b.luau")).unwrap();
     refused(Bundle::from_dir(first.path()), ".luau", "can't be read");
+    // two folders that are the bundle itself: 2 to the 32 paths, were they followed
+    let many = folder(&[("init.luau", b"")]);
+    for name in ["a", "b", "c"] {
+        symlink(".", many.path().join(name)).unwrap();
+    }
+    refused(Bundle::from_dir(many.path()), many.path().to_str().unwrap(), "");
     // a folder in itself
     let second = folder(&[("init.luau", b""), ("lib/x.luau", b"")]);
     symlink("..", second.path().join("lib/up")).unwrap();
@@ -345,7 +351,7 @@ fn compile_cache_foreign() {
     answers(CompileCache::Folder(cache.clone()));
     for file in files_in(&cache) {
         fs::remove_file(&file).unwrap();
-        fs::create_dir(&file).unwrap();
+        let _ = fs::create_dir(&file); // the cache's own thread may be writing it again
     }
     answers(CompileCache::Folder(cache));
 }

@@ -98,14 +98,15 @@ fn i10_no_byte_of_another_tenant_is_in_a_reused_memory() {
 /// The marker is made by the script alone; here it stands only in `needle`, whose own page is left out.
 fn scan() {
     let loaded = load(SOIL);
-    let rounds = if crate::support::full() { 10_000 } else { 60 }; // each looks through some 20 MB
+    let rounds = if crate::support::full() { 10_000 } else { 500 }; // each looks through all of the memory
     let needle: Vec<u8> = (1..=24).map(|i| 0x55 ^ (40 + i)).collect();
     for round in 0..rounds {
         let mut soiled = seeded(&loaded);
         let turns = if round % 5 == 0 { 5000 } else { 1 + round % 20 };
         send(&mut soiled, "soil", &Value::from(turns)).unwrap();
         if round < 2 {
-            assert!(found(&needle) > 100, "the search finds what is there");
+            let found = found(&needle);
+            assert!(found > 5, "the search finds what is there: {found}");
         }
         drop(soiled);
         let mut fresh = seeded(&loaded);

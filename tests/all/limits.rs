@@ -5,6 +5,7 @@ mod library;
 mod memory;
 mod named;
 mod nesting;
+mod odd;
 mod uncatchable;
 
 pub(crate) const CHILDREN: &[(&str, fn())] = memory::CHILDREN;
@@ -16,6 +17,7 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
         memory::trials(),
         named::trials(),
         nesting::trials(),
+        odd::trials(),
         uncatchable::trials(),
     ]
     .into_iter()

@@ -20,6 +20,7 @@ mod child;
 
 mod bundle;
 mod dispatch;
+mod embedding;
 mod errors;
 mod fuel;
 mod fuzz;
@@ -40,6 +41,7 @@ fn main() -> std::process::ExitCode {
     let trials = [
         bundle::trials(),
         dispatch::trials(),
+        embedding::trials(),
         errors::trials(),
         fuel::trials(),
         fuzz::trials(),

@@ -142,7 +142,15 @@ const PRYING: &str = r##"
         add(secretglobal == nil) add(rawget(_G, "secret" .. "global") == nil)
         add(pcall(require, "@lib/secretfile")) add(pcall(require, "@lib/init")) add(pcall(require, "@lib/.luaurc"))
         add(pcall(require, "@lib/broken"))
-        return table.concat(texts, "\n")
+        -- each text once: they are the same for many
+        local once, short = {}, {}
+        for _, text in texts do
+            if not once[text] then
+                once[text] = true
+                short[#short + 1] = string.sub(text, 1, 2000)
+            end
+        end
+        return table.concat(short, "\n")
     end
     return { pry = pry, run = function(n) return lib.run(n) end, method = function(n) return lib.method(n) end }
 "##;

@@ -5,7 +5,7 @@ use motu::{Bundle, Error, ErrorKind, Limits, Value};
 use serde::Serialize;
 
 use crate::child::{in_child, peak_growth};
-use crate::support::{assert_ends, builder, bundle, event, hostile, instance_with, limits, motu, run, send, tenant, try_load};
+use crate::support::{assert_ends, builder, bundle, event, hostile, instance_with, limits, load, motu, run, send, tenant, try_load};
 
 trials![
     i5_accounted_memory_stays_within_the_limit,
@@ -15,6 +15,8 @@ trials![
     i5_bombs_leave_the_process_small,
     i9_every_way_to_an_instance_has_its_limit,
     i9_a_limit_below_the_vm_is_refused,
+    i9_an_instance_with_limits_of_its_own,
+    i9_an_image_over_an_instance_s_limit_is_refused,
     memory_is_given_back_after_a_bomb,
 ];
 
@@ -304,6 +306,69 @@ fn i9_a_limit_below_the_vm_is_refused() {
             assert_eq!(error.usage().memory_bytes, 0, "nothing is mapped");
         }
     }
+}
+
+fn i9_an_instance_with_limits_of_its_own() {
+    let source = "return { go = function(n) return if n then buffer.create(n) else nil end, echo = function(v) return v end,\n\
+        spin = function() while true do end end, log = function() print('0123456789') end }";
+    let loaded = try_load(Limits { result_bytes: 64 << 20, ..limits() }, source).unwrap();
+    let own = Limits {
+        event_fuel: Some(10_000_000),
+        memory_bytes: 8 << 20,
+        payload_bytes: 100,
+        payload_depth: 2,
+        result_bytes: 200,
+        result_depth: 2,
+        log_bytes: 10,
+        ..limits()
+    };
+    let mut instance = loaded.instance(tenant()).with_limits(own).unwrap();
+    let deep = Value::Array(vec![Value::Array(vec![Value::Array(vec![])])]);
+    for (name, payload, kind, part) in [
+        ("go", Value::from(7_000_000), ErrorKind::Memory, "the limit memory_bytes is 8388608"),
+        ("go", Value::from(201), ErrorKind::Limit, "result_bytes of 200"),
+        ("spin", Value::Nil, ErrorKind::Fuel, "the budget of 10000000"),
+        ("log", Value::Nil, ErrorKind::Limit, "log_bytes of 10"),
+        ("echo", Value::Buffer(vec![0; 200]), ErrorKind::Limit, "payload_bytes of 100"),
+        ("echo", deep, ErrorKind::Limit, "payload_depth of 2"),
+    ] {
+        for _ in 0..2 {
+            let error = send(&mut instance, name, &payload).unwrap_err();
+            assert_eq!(error.kind(), kind, "{name}: {error:?}");
+            assert!(error.message().contains(part), "{name}: {error}");
+            event(&mut instance, "go").unwrap();
+        }
+    }
+    // the others of the bundle keep theirs
+    send(&mut loaded.instance(tenant()), "go", &Value::from(7_000_000)).unwrap();
+    // given to one that runs already
+    let mut instance = loaded.instance(tenant());
+    send(&mut instance, "go", &Value::from(7_000_000)).unwrap();
+    let mut instance = instance.with_limits(Limits { memory_bytes: 6 << 20, ..limits() }).unwrap();
+    assert_eq!(send(&mut instance, "go", &Value::from(7_000_000)).unwrap_err().kind(), ErrorKind::Memory);
+    assert_eq!(instance.starts(), 2);
+    for limits in [
+        Limits { memory_bytes: Limits::MEMORY_BYTES_MAX + 1, ..limits() },
+        Limits { payload_depth: Limits::DEPTH_MAX + 1, ..limits() },
+        Limits { result_bytes: Limits::BYTES_MAX + 1, ..limits() },
+    ] {
+        assert_eq!(loaded.instance(tenant()).with_limits(limits).unwrap_err().kind(), ErrorKind::Usage);
+    }
+}
+
+fn i9_an_image_over_an_instance_s_limit_is_refused() {
+    let source = "kept = buffer.create(20000000)\nreturn { go = function() return 1 end }";
+    let loaded = load(source);
+    for memory_bytes in [0, 1 << 20, 8 << 20, 20_000_000] {
+        let mut instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes, ..limits() }).unwrap();
+        for _ in 0..2 {
+            let error = event(&mut instance, "go").unwrap_err();
+            assert_eq!((error.kind(), error.usage().fuel), (ErrorKind::Memory, 0), "{error:?}");
+            assert!(error.message().contains(&format!("the limit memory_bytes is {memory_bytes}")), "{error}");
+        }
+    }
+    let mut instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes: 32 << 20, ..limits() }).unwrap();
+    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(1));
 }
 
 fn memory_is_given_back_after_a_bomb() {

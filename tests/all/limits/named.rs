@@ -15,6 +15,7 @@ trials![
     check_has_the_limits_of_loading,
     memory_bytes_at_load,
     memory_bytes_at_an_event,
+    memory_bytes_are_those_asked_for,
     payload_bytes,
     payload_bytes_of_serde,
     payload_depth,
@@ -116,7 +117,7 @@ fn memory_bytes_at_load() {
     let limits = Limits { memory_bytes: used, ..limits() };
     let loaded = try_load(limits.clone(), source(5_000_000)).unwrap();
     assert_eq!(event(&mut loaded.instance(crate::support::tenant()), "go").unwrap().value, Value::Number(5e6));
-    let error = try_load(limits, source(5_200_000)).unwrap_err();
+    let error = try_load(limits, source(11_000_000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Memory, "{error:?}");
     assert!(error.message().contains(&format!("the limit memory_bytes is {used}")), "{error}");
     assert!(error.usage().memory_bytes <= used);
@@ -127,8 +128,20 @@ fn memory_bytes_at_an_event() {
     let used = event(&mut instance_with(limits(), &source(5_000_000)), "go").unwrap().usage.memory_bytes;
     let limits = Limits { memory_bytes: used, ..limits() };
     event(&mut instance_with(limits.clone(), &source(5_000_000)), "go").unwrap();
-    let error = assert_ends(&mut instance_with(limits, &source(5_200_000)), &[ErrorKind::Memory], "200 KB more");
+    let error = assert_ends(&mut instance_with(limits, &source(11_000_000)), &[ErrorKind::Memory], "6 MB more");
     assert!(error.message().contains(&format!("the limit memory_bytes is {used}")), "{error}");
+}
+
+/// What is asked for is what counts: not twice as much, by an allocator that rounds up.
+fn memory_bytes_are_those_asked_for() {
+    let source = hostile("return buffer.len(buffer.create(payload))");
+    let loaded = try_load(Limits { memory_bytes: 64 << 20, ..limits() }, source).unwrap();
+    for mib in [1u32, 5, 9, 17, 33, 40, 57] {
+        let mut instance = loaded.instance(crate::support::tenant());
+        let outcome = send(&mut instance, "go", &Value::from(mib << 20));
+        let usage = outcome.unwrap_or_else(|error| panic!("{mib} MiB: {error}")).usage;
+        assert!(usage.memory_bytes < u64::from(mib << 20) + (4 << 20), "{mib} MiB: {usage:?}");
+    }
 }
 
 const ECHO: &str = "return { echo = function(value) return value end, nothing = function() return nil end }";

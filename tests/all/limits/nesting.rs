@@ -34,9 +34,9 @@ const FORMS: &[(&str, &str, &str)] = &[
 ];
 
 const STATEMENTS: &[(&str, &str, &str)] = &[
+    ("if x then else if x then ", "", " end end"),
     ("do ", "", " end"),
     ("if x then ", "", " end"),
-    ("if x then elseif ", "x then end", ""),
     ("while x do ", "", " end"),
     ("for i = 1, 2 do ", "", " end"),
     ("for k in t do ", "", " end"),
