@@ -43,7 +43,7 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     let ours = Ours::new()?;
     let mut contests =
         INTERPRETER.iter().map(|(name, body)| Contest::new(&ours, name, body)).collect::<anyhow::Result<Vec<_>>>()?;
-    for round in 0..if quick { 4 } else { 16 } {
+    for round in 0..if quick { 16 } else { 121 } {
         for contest in &mut contests {
             contest.round(&ours, round > 0)?;
         }

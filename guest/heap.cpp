@@ -1,8 +1,8 @@
-// A heap of segregated fits: free blocks are in lists by their size, and bits tell which lists hold any.
+// Free blocks are in lists by their size, and bits tell which lists hold any.
 //
-// Blocks lie one after the other, each with its size in front; the size of a free one is at its end too, so both
-// neighbours of a block are found and joined when it is freed. An end marker, a block of size 0, closes a region. Memory
-// only ever grows at its end: when something else (the lists of Luau's pages) grew it in between, a new region starts.
+// Blocks lie one after the other, each with its size in front. The size of a free one is at its end too, so that a
+// block that is freed finds both its neighbours. A block of size 0, the end marker, closes a region. Memory grows at
+// its end only: when something else (the lists of Luau's pages) made it larger in between, a new region starts.
 
 #include "heap.h"
 
@@ -25,21 +25,15 @@ struct Block {
     Block *previous;
 };
 
-constexpr size_t is_free = 1;
-constexpr size_t before_is_free = 2;
-constexpr size_t flags = 15;
-
-constexpr size_t granule = 16; // sizes are multiples of it; contents are aligned to it
+constexpr size_t is_free = 1, before_is_free = 2, flags = 3;
+constexpr size_t granule = 16; // sizes are multiples of it, contents are aligned to it
 constexpr size_t header = offsetof(Block, next);
 constexpr size_t smallest = sizeof(Block);
 constexpr size_t most = 0x7fff0000; // two of these and a page don't overflow
 constexpr size_t page = 65536;
 constexpr size_t large_hole = 1 << 20;
-
-// 16 lists for sizes below 256, then 16 for each power of two.
-constexpr unsigned columns = 16;
-constexpr unsigned rows = 25;
-constexpr unsigned tries = 32; // how many blocks of a list are looked at
+constexpr unsigned rows = 25, columns = 16; // lists for sizes below 256, then a row for each power of two
+constexpr unsigned tries = 8;               // how many blocks of a list are looked at
 
 Block *lists[rows][columns];
 unsigned columns_used[rows];
@@ -47,12 +41,11 @@ unsigned rows_used;
 Block *end; // the last region's marker; null before the first
 
 size_t size_of(const Block *block) { return block->tag & ~flags; }
-size_t address(const Block *block) { return reinterpret_cast<size_t>(block); }
+size_t address(const void *pointer) { return reinterpret_cast<size_t>(pointer); }
 Block *at(size_t address) { return reinterpret_cast<Block *>(address); }
+Block *block_of(void *contents) { return at(address(contents) - header); }
 Block *after(const Block *block) { return at(address(block) + size_of(block)); }
-Block *block_of(void *contents) { return at(reinterpret_cast<size_t>(contents) - header); }
-void *contents_of(Block *block) { return &block->next; }
-size_t capacity_of(const Block *block) { return size_of(block) - header + sizeof(block->before); }
+size_t align_up(size_t address, size_t alignment) { return (address + alignment - 1) & ~(alignment - 1); }
 
 std::pair<unsigned, unsigned> list_of(size_t size) {
     if (size < 256)
@@ -82,10 +75,7 @@ void unlink(Block *block) {
     }
     auto [row, column] = list_of(size_of(block));
     lists[row][column] = block->next;
-    if (block->next)
-        return;
-    columns_used[row] &= ~(1u << column);
-    if (columns_used[row] == 0)
+    if (!block->next && (columns_used[row] &= ~(1u << column)) == 0)
         rows_used &= ~(1u << row);
 }
 
@@ -109,7 +99,13 @@ void release(Block *block) {
     link(block);
 }
 
-// Splits a block in use; the new one is in use as well.
+void take(Block *block) {
+    unlink(block);
+    block->tag &= ~is_free;
+    after(block)->tag &= ~before_is_free;
+}
+
+// Splits a block in use; both are in use then.
 Block *split(Block *block, size_t size) {
     Block *rest = at(address(block) + size);
     rest->tag = size_of(block) - size;
@@ -120,12 +116,6 @@ Block *split(Block *block, size_t size) {
 void trim(Block *block, size_t size) {
     if (size_of(block) - size >= smallest)
         release(split(block, size));
-}
-
-void take(Block *block) {
-    unlink(block);
-    block->tag &= ~is_free;
-    after(block)->tag &= ~before_is_free;
 }
 
 // A free block of at least this size. Its own list holds smaller ones too; any in a list of larger ones will do.
@@ -140,7 +130,7 @@ Block *find(size_t size) {
         unsigned larger = rows_used & (~1u << row);
         if (!larger)
             return nullptr;
-        row = static_cast<unsigned>(__builtin_ctz(larger));
+        row = __builtin_ctz(larger);
         fit = columns_used[row];
     }
     return lists[row][__builtin_ctz(fit)];
@@ -148,14 +138,15 @@ Block *find(size_t size) {
 
 // Memory of 4 GiB ends at address 0.
 size_t memory_end() { return __builtin_wasm_memory_size(0) * page; }
-bool at_memory_end(const Block *marker) { return marker && marker == end && address(end) + header == memory_end(); }
+bool closes_memory(const Block *marker) { return marker && marker == end && address(end) + header == memory_end(); }
 
-// Makes this memory the heap's: of the last region if it follows on that, else a region.
+// Makes this memory the heap's: the last region's if it goes on there, else a region.
 void add(size_t start, size_t stop) {
-    bool follows = end && address(end) + header == start;
-    Block *block = follows ? end : at(start + granule - header);
-    if (!follows)
+    Block *block = end;
+    if (!end || address(end) + header != start) {
+        block = at(start + granule - header);
         block->tag = 0;
+    }
     end = at(stop - header);
     end->tag = 0;
     block->tag |= address(end) - address(block);
@@ -164,64 +155,30 @@ void add(size_t start, size_t stop) {
 
 // Makes memory larger, by no more pages than needed for a free block of this size at the end of the heap.
 Block *extend(size_t size) {
-    bool follows = at_memory_end(end);
-    if (follows && end->tag & before_is_free)
-        size -= end->before;
-    if (!follows)
-        size += granule; // the marker, and what aligns the first block
-    size_t pages = (size + page - 1) / page;
-    size_t start = memory_end();
-    if (__builtin_wasm_memory_grow(0, pages) == SIZE_MAX)
-        motu_out_of_memory();
-    add(start, start + pages * page);
-    return at(address(end) - end->before);
-}
-
-Block *find_or_extend(size_t size) {
-    if (!end) { // what is left of the memory that the module starts with
-        size_t start = (reinterpret_cast<size_t>(&__heap_base) + granule - 1) & ~(granule - 1);
-        size_t stop = reinterpret_cast<size_t>(&__heap_end);
-        if (stop - start > granule + smallest)
-            add(start, stop);
+    size_t start = align_up(address(&__heap_base), granule);
+    if (!end && address(&__heap_end) - start >= granule + smallest) {
+        add(start, address(&__heap_end)); // what is left of the memory that the module starts with
+        if (Block *block = find(size))
+            return block;
     }
-    Block *block = find(size);
-    return block ? block : extend(size);
+    if (!closes_memory(end))
+        size += granule; // the marker, and what aligns the first block
+    else if (end->tag & before_is_free)
+        size -= end->before;
+    start = memory_end();
+    size_t more = align_up(size, page);
+    if (__builtin_wasm_memory_grow(0, more / page) == SIZE_MAX)
+        motu_out_of_memory();
+    add(start, start + more);
+    return at(address(end) - end->before);
 }
 
 // The size of a block with these contents. Their last bytes may lie in the next block's `before`.
 size_t block_size(size_t size) {
     if (size > most)
         motu_out_of_memory();
-    size_t whole = (size + header - sizeof(size_t) + granule - 1) & ~(granule - 1);
+    size_t whole = align_up(size + header - sizeof(Block::before), granule);
     return whole < smallest ? smallest : whole;
-}
-
-void *use(Block *block, size_t size) {
-    take(block);
-    trim(block, size);
-    return contents_of(block);
-}
-
-// How large a block is in which one of this size and alignment fits.
-size_t room_for(size_t alignment, size_t size) {
-    if (alignment > most)
-        motu_out_of_memory();
-    return size + alignment + smallest;
-}
-
-void *use_aligned(Block *block, size_t alignment, size_t size) {
-    take(block);
-    size_t contents = address(block) + header;
-    size_t aligned = (contents + alignment - 1) & ~(alignment - 1);
-    if (aligned != contents) {
-        while (aligned - contents < smallest)
-            aligned += alignment;
-        Block *rest = split(block, aligned - contents);
-        release(block);
-        block = rest;
-    }
-    trim(block, size);
-    return contents_of(block);
 }
 
 // Makes a block as large as this where it is, and says whether it could.
@@ -230,7 +187,7 @@ bool enlarge(Block *block, size_t size) {
     bool joins = next->tag & is_free;
     if (size_of(block) + (joins ? size_of(next) : 0) < size) {
         // Memory gets larger only if there is no hole that the contents could move to.
-        if (!at_memory_end(joins ? after(next) : next) || find(size))
+        if (!closes_memory(joins ? after(next) : next) || find(size))
             return false;
         next = extend(size - size_of(block));
     }
@@ -243,37 +200,50 @@ bool enlarge(Block *block, size_t size) {
 
 void *heap_allocate(size_t size) {
     size = block_size(size);
-    return use(find_or_extend(size), size);
+    Block *block = find(size);
+    if (!block)
+        block = extend(size);
+    take(block);
+    trim(block, size);
+    return &block->next;
 }
 
-void *heap_allocate_aligned(size_t alignment, size_t size) {
-    if (alignment <= granule)
-        return heap_allocate(size);
+void *heap_allocate_aligned(size_t alignment, size_t size, bool from_hole) {
+    if (alignment > most)
+        motu_out_of_memory();
     size = block_size(size);
-    return use_aligned(find_or_extend(room_for(alignment, size)), alignment, size);
-}
-
-void *heap_take_hole(size_t alignment, size_t size) {
-    size = block_size(size);
-    Block *block = find(room_for(alignment, size));
-    return block && size_of(block) < large_hole ? use_aligned(block, alignment, size) : nullptr;
+    size_t room = size + alignment + smallest;
+    Block *block = find(room);
+    if (from_hole && (!block || size_of(block) >= large_hole))
+        return nullptr;
+    if (!block)
+        block = extend(room);
+    take(block);
+    if (address(&block->next) % alignment != 0) {
+        size_t contents = align_up(address(&block->next) + smallest, alignment);
+        Block *rest = split(block, contents - address(&block->next));
+        release(block);
+        block = rest;
+    }
+    trim(block, size);
+    return &block->next;
 }
 
 void *heap_reallocate(void *contents, size_t size) {
-    size = block_size(size);
     Block *block = block_of(contents);
-    if (size <= size_of(block) || enlarge(block, size)) {
-        trim(block, size);
+    size_t whole = block_size(size);
+    if (whole <= size_of(block) || enlarge(block, whole)) {
+        trim(block, whole);
         return contents;
     }
-    void *moved = use(find_or_extend(size), size);
-    memcpy(moved, contents, capacity_of(block));
+    void *moved = heap_allocate(size);
+    memcpy(moved, contents, heap_capacity(contents));
     release(block);
     return moved;
 }
 
 void heap_free(void *contents) { release(block_of(contents)); }
 
-size_t heap_capacity(void *contents) { return capacity_of(block_of(contents)); }
+size_t heap_capacity(void *contents) { return size_of(block_of(contents)) - header + sizeof(Block::before); }
 
 } // namespace motu

@@ -8,18 +8,16 @@
 
 namespace motu {
 
-// These never come back null: without memory they end the instance. Blocks are aligned to 16 bytes, or to `alignment`, a
-// power of two.
+// These never come back null: without memory they end the instance. Contents are aligned to 16 bytes.
 void *heap_allocate(size_t size);
-void *heap_allocate_aligned(size_t alignment, size_t size);
 void *heap_reallocate(void *contents, size_t size);
 void heap_free(void *contents);
 
-// How many bytes the contents of a block may have.
-size_t heap_capacity(void *contents);
+// `alignment` is a power of two. With `from_hole`, only what was freed will do, and null is what comes back if there is
+// none: memory doesn't grow. Large holes stay whole, for large blocks.
+void *heap_allocate_aligned(size_t alignment, size_t size, bool from_hole = false);
 
-// An aligned block from what was freed, without making memory larger; null if there is none. Large holes stay whole, for
-// large blocks.
-void *heap_take_hole(size_t alignment, size_t size);
+// How many bytes there are for the contents.
+size_t heap_capacity(void *contents);
 
 } // namespace motu

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 extern "C" void motu_out_of_memory() {
     motu::exceeded(MOTU_GUEST_HOST_LIMIT_MEMORY, "the allocator has no memory left");
@@ -34,7 +35,7 @@ char *chunk_end;
 bool is_paged(size_t size) { return size == page_bytes || size == 2 * page_bytes; }
 
 char *new_chunk() {
-    if (void *hole = heap_take_hole(page_bytes, chunk_bytes))
+    if (void *hole = heap_allocate_aligned(page_bytes, chunk_bytes, true))
         return static_cast<char *>(hole);
     size_t page = __builtin_wasm_memory_grow(0, 1);
     if (page == SIZE_MAX)
@@ -99,9 +100,9 @@ void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
 
 } // namespace motu
 
-// C's allocators, and with them those of C++: its library builds on malloc, free and aligned_alloc.
+// C's allocators, all of them: a block of one that zig brings could not be freed here.
 //
-// Not inlined: a compiler that saw the header of a block being written, and then the block freed, would drop the writing.
+// Not inlined: a compiler that saw a block's header being written, and then the block freed, would drop the writing.
 // Used: the compiler makes calls of its own to these, after it has decided which functions the program needs.
 #define MOTU_EXPORT extern "C" __attribute__((noinline, used))
 
@@ -141,3 +142,15 @@ MOTU_EXPORT int posix_memalign(void **block, size_t alignment, size_t size) {
 }
 
 MOTU_EXPORT size_t malloc_usable_size(void *block) { return block ? motu::heap_capacity(block) : 0; }
+
+// The other forms of new and delete are built on these by the C++ library.
+
+void *operator new(size_t size) { return malloc(size); }
+void *operator new(size_t size, std::align_val_t alignment) {
+    return aligned_alloc(static_cast<size_t>(alignment), size);
+}
+
+void operator delete(void *block) noexcept { free(block); }
+void operator delete(void *block, size_t) noexcept { free(block); }
+void operator delete(void *block, std::align_val_t) noexcept { free(block); }
+void operator delete(void *block, size_t, std::align_val_t) noexcept { free(block); }

@@ -9,7 +9,7 @@ extern "C" [[noreturn]] void motu_out_of_memory();
 
 namespace motu {
 
-// malloc and realloc, which never come back null: for what is handed to the bindings (they free it) or freed with `free`.
+// malloc and realloc, which never come back null: for what the bindings free, or `free` does.
 inline void *allocate(size_t size) { return malloc(size); }
 inline void *reallocate(void *block, size_t size) { return realloc(block, size); }
 

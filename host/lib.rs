@@ -56,3 +56,8 @@ pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;
 pub use value::Value;
 pub use wire::WireError;
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -160,7 +160,12 @@ fn links_that_stay_inside_are_followed() {
 
 fn links_that_leave_are_refused() {
     let outside = folder(&[("secret.luau", b"return 1"), ("lib/part.luau", b"")]);
-    for target in [outside.path().join("secret.luau"), outside.path().join("lib"), Path::new("/etc/passwd").into(), Path::new("..").into()] {
+    for target in [
+        outside.path().join("secret.luau"),
+        outside.path().join("lib"),
+        Path::new("/etc/passwd").into(),
+        Path::new("..").into(),
+    ] {
         for name in ["link.luau", "lib/link.luau", "link"] {
             let folder = folder(&[("init.luau", b""), ("lib/x.luau", b"")]);
             symlink(&target, folder.path().join(name)).unwrap();
@@ -207,7 +212,7 @@ fn what_is_no_plain_file_is_refused() {
 fn unreadable_files() {
     let folder = folder(&[("init.luau", b""), ("closed.luau", b"")]);
     let closed = folder.path().join("closed.luau");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&closed).is_ok() {
         return; // root reads everything
     }
@@ -217,7 +222,11 @@ fn unreadable_files() {
 fn folders_too_deep() {
     let deep = |depth: usize| format!("{}x.luau", "d/".repeat(depth));
     Bundle::from_dir(folder(&[("init.luau", b""), (&deep(32), b"")]).path()).unwrap();
-    refused(Bundle::from_dir(folder(&[("init.luau", b""), (&deep(33), b"")]).path()), "d/d/d", "more than 32 folders deep");
+    refused(
+        Bundle::from_dir(folder(&[("init.luau", b""), (&deep(33), b"")]).path()),
+        "d/d/d",
+        "more than 32 folders deep",
+    );
 }
 
 fn other_files_are_left_out() {

@@ -4,8 +4,10 @@ use std::process::{Command, ExitCode};
 
 const VARIABLE: &str = "MOTU_TEST_CHILD";
 
-/// By name, as `in_child` asks for them.
-const BODIES: &[&[(&str, fn())]] = &[crate::limits::CHILDREN, crate::isolation::CHILDREN];
+/// What a child runs, by the name that [`in_child`] asks for.
+pub(crate) type Body = (&'static str, fn());
+
+const BODIES: &[&[Body]] = &[crate::limits::CHILDREN, crate::isolation::CHILDREN];
 
 /// Runs the body that the parent asked for; none if this is the parent.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {

@@ -194,7 +194,9 @@ fn dropped_before_polling_costs_nothing() {
 }
 
 fn top_level_cannot_yield() {
-    for source in ["coroutine.yield()", "print(1)\ncoroutine.yield(1)\nreturn {}", "pcall(coroutine.yield)\ncoroutine.yield()"] {
+    for source in
+        ["coroutine.yield()", "print(1)\ncoroutine.yield(1)\nreturn {}", "pcall(coroutine.yield)\ncoroutine.yield()"]
+    {
         let error = try_load(limits(), source).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Script, "{error}");
         assert!(error.message().contains("the top level of a bundle can't yield"), "{error}");
@@ -373,7 +375,9 @@ fn instances_move_between_threads() {
 }
 
 fn usage_is_filled_in() {
-    let loaded = load("return { go = function() local n = 0 for i = 1, 100000 do n += i end return n end, no = function() error('x') end }");
+    let loaded = load(
+        "return { go = function() local n = 0 for i = 1, 100000 do n += i end return n end, no = function() error('x') end }",
+    );
     assert!(loaded.usage().fuel > 0);
     assert!(loaded.usage().memory_bytes > 0);
     assert!(loaded.image_bytes() > 0);
@@ -387,7 +391,8 @@ fn usage_is_filled_in() {
 }
 
 fn memory_is_the_peak() {
-    let mut instance = instance("return { big = function() return #string.rep('x', 10000000) end, small = function() return 1 end }");
+    let mut instance =
+        instance("return { big = function() return #string.rep('x', 10000000) end, small = function() return 1 end }");
     let small = event(&mut instance, "small").unwrap().usage.memory_bytes;
     let big = event(&mut instance, "big").unwrap().usage.memory_bytes;
     assert!(big >= small + 10_000_000 && big < small + 24_000_000, "{small} {big}");

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use motu::{Bundle, Error, ErrorKind, Instance, Limits, Loaded, Motu, Outcome, Tenant, Value};
 
-use crate::support::{builder, bundle, event, instance, instance_with, limits, load, motu, run, send, tenant, try_load};
+use crate::support::{
+    builder, bundle, event, instance, instance_with, limits, load, motu, run, send, tenant, try_load,
+};
 
 trials![
     types_are_send_and_futures_can_be_spawned,
@@ -25,6 +27,8 @@ trials![
     many_handlers,
     many_diagnostics,
     long_chains_of_modules,
+    a_log_sink_that_panics_loses_only_its_instance,
+    a_serializer_that_panics_loses_nothing,
 ];
 
 fn types_are_send_and_futures_can_be_spawned() {
@@ -84,7 +88,10 @@ fn threads_load_the_same_bundle() {
             let motu = &motu;
             scope.spawn(move || {
                 for round in 0..20u32 {
-                    let source = format!("local text = '{}' return {{ go = function() return {round} end }}", "x".repeat(thread as usize));
+                    let source = format!(
+                        "local text = '{}' return {{ go = function() return {round} end }}",
+                        "x".repeat(thread as usize)
+                    );
                     let loaded = run(motu.load(&bundle(&[("init.luau", &source)]))).unwrap();
                     assert_eq!(event(&mut loaded.instance(tenant()), "go").unwrap().value, Value::from(round));
                 }
@@ -116,7 +123,8 @@ fn a_fresh_instance_for_every_event() {
 
 fn a_thousand_live_instances() {
     let loaded = load("n = 0\nreturn { go = function(by) n += by return n end }");
-    let mut instances: Vec<Instance> = (0..1000).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
+    let mut instances: Vec<Instance> =
+        (0..1000).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
     for round in 1..=3u32 {
         for (n, instance) in instances.iter_mut().enumerate() {
             let value = send(instance, "go", &Value::from(n as u32)).unwrap().value;
@@ -140,7 +148,10 @@ fn event_names_of_any_text() {
     assert!(loaded.handlers().is_sorted());
     let mut instance = loaded.instance(tenant());
     for name in names {
-        assert_eq!(event(&mut instance, name).unwrap_or_else(|error| panic!("{name:?}: {error}")).value, Value::string(name));
+        assert_eq!(
+            event(&mut instance, name).unwrap_or_else(|error| panic!("{name:?}: {error}")).value,
+            Value::string(name)
+        );
     }
     for missing in ["a", "a\0c", "go", "1 "] {
         let error = event(&mut instance, missing).unwrap_err();
@@ -149,7 +160,9 @@ fn event_names_of_any_text() {
 }
 
 fn names_that_are_not_utf_8_are_no_events() {
-    let loaded = load("return { z = print, ['\\xe9'] = print, ['\\xff\\xfe'] = print, ['\u{e9}'] = print, a = function() return 'a' end }");
+    let loaded = load(
+        "return { z = print, ['\\xe9'] = print, ['\\xff\\xfe'] = print, ['\u{e9}'] = print, a = function() return 'a' end }",
+    );
     let mut instance = loaded.instance(tenant());
     for name in loaded.handlers().to_vec() {
         let answer = event(&mut instance, &name);
@@ -236,7 +249,13 @@ fn threads_of_handlers_that_ended_do_no_harm() {
 }
 
 fn the_thread_of_the_load_does_no_harm() {
-    for result in ["all", "setmetatable(all, { __call = function() return all end })", "function() return misuse(kept) end", "nil", "kept"] {
+    for result in [
+        "all",
+        "setmetatable(all, { __call = function() return all end })",
+        "function() return misuse(kept) end",
+        "nil",
+        "kept",
+    ] {
         let source = MISUSE.to_owned()
             + "kept = coroutine.running()\nlocal all = { misuse = function() return misuse(kept) end }\nreturn "
             + result;
@@ -285,13 +304,13 @@ fn a_million_caught_errors() {
     // what was thrown is in a heap of its own: it must be given back
     let body = "local n = 0 for i = 1, 1000000 do local ok = pcall(error, i, 0) if not ok then n += 1 end end return n";
     let source = format!("return {{ go = function() {body} end }}");
-    let limits = Limits { event_fuel: None, ..limits() };
-    let mut instance = instance_with(limits, &source);
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(1_000_000));
+    let unlimited = Limits { event_fuel: None, ..limits() };
+    let value = event(&mut instance_with(unlimited, &source), "go").unwrap().value;
+    assert_eq!(value, Value::from(1_000_000));
     // and with many of them alive at once
     let nested = "local function deep(n) local ok, e = pcall(function() if n == 0 then error('x') end deep(n - 1) error(n) end) return e end\n\
         return { go = function() for i = 1, 200 do deep(150) end return 'done' end }";
-    assert_eq!(event(&mut instance_with(limits(), nested), "go").unwrap().value, Value::string("done"));
+    assert_eq!(event(&mut instance(nested), "go").unwrap().value, Value::string("done"));
 }
 
 fn many_handlers() {
@@ -315,7 +334,9 @@ fn many_diagnostics() {
     let line = format!("local {} = = 1\n", "x".repeat(3000));
     let source = line.repeat(500);
     for bytes in [1, 1000, 1 << 20] {
-        let motu = builder(Limits { result_bytes: bytes, log_bytes: bytes, payload_bytes: bytes, ..limits() }).build().unwrap();
+        let motu = builder(Limits { result_bytes: bytes, log_bytes: bytes, payload_bytes: bytes, ..limits() })
+            .build()
+            .unwrap();
         let files = bundle(&[("init.luau", &source), ("b.luau", &source)]);
         let found = run(motu.check(&files)).unwrap();
         assert!(found.len() >= 100, "{bytes}: {}", found.len());
@@ -334,4 +355,40 @@ fn long_chains_of_modules() {
     files.push(("init.luau".into(), "return require('@self/m0')".into()));
     let loaded = run(motu(limits()).load(&Bundle::from_files(files).unwrap())).unwrap();
     assert_eq!(run(loaded.instance(tenant()).value()).unwrap().value, Value::from(count));
+}
+
+fn a_log_sink_that_panics_loses_only_its_instance() {
+    let motu = builder(limits()).on_log(|line| assert!(line.text != "boom", "the sink's own fault")).build().unwrap();
+    let source = "n = 0\nreturn { log = function(text) n += 1 pcall(print, text) return n end }";
+    let loaded = run(motu.load(&bundle(&[("init.luau", source)]))).unwrap();
+    let mut neighbour = loaded.instance(tenant());
+    let mut instance = loaded.instance(tenant());
+    let log = |instance: &mut Instance, text: &str| send(instance, "log", &text.into()).unwrap().value;
+    assert_eq!(log(&mut neighbour, "fine"), Value::from(1));
+    for _ in 0..3 {
+        assert_eq!(log(&mut instance, "fine"), Value::from(1));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| log(&mut instance, "boom")));
+        assert!(panicked.is_err(), "a script can't catch it");
+        assert!(!instance.is_live());
+    }
+    assert_eq!(log(&mut instance, "fine"), Value::from(1));
+    assert_eq!(log(&mut neighbour, "fine"), Value::from(2));
+    // and while a bundle is loaded
+    let load = || run(motu.load(&bundle(&[("init.luau", "print('boom')")])));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(load)).is_err());
+    run(motu.load(&bundle(&[("init.luau", "print('fine')")]))).unwrap();
+}
+
+fn a_serializer_that_panics_loses_nothing() {
+    struct Panics;
+    impl serde::Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("the payload's own fault")
+        }
+    }
+    let mut instance = instance("n = 0\nreturn { go = function() n += 1 return n end }");
+    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(1));
+    let send = || run(instance.dispatch::<u32>("go", &Panics)).map(drop);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).is_err());
+    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(2));
 }

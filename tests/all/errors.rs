@@ -62,7 +62,8 @@ fn v2_compile() {
 }
 
 fn v2_script() {
-    let error = fail("local function inner(...)\n error('it broke')\nend\nreturn {\n go = function()\n  inner()\n end }");
+    let error =
+        fail("local function inner(...)\n error('it broke')\nend\nreturn {\n go = function()\n  inner()\n end }");
     golden(
         &error,
         ErrorKind::Script,
@@ -101,19 +102,23 @@ fn v2_memory() {
     let limits = Limits { memory_bytes: 8 << 20, ..limits() };
     let error = event(&mut instance_with(limits, &hostile("buffer.create(2 ^ 29)")), "go").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Memory);
-    let wanted = error.message().strip_prefix("out of memory: ").and_then(|rest| rest.strip_suffix(" bytes were needed, and the limit memory_bytes is 8388608"));
+    let wanted = error
+        .message()
+        .strip_prefix("out of memory: ")
+        .and_then(|rest| rest.strip_suffix(" bytes were needed, and the limit memory_bytes is 8388608"));
     let wanted: u64 = wanted.unwrap_or_else(|| panic!("{error}")).parse().unwrap();
     assert!(wanted > 1 << 29, "what was asked for: {error}");
     assert_eq!((error.fault(), error.event(), error.traceback()), (Fault::Script, Some("go"), ""));
 }
 
 fn v2_limit() {
-    let limits = Limits { log_bytes: 10, result_bytes: 30, result_depth: 1, payload_bytes: 10, payload_depth: 1, ..limits() };
+    let limits =
+        Limits { log_bytes: 10, result_bytes: 100, result_depth: 1, payload_bytes: 10, payload_depth: 1, ..limits() };
     let of = |source: &str| event(&mut instance_with(limits.clone(), source), "go").unwrap_err();
     let message = "over the limit log_bytes of 10: print of 12 bytes with 10 left";
     golden(&of(&hostile("print('hello world')")), ErrorKind::Limit, message, &[]);
-    let message = "over the limit result_bytes of 30: over 30 bytes at result";
-    golden(&of(&hostile("return string.rep('x', 31)")), ErrorKind::Limit, message, &[]);
+    let message = "over the limit result_bytes of 100: over 100 bytes at result";
+    golden(&of(&hostile("return string.rep('x', 101)")), ErrorKind::Limit, message, &[]);
     let message = "over the limit result_depth of 1: deeper than 1 tables at result[1]";
     golden(&of(&hostile("return {{}}")), ErrorKind::Limit, message, &[]);
     let mut instance = instance_with(limits.clone(), &hostile(""));
@@ -145,7 +150,8 @@ fn v2_kinds_have_a_word_and_a_fault() {
 }
 
 fn v2_event_fuel_and_memory_are_filled_in() {
-    let limits = Limits { event_fuel: Some(50_000_000), memory_bytes: 8 << 20, log_bytes: 100, result_depth: 3, ..limits() };
+    let limits =
+        Limits { event_fuel: Some(50_000_000), memory_bytes: 8 << 20, log_bytes: 100, result_depth: 3, ..limits() };
     for (text, kind) in [
         ("error('x')", ErrorKind::Script),
         ("return print", ErrorKind::Script),
@@ -179,12 +185,7 @@ fn v2_errors_of_loading_have_no_event() {
         assert!(error.usage().fuel > 0 && error.usage().memory_bytes > 1 << 20, "{source}: {error:?}");
     }
     let error = try_load(limits, "local function deep(...)\n error('x')\nend\ndeep()").unwrap_err();
-    golden(
-        &error,
-        ErrorKind::Script,
-        "init.luau:2: x",
-        &["[C] error", "init.luau:2 function deep", "init.luau:4"],
-    );
+    golden(&error, ErrorKind::Script, "init.luau:2: x", &["[C] error", "init.luau:2 function deep", "init.luau:4"]);
 }
 
 fn traceback_names_each_frame() {
@@ -226,11 +227,17 @@ fn traceback_crosses_modules() {
     assert_eq!(error.message(), "lib/other.luau:5: far away");
     let lines: Vec<&str> = error.traceback().lines().collect();
     assert_eq!(lines.len(), 4, "{lines:#?}");
-    for (line, start) in [(0, "[C] error"), (1, "lib/other.luau:5"), (2, "lib/part.luau:4 function run"), (3, "init.luau:3 function go")] {
+    for (line, start) in
+        [(0, "[C] error"), (1, "lib/other.luau:5"), (2, "lib/part.luau:4 function run"), (3, "init.luau:3 function go")]
+    {
         assert!(lines[line].starts_with(start), "{lines:#?}");
     }
     // through require itself, at load
-    let files = [("init.luau", "\nreturn require('@self/a')"), ("a.luau", "\n\nreturn require('./b')"), ("b.luau", "\n\n\nerror('x')")];
+    let files = [
+        ("init.luau", "\nreturn require('@self/a')"),
+        ("a.luau", "\n\nreturn require('./b')"),
+        ("b.luau", "\n\n\nerror('x')"),
+    ];
     let error = load_files(limits(), &files).unwrap_err();
     assert_eq!(error.message(), "b.luau:4: x");
     for place in ["b.luau:4", "a.luau:3", "init.luau:2"] {
@@ -239,9 +246,20 @@ fn traceback_crosses_modules() {
 }
 
 fn traceback_of_each_way_to_fail() {
-    for text in ["error('x')", "local t = nil; t.x = 1", "return 1 + {}", "string.rep()", "assert(false)", "error({})", "error()"] {
+    for text in [
+        "error('x')",
+        "local t = nil; t.x = 1",
+        "return 1 + {}",
+        "string.rep()",
+        "assert(false)",
+        "error({})",
+        "error()",
+    ] {
         let error = body(text);
-        assert!(error.traceback().lines().last().is_some_and(|line| line.starts_with("init.luau:1 function go")), "{text}: {error:?}");
+        assert!(
+            error.traceback().lines().last().is_some_and(|line| line.starts_with("init.luau:1 function go")),
+            "{text}: {error:?}"
+        );
     }
 }
 
@@ -258,7 +276,10 @@ fn error_values_are_kept() {
         ("error('text')", None),
         ("error(print)", None),
         ("error({ print })", None),
-        ("error(setmetatable({ code = 1 }, { __tostring = function() return 'shown' end }))", Some(Value::from([("code", 1)]))),
+        (
+            "error(setmetatable({ code = 1 }, { __tostring = function() return 'shown' end }))",
+            Some(Value::from([("code", 1)])),
+        ),
         ("assert(nil, nil)", None),
     ] {
         assert_eq!(body(text).value(), value.as_ref(), "{text}");
@@ -273,7 +294,10 @@ fn error_values_have_a_message() {
         ("error({ code = 7 })", "error value of type table"),
         ("error({ message = 'in words' })", "in words"),
         ("error({ message = 5 })", "error value of type table"),
-        ("error(setmetatable({ message = 'not this' }, { __tostring = function() return 'in words' end }))", "in words"),
+        (
+            "error(setmetatable({ message = 'not this' }, { __tostring = function() return 'in words' end }))",
+            "in words",
+        ),
         ("error(setmetatable({ message = 'then this' }, { __tostring = function() error('no') end }))", "then this"),
         ("error(setmetatable({}, { __tostring = function() return {} end }))", "error value of type table"),
         ("error(42)", "init.luau:1: 42"),
@@ -293,7 +317,9 @@ fn error_values_have_a_message() {
 }
 
 fn error_levels() {
-    let raise = |level: u32| format!("local function raise(...)\n error('x', {level})\nend\nreturn {{\n go = function()\n  raise()\n end }}");
+    let raise = |level: u32| {
+        format!("local function raise(...)\n error('x', {level})\nend\nreturn {{\n go = function()\n  raise()\n end }}")
+    };
     for (level, message) in [(0, "x"), (1, "init.luau:2: x"), (2, "init.luau:6: x"), (3, "x"), (100, "x")] {
         assert_eq!(fail(&raise(level)).message(), message, "level {level}");
     }
@@ -342,7 +368,8 @@ fn errors_that_were_caught_and_raised_again() {
     assert_eq!(error.message(), "once");
     let error = body("local ok, e = pcall(function() error({ code = 1 }) end) e.code += 1 error(e)");
     assert_eq!(error.value(), Some(&Value::from([("code", 2)])));
-    let error = body("local ok, e = xpcall(function() error('a', 0) end, function(e) return e .. 'b' end) error(e .. 'c', 0)");
+    let error =
+        body("local ok, e = xpcall(function() error('a', 0) end, function(e) return e .. 'b' end) error(e .. 'c', 0)");
     assert_eq!(error.message(), "abc");
     let error = body("pcall(error, 'forgotten') error('told', 0)");
     assert_eq!(error.message(), "told");
@@ -360,7 +387,11 @@ fn errors_from_coroutines() {
 }
 
 fn long_messages_are_cut() {
-    for text in ["error(string.rep('x', 1000000), 0)", "error({ message = string.rep('x', 1000000) })", "error(string.rep('\\u{20ac}', 100000), 0)"] {
+    for text in [
+        "error(string.rep('x', 1000000), 0)",
+        "error({ message = string.rep('x', 1000000) })",
+        "error(string.rep('\\u{20ac}', 100000), 0)",
+    ] {
         let error = body(text);
         assert!(error.message().len() <= 16 << 10, "{text}: {}", error.message().len());
         assert!(error.message().ends_with(" bytes cut)"), "{text}");

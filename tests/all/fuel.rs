@@ -7,6 +7,7 @@ use crate::support::{builder, bundle, event, instance, limits, load, run, send, 
 trials![
     r2_one_event_costs_the_same_a_hundred_times,
     r2_a_sequence_of_events_costs_the_same,
+    r2_any_mix_of_events_costs_the_same,
     r2_an_error_costs_the_same,
     r2_another_motu_counts_the_same,
     r2_slices_do_not_count,
@@ -36,6 +37,9 @@ const MIXED: &str = r#"
             return { #text, payload, buffer.tostring(b), words[1], #state }
         end,
         fail = function() local t = nil; return t.field end,
+        yields = function() coroutine.yield() end,
+        keeps = function() kept = coroutine.running() return 1 end,
+        deep = function() local function f(...) return 1 + f(...) end return f() end,
     }
 "#;
 
@@ -91,6 +95,19 @@ fn r2_a_sequence_of_events_costs_the_same() {
     }
 }
 
+fn r2_any_mix_of_events_costs_the_same() {
+    let loaded = load(MIXED);
+    let names = ["go", "fail", "keeps", "yields", "go", "deep", "keeps", "fail", "go"];
+    let costs = |instance: &mut Instance| {
+        let cost = |name: &&str| event(instance, name).map_or_else(|error| error.usage(), |outcome| outcome.usage);
+        names.iter().map(cost).map(|usage| (usage.fuel, usage.memory_bytes)).collect::<Vec<_>>()
+    };
+    let first = costs(&mut seeded(&loaded));
+    for _ in 0..20 {
+        assert_eq!(costs(&mut seeded(&loaded)), first);
+    }
+}
+
 fn r2_an_error_costs_the_same() {
     let loaded = load(MIXED);
     let fail = || event(&mut seeded(&loaded), "fail").unwrap_err().usage().fuel;
@@ -117,14 +134,16 @@ fn r2_slices_do_not_count() {
     assert_eq!(thrice - twice, fuel("thrice") - fuel("twice"));
     let shared = run(async {
         let (mut one, mut other) = (seeded(&loaded), seeded(&loaded));
-        let (a, b) = tokio::join!(one.dispatch_value("thrice", &Value::Nil), other.dispatch_value("twice", &Value::Nil));
+        let (a, b) =
+            tokio::join!(one.dispatch_value("thrice", &Value::Nil), other.dispatch_value("twice", &Value::Nil));
         (a.unwrap().usage.fuel, b.unwrap().usage.fuel)
     });
     assert_eq!(shared, (thrice, twice));
 }
 
 fn fuel_grows_with_work() {
-    let mut instance = instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
+    let mut instance =
+        instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
     let mut fuel = |n: u32| cost(send(&mut instance, "go", &Value::from(n))).1;
     fuel(0);
     let costs: Vec<u64> = [0, 1, 10, 100, 1000, 10_000, 100_000].map(&mut fuel).into();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[path = "../../fuzz/body/script.rs"]
+#[allow(unreachable_pub, reason = "the fuzz target uses it too")]
 mod script;
 
 trials![i3_any_bytes_end_in_a_named_outcome_within_bounded_memory];

@@ -18,7 +18,7 @@ trials![
     an_instance_outlives_its_motu,
 ];
 
-pub(crate) const CHILDREN: &[(&str, fn())] = &[("scan", scan)];
+pub(crate) const CHILDREN: &[crate::child::Body] = &[("scan", scan)];
 
 /// `soil` writes a text all over its memory and keeps it in every place that a script has; `look` tells what a fresh
 /// script can see.
@@ -82,7 +82,11 @@ fn i10_ten_thousand_reuses_show_nothing() {
         let mut soiled = seeded(&loaded);
         // few pages and many: what is copied back, and what is mapped anew
         let turns = if round % 100 == 0 { 5000 } else { 1 + round % 20 };
-        assert_eq!(send(&mut soiled, "soil", &Value::from(turns)).unwrap().value, Value::from_iter([1, 1]), "round {round}");
+        assert_eq!(
+            send(&mut soiled, "soil", &Value::from(turns)).unwrap().value,
+            Value::from_iter([1, 1]),
+            "round {round}"
+        );
         drop(soiled);
         // the same values, the same fuel, the same memory: to a script there is no difference
         assert_eq!(look(&mut seeded(&loaded)), clean, "round {round}");
@@ -98,7 +102,7 @@ fn i10_no_byte_of_another_tenant_is_in_a_reused_memory() {
 /// The marker is made by the script alone; here it stands only in `needle`, whose own page is left out.
 fn scan() {
     let loaded = load(SOIL);
-    let rounds = if crate::support::full() { 10_000 } else { 500 }; // each looks through all of the memory
+    let rounds = if crate::support::full() { 10_000 } else { 200 }; // each looks through all of the memory
     let needle: Vec<u8> = (1..=24).map(|i| 0x55 ^ (40 + i)).collect();
     for round in 0..rounds {
         let mut soiled = seeded(&loaded);
@@ -190,14 +194,21 @@ fn instances_of_a_bundle_share_nothing() {
     let loaded = crate::support::load_files(
         limits(),
         &[
-            ("init.luau", "local module = require('@self/module')\nlocal n = 0\nglobal = {}\n\
+            (
+                "init.luau",
+                "local module = require('@self/module')\nlocal n = 0\nglobal = {}\n\
               return { add = function(by) n += by global[by] = by module.list[by] = by module.add(by)\n\
-                return { n, module.n(), global, module.list } end }"),
-            ("module.luau", "local n = 0\nreturn { list = {}, add = function(by) n += by end, n = function() return n end }"),
+                return { n, module.n(), global, module.list } end }",
+            ),
+            (
+                "module.luau",
+                "local n = 0\nreturn { list = {}, add = function(by) n += by end, n = function() return n end }",
+            ),
         ],
     )
     .unwrap();
-    let mut instances: Vec<Instance> = (1..=10).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
+    let mut instances: Vec<Instance> =
+        (1..=10).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
     for _ in 0..3 {
         for (n, instance) in instances.iter_mut().enumerate() {
             send(instance, "add", &Value::from(n as u32 + 1)).unwrap();
@@ -276,7 +287,8 @@ fn two_motus_know_nothing_of_each_other() {
 
 fn an_instance_outlives_its_motu() {
     let motu = builder(limits()).build().unwrap();
-    let loaded = run(motu.load(&bundle(&[("init.luau", "n = 0\nreturn { go = function() n += 1 return n end }")]))).unwrap();
+    let loaded =
+        run(motu.load(&bundle(&[("init.luau", "n = 0\nreturn { go = function() n += 1 return n end }")]))).unwrap();
     let mut instance = loaded.instance(tenant());
     event(&mut instance, "go").unwrap();
     drop((motu, loaded));

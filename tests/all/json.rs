@@ -9,9 +9,13 @@ pub(crate) fn from_value(value: &Value) -> Json {
         Value::Nil => Json::Null,
         Value::Boolean(value) => json!(value),
         Value::Number(number) if number.is_nan() => json!({ "$number": "nan" }),
-        Value::Number(number) if number.is_infinite() => json!({ "$number": if *number > 0.0 { "inf" } else { "-inf" } }),
+        Value::Number(number) if number.is_infinite() => {
+            json!({ "$number": if *number > 0.0 { "inf" } else { "-inf" } })
+        }
         // 1 and 1.0 are one number, but not one JSON text
-        Value::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 && !(*number == 0.0 && number.is_sign_negative()) => {
+        Value::Number(number)
+            if number.fract() == 0.0 && number.abs() < 1e15 && !(*number == 0.0 && number.is_sign_negative()) =>
+        {
             json!(*number as i64)
         }
         Value::Number(number) => json!(number),
@@ -45,7 +49,9 @@ pub(crate) fn to_value(json: &Json) -> Value {
         Json::Array(items) => Value::Array(items.iter().map(to_value).collect()),
         Json::Object(pairs) => match pairs.get("$integer").and_then(Json::as_str) {
             Some(integer) => Value::Integer(integer.parse().unwrap()),
-            None => Value::Map(pairs.iter().map(|(key, value)| (Value::string(key.as_str()), to_value(value))).collect()),
+            None => {
+                Value::Map(pairs.iter().map(|(key, value)| (Value::string(key.as_str()), to_value(value))).collect())
+            }
         },
     }
 }

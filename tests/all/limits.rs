@@ -8,7 +8,7 @@ mod nesting;
 mod odd;
 mod uncatchable;
 
-pub(crate) const CHILDREN: &[(&str, fn())] = memory::CHILDREN;
+pub(crate) const CHILDREN: &[crate::child::Body] = memory::CHILDREN;
 
 pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
     [

@@ -61,7 +61,10 @@ fn u2_relative_paths() {
     gives(&[main, lib, ("lib/main.luau", "return require(\"./part\")")], "part");
     gives(&[main, lib, ("lib/main.luau", "return require('./' .. 'part')")], "part");
     gives(&[main, ("lib/x.y.luau", "return 'dots'"), ("lib/main.luau", "return require('./x.y')")], "dots");
-    gives(&[main, ("lib/with space.luau", "return 'space'"), ("lib/main.luau", "return require('./with space')")], "space");
+    gives(
+        &[main, ("lib/with space.luau", "return 'space'"), ("lib/main.luau", "return require('./with space')")],
+        "space",
+    );
 }
 
 fn u2_self() {
@@ -107,12 +110,22 @@ fn u2_init_stands_for_its_folder() {
         "beside the folder",
     );
     fails(
-        &[("init.luau", "return require('@self/lib')"), ("lib/init.luau", "return require('./part')"), ("lib/part.luau", "return 1")],
+        &[
+            ("init.luau", "return require('@self/lib')"),
+            ("lib/init.luau", "return require('./part')"),
+            ("lib/part.luau", "return 1"),
+        ],
         &["lib/init.luau:1: can't require \"./part\" from lib/init.luau", "write \"@self/part\""],
     );
-    fails(&[("init.luau", "return require('./part')"), ("part.luau", "return 1")], &["init.luau:1: ", "write \"@self/part\""]);
+    fails(
+        &[("init.luau", "return require('./part')"), ("part.luau", "return 1")],
+        &["init.luau:1: ", "write \"@self/part\""],
+    );
     fails(&[("init.luau", "return require('@self/lib/init')"), lib], &["init.luau:1: ", "lib/init"]);
-    fails(&[("init.luau", "return require('@self/lib')"), ("lib/part.luau", "return 1")], &["the folder lib has no init.luau"]);
+    fails(
+        &[("init.luau", "return require('@self/lib')"), ("lib/part.luau", "return 1")],
+        &["the folder lib has no init.luau"],
+    );
     // the parent's own module, by its folder
     fails(
         &[("init.luau", "return require('@self/lib/part')"), ("lib/part.luau", "return require('../')")],
@@ -121,7 +134,10 @@ fn u2_init_stands_for_its_folder() {
 }
 
 fn u2_aliases() {
-    let luaurc = (".luaurc", "{ \"aliases\": { \"lib\": \"./source/lib\", \"Deep-1\": \"./source/lib/deep\", \"root\": \"./\" } }");
+    let luaurc = (
+        ".luaurc",
+        "{ \"aliases\": { \"lib\": \"./source/lib\", \"Deep-1\": \"./source/lib/deep\", \"root\": \"./\" } }",
+    );
     let files = [
         luaurc,
         ("source/lib/part.luau", "return 'part'"),
@@ -148,7 +164,10 @@ fn u2_aliases() {
         let entry = with(path);
         fails(&[&files[..], &[("init.luau", entry.as_str())]].concat(), parts);
     };
-    missing("@nothing", &["init.luau:1: can't require \"@nothing\" from init.luau: there is no alias and no host module @nothing"]);
+    missing(
+        "@nothing",
+        &["init.luau:1: can't require \"@nothing\" from init.luau: there is no alias and no host module @nothing"],
+    );
     missing("@lib/missing", &["there is no source/lib/missing.luau and no folder source/lib/missing"]);
     missing("@motu/kv", &["no alias and no host module @motu"]);
 }
@@ -158,7 +177,10 @@ fn u2_alias_chains() {
     let with = |config: &'static str| [&files[..], &[(".luaurc", config)]].concat();
     gives(&with("{ \"aliases\": { \"a\": \"@b\", \"b\": \"@c\", \"c\": \"./lib\" } }"), "part");
     gives(&with("{ \"aliases\": { \"a\": \"@b/lib\", \"b\": \"./\" } }"), "part");
-    fails(&with("{ \"aliases\": { \"a\": \"@b\", \"b\": \"@a\" } }"), &["init.luau:1: can't require \"@a/part\" from init.luau: "]);
+    fails(
+        &with("{ \"aliases\": { \"a\": \"@b\", \"b\": \"@a\" } }"),
+        &["init.luau:1: can't require \"@a/part\" from init.luau: "],
+    );
     fails(&with("{ \"aliases\": { \"a\": \"@a\" } }"), &["init.luau:1: "]);
     fails(&with("{ \"aliases\": { \"a\": \"@missing\" } }"), &["@missing"]);
     fails(&with("{ \"aliases\": { \"a\": \"@self/lib\" } }"), &["@self"]);
@@ -195,14 +217,18 @@ fn u2_luaurc_errors_name_the_file() {
         ("{ \"aliases\": { \"../x\": \"./x\" } }", "lib/.luaurc"),
     ] {
         fails(
-            &[("init.luau", "return require('@self/lib/main')"), ("lib/main.luau", "return require('@x/y')"), ("lib/.luaurc", config)],
+            &[
+                ("init.luau", "return require('@self/lib/main')"),
+                ("lib/main.luau", "return require('@x/y')"),
+                ("lib/.luaurc", config),
+            ],
             &["lib/main.luau:1: ", part],
         );
     }
 }
 
 fn u2_cycles_show_the_chain() {
-    fails(&[("init.luau", "\nreturn require('../init')"),], &["init.luau:2: "]);
+    fails(&[("init.luau", "\nreturn require('../init')")], &["init.luau:2: "]);
     fails(
         &[
             ("init.luau", "return require('@self/a')"),
@@ -210,7 +236,9 @@ fn u2_cycles_show_the_chain() {
             ("b.luau", "\n\nreturn require('./c')"),
             ("c.luau", "\n\n\nreturn require('./a')"),
         ],
-        &["c.luau:4: can't require \"./a\" from c.luau: the modules require each other: a.luau -> b.luau -> c.luau -> a.luau"],
+        &[
+            "c.luau:4: can't require \"./a\" from c.luau: the modules require each other: a.luau -> b.luau -> c.luau -> a.luau",
+        ],
     );
     fails(
         &[("init.luau", "return require('@self/a')"), ("a.luau", "return require('./')")],
@@ -222,7 +250,10 @@ fn u2_cycles_show_the_chain() {
     );
     // in a coroutine, and caught: the modules are whole again afterwards
     fails(
-        &[("init.luau", "return require('@self/a')"), ("a.luau", "return coroutine.wrap(function() return require('./a') end)()")],
+        &[
+            ("init.luau", "return require('@self/a')"),
+            ("a.luau", "return coroutine.wrap(function() return require('./a') end)()"),
+        ],
         &["the modules require each other: a.luau -> a.luau"],
     );
     gives(
@@ -285,10 +316,10 @@ fn u2_ambiguous_names_are_refused() {
     let both = [("lib.luau", "return 1"), ("lib/init.luau", "return 2"), ("lib/part.luau", "return 3")];
     for path in ["@self/lib", "@self/lib/part"] {
         let source = format!("return require('{path}')");
-        fails(&[&both[..], &[("init.luau", source.as_str())]].concat(), &[
-            "init.luau:1: ",
-            "both lib.luau and lib/init.luau exist: rename or remove one of them",
-        ]);
+        fails(
+            &[&both[..], &[("init.luau", source.as_str())]].concat(),
+            &["init.luau:1: ", "both lib.luau and lib/init.luau exist: rename or remove one of them"],
+        );
     }
     // a folder without an init.luau beside a file of its name is fine
     let files = [("lib.luau", "return 'file'"), ("lib/part.luau", "return 'part'")];
@@ -355,7 +386,9 @@ fn u2_mounted_bundles() {
         ("deep/x.luau", "return 'x'"),
         (".luaurc", "{ \"aliases\": { \"inner\": \"./deep\" } }"),
     ];
-    for (path, text) in [("@lib", "lib part"), ("@lib/part", "part"), ("@lib/deep/main", "partx"), ("@LIB/part", "part")] {
+    for (path, text) in
+        [("@lib", "lib part"), ("@lib/part", "part"), ("@lib/deep/main", "partx"), ("@LIB/part", "part")]
+    {
         let source = format!("return require('{path}')");
         assert_eq!(mounted(&[("init.luau", &source)], &[("lib", lib)]).unwrap(), Value::string(text), "{path}");
     }
@@ -374,7 +407,11 @@ fn u2_mounted_bundles_are_trees_of_their_own() {
         assert_eq!(error.kind(), ErrorKind::Script);
         assert!(error.message().contains(part), "it should say {part:?}: {error}");
     };
-    let main: Files<'_> = &[("init.luau", "secret = 1 return require('@lib')"), ("own.luau", "return 'own'"), ("lib.luau", "return 'file'")];
+    let main: Files<'_> = &[
+        ("init.luau", "secret = 1 return require('@lib')"),
+        ("own.luau", "return 'own'"),
+        ("lib.luau", "return 'file'"),
+    ];
     for path in ["../own", "../../own", "@self/../own", "@self/../../init", "./own"] {
         let source = format!("return require('{path}')");
         fails(main, &[("init.luau", &source)], "@lib/init.luau:1: can't require ");
@@ -386,19 +423,27 @@ fn u2_mounted_bundles_are_trees_of_their_own() {
         fails(&[("init.luau", &source)], &[("init.luau", "return 1"), ("part.luau", "return 1")], "can't require ");
     }
     // the aliases of one don't reach into the other
-    let aliased: Files<'_> = &[("init.luau", "return require('@lib')"), (".luaurc", "{ \"aliases\": { \"x\": \"./\" } }"), ("own.luau", "return 'own'")];
+    let aliased: Files<'_> = &[
+        ("init.luau", "return require('@lib')"),
+        (".luaurc", "{ \"aliases\": { \"x\": \"./\" } }"),
+        ("own.luau", "return 'own'"),
+    ];
     fails(aliased, &[("init.luau", "return require('@x/own')")], "no alias and no host module @x");
     // globals of its own
     let lib: Files<'_> = &[("init.luau", "local seen = secret theirs = 2 return { seen = seen == nil }")];
-    let main: Files<'_> = &[("init.luau", "secret = 1 local lib = require('@lib') return { lib.seen, theirs == nil, secret }")];
+    let main: Files<'_> =
+        &[("init.luau", "secret = 1 local lib = require('@lib') return { lib.seen, theirs == nil, secret }")];
     let value = mounted(main, &[("lib", lib)]).unwrap();
     assert_eq!(value, Value::Array(vec![true.into(), true.into(), 1.into()]));
 }
 
 fn u2_a_module_runs_once() {
     let files: Files<'_> = &[
-        ("init.luau", "ran = 0\nlocal a, b = require('@self/lib/x'), require('@self/y')\n\
-            return { go = function() return { a == b, a == require('@self/lib/x'), ran, require('@self/none') == nil, nones } end }"),
+        (
+            "init.luau",
+            "ran = 0\nlocal a, b = require('@self/lib/x'), require('@self/y')\n\
+            return { go = function() return { a == b, a == require('@self/lib/x'), ran, require('@self/none') == nil, nones } end }",
+        ),
         ("lib/x.luau", "ran += 1 return {}"),
         ("y.luau", "return require('./lib/x')"),
         ("none.luau", "nones = (nones or 0) + 1 return nil"),
@@ -415,7 +460,12 @@ fn u2_a_module_runs_once() {
 
 fn u2_a_module_returns_one_value() {
     let with = |module: &'static str| [("init.luau", "return type(require('@self/m'))"), ("m.luau", module)];
-    for (module, text) in [("return 1", "number"), ("return nil", "nil"), ("return false", "boolean"), ("return function() end", "function")] {
+    for (module, text) in [
+        ("return 1", "number"),
+        ("return nil", "nil"),
+        ("return false", "boolean"),
+        ("return function() end", "function"),
+    ] {
         gives(&with(module), text);
     }
     for module in ["", "return", "return 1, 2", "local x = 1"] {
@@ -425,11 +475,17 @@ fn u2_a_module_returns_one_value() {
 
 fn u2_an_error_in_a_module_is_told_each_time() {
     let files: Files<'_> = &[
-        ("init.luau", "ran = 0\nlocal function try() return select(2, pcall(require, '@self/bad')) end return try() .. '|' .. try() .. '|' .. ran"),
+        (
+            "init.luau",
+            "ran = 0\nlocal function try() return select(2, pcall(require, '@self/bad')) end return try() .. '|' .. try() .. '|' .. ran",
+        ),
         ("bad.luau", "ran += 1\nerror('broken')"),
     ];
     gives(files, "bad.luau:2: broken|bad.luau:2: broken|2");
-    fails(&[("init.luau", "return require('@self/bad')"), ("bad.luau", "\n\nerror('broken')")], &["bad.luau:3: broken"]);
+    fails(
+        &[("init.luau", "return require('@self/bad')"), ("bad.luau", "\n\nerror('broken')")],
+        &["bad.luau:3: broken"],
+    );
 }
 
 fn u2_require_in_a_handler() {
@@ -496,7 +552,10 @@ fn u2_check_finds_the_same_errors() {
     };
     assert!(found(&[("init.luau", "return require('@self/a')"), ("a.luau", "return 1")]).is_empty());
     let all = found(&[
-        ("init.luau", "local a = require('@self/a')\nlocal b = require('@self/missing')\nreturn function(path) return require(path) end"),
+        (
+            "init.luau",
+            "local a = require('@self/a')\nlocal b = require('@self/missing')\nreturn function(path) return require(path) end",
+        ),
         ("a.luau", "local x = \nreturn 1"),
         ("b.luau", "return function() return require('../out') end"),
         ("c.luau", "return require('./d')"),
@@ -522,12 +581,20 @@ fn u2_check_finds_the_same_errors() {
         &[("init.luau", "return require('@x')"), (".luaurc", "{")],
     ] {
         let error = value(files).unwrap_err();
-        assert!(found(files).iter().any(|line| line == error.message() || line.starts_with(".luaurc")), "{error}: {:?}", found(files));
+        assert!(
+            found(files).iter().any(|line| line == error.message() || line.starts_with(".luaurc")),
+            "{error}: {:?}",
+            found(files)
+        );
     }
 }
 
 fn u2_compile_errors_of_all_files_are_listed() {
-    let error = load_files(limits(), &[("init.luau", "return {}"), ("b.luau", "x ="), ("a.luau", "local\n= 1"), ("fine.luau", "return 1")]).unwrap_err();
+    let error = load_files(
+        limits(),
+        &[("init.luau", "return {}"), ("b.luau", "x ="), ("a.luau", "local\n= 1"), ("fine.luau", "return 1")],
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Compile);
     let lines: Vec<&str> = error.message().lines().collect();
     assert_eq!(lines.len(), 2, "{error}");

@@ -108,7 +108,9 @@ fn read_limits(text: &str) -> Result<Limits, Failed> {
         match name {
             "load_fuel" => limits.load_fuel = Some(number),
             "event_fuel" => limits.event_fuel = Some(number),
-            "event_deadline_ms" => (limits.event_fuel, limits.event_deadline) = (None, Some(Duration::from_millis(number))),
+            "event_deadline_ms" => {
+                (limits.event_fuel, limits.event_deadline) = (None, Some(Duration::from_millis(number)))
+            }
             "memory_bytes" => limits.memory_bytes = number,
             "payload_bytes" => limits.payload_bytes = bytes,
             "payload_depth" => limits.payload_depth = bytes,
@@ -182,10 +184,12 @@ fn compare(round: &str, result: Result<Value, Error>, expected: &Expected, head:
         }
         (Err(error), Expected::Error { kind, part }) => {
             let traceback = head.traceback.as_deref().unwrap_or_default();
-            if error.kind().as_str() == kind && error.message().contains(part) && error.traceback().contains(traceback) {
+            if error.kind().as_str() == kind && error.message().contains(part) && error.traceback().contains(traceback)
+            {
                 return Ok(());
             }
-            Err(format!("{round}: got {error}\n{}\nexpected error {kind}: {part} {traceback}", error.traceback()).into())
+            Err(format!("{round}: got {error}\n{}\nexpected error {kind}: {part} {traceback}", error.traceback())
+                .into())
         }
         (Ok(value), Expected::Error { kind, .. }) => Err(format!("{round}: got {value}\nexpected error {kind}").into()),
         (Err(error), Expected::Ok(wanted)) => {

@@ -125,11 +125,15 @@ impl Random {
     }
 }
 
+fn is_minus_zero(number: f64) -> bool {
+    number == 0.0 && number.is_sign_negative()
+}
+
 /// What Luau would not hold as it is: NaN in a number or a vector, and -0, which is the key 0.
 fn can_be_key(key: &Value) -> bool {
     match key {
-        Value::Number(number) => !number.is_nan() && !(*number == 0.0 && number.is_sign_negative()),
-        Value::Vector(vector) => vector.iter().all(|x| !x.is_nan() && !(*x == 0.0 && x.is_sign_negative())),
+        Value::Number(number) => !(number.is_nan() || is_minus_zero(*number)),
+        Value::Vector(vector) => vector.iter().all(|x| !(x.is_nan() || is_minus_zero((*x).into()))),
         Value::Buffer(_) => false, // keyed by identity: two with the same bytes are two keys
         _ => true,
     }
@@ -248,7 +252,10 @@ fn u4_what_scripts_make() {
         ("vector.create(1, 2, 3)", Value::Vector([1.0, 2.0, 3.0])),
         ("{}", Value::Array(vec![])),
         ("{ 1, { 'x' } }", Value::Array(vec![1.into(), Value::Array(vec!["x".into()])])),
-        ("setmetatable({ 1 }, { __index = { 2, 3 }, __len = function() return 9 end, __iter = error })", Value::from_iter([1])),
+        (
+            "setmetatable({ 1 }, { __index = { 2, 3 }, __len = function() return 9 end, __iter = error })",
+            Value::from_iter([1]),
+        ),
         ("table.freeze({ a = 1 })", Value::from([("a", 1)])),
         ("1, 2, 3", Value::from(1)), // only the first of several results
     ] {
@@ -378,11 +385,15 @@ fn u4_serde_numbers_are_never_rounded() {
     for refused in [u64::MAX, (1 << 63) + 1] {
         let error = run(instance.dispatch::<u64>("echo", &[[refused]])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(error.message().starts_with("payload[1][1]: ") && error.message().contains(&refused.to_string()), "{error}");
+        assert!(
+            error.message().starts_with("payload[1][1]: ") && error.message().contains(&refused.to_string()),
+            "{error}"
+        );
     }
     // a result that the type can't hold
     for (expression, wanted) in [("1.5", "u32"), ("-1", "u32"), ("2 ^ 40", "u32"), ("0 / 0", "u32")] {
-        let mut instance = crate::support::instance(&format!("return {{ go = function() return {{ n = {expression} }} end }}"));
+        let mut instance =
+            crate::support::instance(&format!("return {{ go = function() return {{ n = {expression} }} end }}"));
         #[derive(Deserialize, Debug)]
         #[allow(dead_code, reason = "only its type matters")]
         struct Counted {

@@ -11,6 +11,7 @@ trials![
     recursion_through_callbacks_is_an_ordinary_error,
     recursion_through_coroutines_is_an_ordinary_error,
     recursion_while_an_error_is_reported_is_an_ordinary_error,
+    recursion_through_a_mix_is_an_ordinary_error,
     recursion_that_is_caught_goes_on,
     recursion_through_require_is_an_ordinary_error,
     long_tracebacks_are_cut,
@@ -104,6 +105,61 @@ fn recursion_while_an_error_is_reported_is_an_ordinary_error() {
         "local function handle() local function f() return 1 + f() end f() end local ok, e = xpcall(error, handle) error(e)",
     ] {
         assert_raises(&mut instance_with(roomy(), &hostile(body)), body);
+    }
+}
+
+/// By way of all that calls back from C++, in any order: what one level takes of the stack differs.
+fn recursion_through_a_mix_is_an_ordinary_error() {
+    let body = r#"
+        local meta, ways, chosen = {}, nil, nil
+        local object = setmetatable({}, meta)
+        local function down()
+            return ways[chosen[math.random(#chosen)]]()
+        end
+        meta.__tostring = function() down() return "x" end
+        meta.__index, meta.__call, meta.__add, meta.__eq, meta.__lt, meta.__len, meta.__concat = down, down, down, down, down, down, down
+        meta.__iter = function() down() return next, {} end
+        ways = {
+            function() return (string.gsub("aaa", "(a)(.-)", down)) end,
+            function() return (string.gsub("a", "a", object)) end,
+            function() table.sort({ 3, 2, 1 }, down) end,
+            function() return string.format("%d%*%s", 1, object, "x") end,
+            function() return `{object}{object}` end,
+            function() return tostring(object) end,
+            function() return coroutine.wrap(down)() end,
+            function() return select(2, assert(coroutine.resume(coroutine.create(down)))) end,
+            function() local ok, e = pcall(down) if not ok then error(e, 0) end end,
+            function() local ok, e = xpcall(down, function(e) return e end) if not ok then error(e, 0) end end,
+            function() return object.x end,
+            function() return object() end,
+            function() return object + 1 end,
+            function() return object == setmetatable({}, meta) end,
+            function() return object < object end,
+            function() return #object end,
+            function() return object .. "x" end,
+            function() for _ in object do end end,
+            function() table.foreach({ 1 }, down) end,
+            function() for word in string.gmatch("a b", "%a") do down() end end,
+            function() return require("@self/deeper")(down) end,
+            function() return (down()) end,
+        }
+        chosen = {}
+        for i = 1, payload do chosen[i] = math.random(#ways) end
+        return down()
+    "#;
+    let files = [("init.luau", hostile(body)), ("deeper.luau", "return function(down) return (down()) end".to_owned())];
+    let bundle = motu::Bundle::from_files(files).unwrap();
+    let loaded = crate::support::run(crate::support::motu(roomy()).load(&bundle)).unwrap();
+    for seed in 0..200 {
+        let mut instance = loaded.instance(crate::support::tenant()).with_seed(seed);
+        let ways = [1, 2, 3, 30][seed as usize % 4];
+        let error = match crate::support::send(&mut instance, "go", &motu::Value::from(ways)) {
+            Ok(_) => continue, // a comparison in between made an end of it
+            Err(error) => error,
+        };
+        assert_eq!(error.kind(), ErrorKind::Script, "seed {seed}: {error:?}");
+        event(&mut instance, "fresh").unwrap();
+        assert_eq!(instance.starts(), 1, "seed {seed}");
     }
 }
 

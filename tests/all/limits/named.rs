@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use motu::{Bundle, Error, ErrorKind, Limits, Value};
 
-use crate::support::{assert_ends, builder, bundle, event, hostile, instance_with, limits, load_files, run, send, try_load};
+use crate::support::{
+    assert_ends, builder, bundle, event, hostile, instance_with, limits, load_files, run, send, try_load,
+};
 
 trials![
     load_fuel,
@@ -93,7 +95,8 @@ fn event_deadline() {
 }
 
 fn deadline_of_zero() {
-    let loaded = try_load(Limits { event_deadline: Some(Duration::ZERO), ..limits() }, "return { go = function() end }");
+    let loaded =
+        try_load(Limits { event_deadline: Some(Duration::ZERO), ..limits() }, "return { go = function() end }");
     let error = event(&mut loaded.unwrap().instance(crate::support::tenant()), "go").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline);
     let error = try_load(Limits { load_deadline: Some(Duration::ZERO), ..limits() }, "return {}").unwrap_err();
@@ -102,7 +105,9 @@ fn deadline_of_zero() {
 
 fn check_has_the_limits_of_loading() {
     let source = "local x = { 1, 2, 3, a = 'b' }\n".repeat(5_000);
-    let check = |limits: Limits| run(crate::support::motu(limits).check(&bundle(&[("other.luau", &source), ("init.luau", "")])));
+    let check = |limits: Limits| {
+        run(crate::support::motu(limits).check(&bundle(&[("other.luau", &source), ("init.luau", "")])))
+    };
     assert_eq!(check(Limits { load_fuel: Some(10_000_000), ..limits() }).unwrap_err().kind(), ErrorKind::Fuel);
     let deadline = Some(Duration::from_millis(1));
     assert_eq!(check(Limits { load_deadline: deadline, ..limits() }).unwrap_err().kind(), ErrorKind::Deadline);
@@ -112,7 +117,8 @@ fn check_has_the_limits_of_loading() {
 }
 
 fn memory_bytes_at_load() {
-    let source = |bytes: u32| format!("local b = buffer.create({bytes}) return {{ go = function() return buffer.len(b) end }}");
+    let source =
+        |bytes: u32| format!("local b = buffer.create({bytes}) return {{ go = function() return buffer.len(b) end }}");
     let used = try_load(limits(), source(5_000_000)).unwrap().usage().memory_bytes;
     let limits = Limits { memory_bytes: used, ..limits() };
     let loaded = try_load(limits.clone(), source(5_000_000)).unwrap();
@@ -163,7 +169,10 @@ fn payload_bytes_of_serde() {
     assert_eq!(run(instance.dispatch::<String>("echo", &text(1000))).unwrap().value, text(1000));
     assert_limit(&run(instance.dispatch::<String>("echo", &text(1001))).unwrap_err(), "payload_bytes of 1000");
     let list = vec![1u8; 998]; // each a byte, and a head of three at most
-    assert_limit(&run(instance.dispatch::<Vec<u8>>("echo", &[list.as_slice(), &[1; 10]])).unwrap_err(), "payload_bytes of 1000");
+    assert_limit(
+        &run(instance.dispatch::<Vec<u8>>("echo", &[list.as_slice(), &[1; 10]])).unwrap_err(),
+        "payload_bytes of 1000",
+    );
 }
 
 fn nested(depth: usize) -> Value {
@@ -198,8 +207,15 @@ fn result_bytes() {
     let body = "return { ok = 1, items = { 'short', string.rep('x', 2000) } }";
     let error = assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body);
     assert!(error.message().contains("result.items[2]"), "it says where: {error}");
-    for body in ["return table.create(1000, 1)", "return buffer.create(1000)", "local t = {} for i = 1, 500 do t[i * 2] = i end return t"] {
-        assert_limit(&assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body), "result_bytes");
+    for body in [
+        "return table.create(1000, 1)",
+        "return buffer.create(1000)",
+        "local t = {} for i = 1, 500 do t[i * 2] = i end return t",
+    ] {
+        assert_limit(
+            &assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
+            "result_bytes",
+        );
     }
 }
 
@@ -270,7 +286,10 @@ fn log_bytes() {
         "print(setmetatable({}, { __tostring = function() return string.rep('x', 200) end }))",
         "print(string.rep('x', 60), string.rep('x', 60))",
     ] {
-        assert_limit(&assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body), "log_bytes of 100");
+        assert_limit(
+            &assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
+            "log_bytes of 100",
+        );
     }
     event(&mut instance_with(limits, &hostile("for _ = 1, 100 do print() end")), "go").unwrap();
 }

@@ -4,7 +4,12 @@ use motu::{Bundle, ErrorKind, Limits};
 
 use crate::support::{limits, motu, run, try_load};
 
-trials![nested_source_is_a_compile_error, moderate_nesting_compiles, nested_json_of_luaurc_is_an_error];
+trials![
+    nested_source_is_a_compile_error,
+    mixed_nesting_is_a_compile_error,
+    moderate_nesting_compiles,
+    nested_json_of_luaurc_is_an_error
+];
 
 /// What is nested: `n` times the opening, the middle, `n` times the closing.
 const FORMS: &[(&str, &str, &str)] = &[
@@ -134,15 +139,63 @@ fn nested_source_is_a_compile_error() {
     }
 }
 
+/// Expressions in expressions by any form: what one level takes of the stack differs from form to form.
+fn mixed_nesting_is_a_compile_error() {
+    let forms = [
+        ("(", ")"),
+        ("{ a = ", ", b = 1 }"),
+        ("{ [1] = { ", " } }"),
+        ("f(1, ", ", 2)"),
+        ("t:m{ x = ", " }"),
+        ("t[", "].y"),
+        ("not ", ""),
+        ("- ", ""),
+        ("1 + 2 * ", " ^ 2"),
+        ("'x' .. ", " .. 'y'"),
+        ("x and y or ", ""),
+        ("(function(a: number, ...): number? local b = ", " for i = 1, 2 do b += i end return b end)()"),
+        ("function() if x then elseif y then while x do repeat local z = ", " until z end end end"),
+        ("if x then 1 elseif ", " then 2 else 3"),
+        ("`a{", "}b{1}`"),
+        ("(", " :: typeof(x))"),
+        ("select('#', pcall(function() return ", " end))"),
+        ("setmetatable({}, { __index = function() return ", " end })"),
+    ];
+    let mut state = 7u64;
+    let mut below = |most: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % most
+    };
+    let limits = Limits { load_fuel: Some(3_000_000_000), ..limits() };
+    for round in 0..400 {
+        let depth = [60, 120, 250, 500, 990, 3000][round % 6];
+        // some by one form, some by two or three, some by all
+        let some: Vec<usize> = (0..[1, 2, 3, 18][round % 4]).map(|_| below(forms.len())).collect();
+        let picked: Vec<(&str, &str)> = (0..depth).map(|_| forms[some[below(some.len())]]).collect();
+        let open: String = picked.iter().map(|form| form.0).collect();
+        let close: String = picked.iter().rev().map(|form| form.1).collect();
+        let source = format!("local f, t, x, y\nreturn function(...) local _ = {open}1{close} end");
+        if let Err(error) = try_load(limits.clone(), source) {
+            let kinds = [ErrorKind::Compile, ErrorKind::Memory, ErrorKind::Fuel];
+            assert!(kinds.contains(&error.kind()), "round {round}: {picked:?}: {error}");
+        }
+    }
+}
+
 fn moderate_nesting_compiles() {
     let limits = limits();
     let depth = 40;
     for (open, middle, close) in FORMS.iter().filter(|form| form.0 != "return ") {
-        let source = format!("local f, t, x\nreturn function() local _ = {}{middle}{} end", open.repeat(depth), close.repeat(depth));
+        let source = format!(
+            "local f, t, x\nreturn function() local _ = {}{middle}{} end",
+            open.repeat(depth),
+            close.repeat(depth)
+        );
         try_load(limits.clone(), source.as_str()).unwrap_or_else(|error| panic!("{open:?}: {error}"));
     }
     for (open, middle, close) in STATEMENTS {
-        let source = format!("local t, x\nlocal function f() {}{middle}{} end", open.repeat(depth), close.repeat(depth));
+        let source =
+            format!("local t, x\nlocal function f() {}{middle}{} end", open.repeat(depth), close.repeat(depth));
         try_load(limits.clone(), source.as_str()).unwrap_or_else(|error| panic!("{open:?}: {error}"));
     }
 }

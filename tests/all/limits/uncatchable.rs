@@ -50,11 +50,36 @@ const COROUTINES: &[&str] = &[
 
 /// A table with every metamethod, each of which spins inside a pcall; then a use of one.
 const METAMETHODS: &[&str] = &[
-    "m.x = m.y", "m[1] = 1", "return m.y", "return m()", "return m + 1", "return 1 - m", "return m * m", "return m / 2",
-    "return m // 2", "return m % 2", "return m ^ 2", "return -m", "return m .. 'x'", "return m == o", "return m ~= o",
-    "return m < o", "return m <= o", "return m > o", "return #m", "return tostring(m)", "print(m)", "for _ in m do end",
-    "return string.format('%*', m)", "return `{m}`", "return table.concat({ m })", "return { m, m + 1 }",
-    "return rawequal(m, o) or m == o", "return m:method()", "return (m + 1)()", "return string.rep(tostring(m), 2)",
+    "m.x = m.y",
+    "m[1] = 1",
+    "return m.y",
+    "return m()",
+    "return m + 1",
+    "return 1 - m",
+    "return m * m",
+    "return m / 2",
+    "return m // 2",
+    "return m % 2",
+    "return m ^ 2",
+    "return -m",
+    "return m .. 'x'",
+    "return m == o",
+    "return m ~= o",
+    "return m < o",
+    "return m <= o",
+    "return m > o",
+    "return #m",
+    "return tostring(m)",
+    "print(m)",
+    "for _ in m do end",
+    "return string.format('%*', m)",
+    "return `{m}`",
+    "return table.concat({ m })",
+    "return { m, m + 1 }",
+    "return rawequal(m, o) or m == o",
+    "return m:method()",
+    "return (m + 1)()",
+    "return string.rep(tostring(m), 2)",
 ];
 
 const CALLBACKS: &[&str] = &[
@@ -158,7 +183,8 @@ fn i3_a_budget_is_not_renewed_by_a_coroutine() {
 }
 
 fn i3_the_budget_is_the_same_after_a_limit() {
-    let mut instance = instance_with(Limits { event_fuel: Some(50_000_000), ..limits() }, &hostile("while true do end"));
+    let mut instance =
+        instance_with(Limits { event_fuel: Some(50_000_000), ..limits() }, &hostile("while true do end"));
     for _ in 0..20 {
         let error = assert_ends(&mut instance, &[ErrorKind::Fuel], "again and again");
         assert_eq!(error.usage().fuel, 50_000_000);
