@@ -37,6 +37,22 @@ const PATCHES: &[Patch] = &[
         new: "double allocationduration = 0;",
     },
     Patch {
+        file: "luau/VM/src/lgc.cpp",
+        why: "a script that drops large blocks has them collected before its memory limit is reached",
+        old: "    if ((FFlag::LuauBackedgeHeapCheck || LUA_VECTOR_DOUBLE == 1) && assist)\n    {\n        \
+              size_t need = debt * g->gcstepmul / 100;\n",
+        new: "    if (assist)\n    {\n        uint64_t wide = uint64_t(debt) * g->gcstepmul / 100; // 32 bits can't hold it\n        \
+              size_t need = wide > UINT32_MAX ? UINT32_MAX : size_t(wide);\n",
+    },
+    Patch {
+        file: "luau/VM/src/lgc.cpp",
+        why: "the same: a step ends with each phase of a cycle, and large blocks are few steps apart",
+        old: "    size_t work = gcstep(L, lim);\n",
+        new: "    size_t work = gcstep(L, lim);\n    \
+              while (lim > size_t(g->gcstepsize * g->gcstepmul / 100) && work < lim && g->gcstate != GCSpause)\n        \
+              work += gcstep(L, lim - work);\n",
+    },
+    Patch {
         file: "luau/VM/src/ldebug.cpp",
         why: "an opaque file (compiled without lines) shows no line in its errors",
         old: "        int line = currentline(L, ci);\n        luaO_pushfstring(L, \"%s:%d: %s\", chunkid, line, msg);",
@@ -55,6 +71,14 @@ const PATCHES: &[Patch] = &[
         old: "    luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
         new: "    if (isLua(L->ci) && !getluaproto(L->ci)->lineinfo)\n        luaG_runerror(L, \"attempt to call a missing method of %s\", t1);\n    \
               luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
+    },
+    Patch {
+        file: "luau/VM/src/lveclib.cpp",
+        why: "an opaque file's errors show no names of a vector's parts",
+        old: "    luaL_error(L, \"attempt to index vector with '%s'\", name);",
+        new: "    lua_Debug caller = {};\n    if (lua_getinfo(L, 1, \"l\", &caller) && caller.currentline <= 0)\n        \
+              luaL_error(L, \"attempt to index vector with an unknown part\");\n    \
+              luaL_error(L, \"attempt to index vector with '%s'\", name);",
     },
 ];
 

@@ -64,7 +64,7 @@ int print(lua_State *L) {
 int collectgarbage(lua_State *L) {
     const char *option = luaL_optstring(L, 1, "collect");
     if (strcmp(option, "count") != 0)
-        luaL_error(L, "collectgarbage takes only \"count\" here, not \"%s\"", option);
+        luaL_error(L, "collectgarbage takes only \"count\" here");
     lua_pushnumber(L, static_cast<double>(lua_totalbytes(L, -1)) / 1024);
     return 1;
 }

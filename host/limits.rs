@@ -25,7 +25,7 @@ pub struct Limits {
     pub load_deadline: Option<Duration>,
     /// Wall-clock time for an event. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline).
     pub event_deadline: Option<Duration>,
-    /// Memory of an instance in bytes: the VM (about 2 MiB), the bundle and all that the script makes. Not counted: the
+    /// Memory of an instance in bytes: the VM (about 1.3 MiB), the bundle and all that the script makes. Not counted: the
     /// heap of exceptions (at most 1 MiB) and the stack (2 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
     /// [`Memory`](crate::ErrorKind::Memory).
     pub memory_bytes: u64,

@@ -46,8 +46,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     scalar.prop_recursive(4, 48, 6, |inner| {
         let named = proptest::collection::btree_map("[$a-z]{0,3}", inner.clone(), 1..6)
             .prop_map(|pairs| Value::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect()));
-        let key =
-            inner.clone().prop_filter("a key", |key| *key != Value::Nil && !key.as_f64().is_some_and(f64::is_nan));
+        let key = inner.clone().prop_filter("a key", Value::is_key);
         let keyed = proptest::collection::btree_map(key, inner.clone(), 1..6)
             .prop_map(|pairs| Value::Map(pairs.into_iter().collect()));
         prop_oneof![proptest::collection::vec(inner, 0..6).prop_map(Value::Array), named, keyed]

@@ -28,16 +28,12 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
         1 => any::<[u32; 3]>().prop_map(|bits| Value::Vector(bits.map(f32::from_bits))),
     ];
     scalar.prop_recursive(4, 64, 8, |inner| {
-        let key = inner.clone().prop_filter("a key", |key| !matches!(key, Value::Nil) && !is_nan(key));
+        let key = inner.clone().prop_filter("a key", Value::is_key);
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),
             proptest::collection::vec((key, inner), 0..8).prop_map(Value::Map),
         ]
     })
-}
-
-fn is_nan(value: &Value) -> bool {
-    value.as_f64().is_some_and(f64::is_nan)
 }
 
 proptest! {

@@ -270,7 +270,16 @@ fn sources_are_any_bytes() {
     let load = |source: &[u8]| run(motu(limits()).load(&Bundle::from_files([("init.luau", source)]).unwrap()));
     let loaded = load(b"-- \xff\xfe\nreturn '\xff\x80'").unwrap();
     assert_eq!(run(loaded.instance(tenant()).value()).unwrap().value, Value::String(vec![0xff, 0x80]));
-    for source in [&b"\xff"[..], b"return \x80", b"\x1bLua", b"\x05\x03\x01", b"\xef\xbb\xbf+", b"#!/bin/sh\n+"] {
+    for source in [
+        &b"\xff"[..],
+        b"\0",
+        b"return 1 \0 2",
+        b"return \x80",
+        b"\x1bLua",
+        b"\x05\x03\x01",
+        b"\xef\xbb\xbf+",
+        b"#!/bin/sh\n+",
+    ] {
         let error = load(source).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Compile, "{source:?}: {error:?}");
         assert!(error.message().starts_with("init.luau:"), "{source:?}: {error}");
