@@ -66,9 +66,8 @@ impl Bundle {
     /// leaves the folder, is too large, or has no `init.luau`.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
         let files = crate::folder::read(folder.as_ref())?;
-        Bundle::new(Self::ENTRY.to_owned(), files).map_err(|error| {
-            Error::usage_error(format!("{}: {}", folder.as_ref().display(), error.message()))
-        })
+        Bundle::new(Self::ENTRY.to_owned(), files)
+            .map_err(|error| Error::usage_error(format!("{}: {}", folder.as_ref().display(), error.message())))
     }
 
     /// A bundle of one file, which is its entry.

@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
-use map::{Mapping, page_bytes};
 pub(crate) use map::Image;
+use map::{Mapping, page_bytes};
 use scan::DirtyPages;
-pub(crate) use slab::Stacks;
 use slab::Slab;
+pub(crate) use slab::Stacks;
 
 /// What wasmtime reserves for the heap of exceptions of one store, and the most it may hold. Exceptions are all that lives
 /// there: a Luau error is one of 40 bytes. The number also tells this heap from a linear memory in [`MemoryCreator`].
@@ -188,16 +188,19 @@ unsafe impl MemoryCreator for Memories {
         guard: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
         if reserved == Some(EXCEPTION_HEAP_BYTES_MAX) {
-            let slot = self.0.exception_heaps.take().map_err(|error| format!("no memory for an exception heap: {error}"))?;
+            let slot =
+                self.0.exception_heaps.take().map_err(|error| format!("no memory for an exception heap: {error}"))?;
             return Ok(Box::new(ExceptionHeap { slot, size: minimum, owner: self.clone() }));
         }
-        let mapped = reserved.and_then(|reserved| reserved.checked_add(guard)).ok_or("a memory without a reservation")?;
+        let mapped =
+            reserved.and_then(|reserved| reserved.checked_add(guard)).ok_or("a memory without a reservation")?;
         STARTING.with_borrow_mut(|starting| {
             let starting = starting.as_mut().ok_or("a memory was made outside of an instance's start")?;
             if starting.image.len() < minimum || starting.image.len() > mapped {
                 return Err(format!("the image of {} bytes is not of this module", starting.image.len()));
             }
-            let slot = self.take(&starting.image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?;
+            let slot =
+                self.take(&starting.image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?;
             let slot = Arc::new(slot);
             starting.made = Some(slot.clone());
             Ok(Box::new(Linear { slot: Some(slot), owner: self.clone() }) as Box<dyn LinearMemory>)

@@ -149,12 +149,7 @@ impl Instance {
 
     /// Calls the VM, starting one if need be. It is put back only when the call ended by itself: a call that was stopped,
     /// or whose future was dropped, leaves none.
-    async fn call(
-        &mut self,
-        event: Option<&str>,
-        payload: &[u8],
-        since: Instant,
-    ) -> Result<(Vec<u8>, Usage), Error> {
+    async fn call(&mut self, event: Option<&str>, payload: &[u8], since: Instant) -> Result<(Vec<u8>, Usage), Error> {
         let mut vm = match self.vm.take() {
             Some(vm) => vm,
             None => self.start()?,

@@ -132,7 +132,8 @@ impl Motu {
         let budget = Budget { fuel: limits.load_fuel, deadline: limits.load_deadline, since };
         let (diagnostics, usage) =
             vm.call(&budget, async |exports, store| Ok(Ok(exports.call_check(store, &files).await?))).await;
-        let diagnostics = diagnostics.and_then(|found| found.map_err(failed)).map_err(|error| error.with_usage(usage))?;
+        let diagnostics =
+            diagnostics.and_then(|found| found.map_err(failed)).map_err(|error| error.with_usage(usage))?;
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
             path: found.path,
             line: found.line,
@@ -231,6 +232,9 @@ impl Loaded {
 
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded").field("handlers", &self.0.handlers).field("usage", &self.0.usage).finish_non_exhaustive()
+        f.debug_struct("Loaded")
+            .field("handlers", &self.0.handlers)
+            .field("usage", &self.0.usage)
+            .finish_non_exhaustive()
     }
 }

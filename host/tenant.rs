@@ -33,7 +33,8 @@ impl FromStr for Tenant {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Tenant, Error> {
-        let refuse = |why: &str| Err(Error::usage_error(format!("the tenant {name:?} {why}; write kind:id, as in user:7")));
+        let refuse =
+            |why: &str| Err(Error::usage_error(format!("the tenant {name:?} {why}; write kind:id, as in user:7")));
         let Some(colon) = name.find(':') else { return refuse("has no colon") };
         let (kind, id) = (name.get(..colon).unwrap_or_default(), name.get(colon + 1..).unwrap_or_default());
         let in_kind = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';

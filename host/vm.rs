@@ -46,7 +46,8 @@ impl Factory {
         let component = Component::new(&engine, COMPONENT).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         linker.root().module(VM_NAME, &module).map_err(failed)?;
-        crate::guest::motu::guest::host::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(failed)?;
+        crate::guest::motu::guest::host::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+            .map_err(failed)?;
         let pre = GuestPre::new(linker.instantiate_pre(&component).map_err(failed)?).map_err(failed)?;
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
@@ -102,7 +103,8 @@ impl Factory {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(hostcall_bytes);
-        let failed = |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"));
+        let failed =
+            |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"));
         store.set_fuel(u64::MAX).map_err(failed)?;
         let (bindings, memory) = start_from(image, || self.pre.instantiate(&mut store));
         let bindings = bindings.map_err(failed)?;
@@ -156,8 +158,7 @@ impl Vm {
             Err(error) => Some(Err(error)),
         };
         let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        let usage =
-            Usage { fuel: used, memory_bytes: self.store.data().memory.bytes, elapsed: budget.since.elapsed() };
+        let usage = Usage { fuel: used, memory_bytes: self.store.data().memory.bytes, elapsed: budget.since.elapsed() };
         let result = match result {
             Some(Ok(result)) => Ok(result),
             Some(Err(error)) => Err(self.why(&error, budget)),
@@ -183,7 +184,10 @@ impl Vm {
             return match stop {
                 Stop::Memory { wanted } => Error::new(
                     ErrorKind::Memory,
-                    format!("out of memory: {wanted} needed, and the limit memory_bytes is {}", self.store.data().memory.limit),
+                    format!(
+                        "out of memory: {wanted} needed, and the limit memory_bytes is {}",
+                        self.store.data().memory.limit
+                    ),
                 ),
                 Stop::Limit { limit, most, detail } => {
                     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
@@ -240,7 +244,9 @@ pub(crate) fn failed(failure: Failure) -> Error {
         FailureKind::Compile => ErrorKind::Compile,
         FailureKind::Script => ErrorKind::Script,
     };
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    };
     let value = failure.value.and_then(|bytes| match Value::decode(&bytes) {
         Ok(value) => Some(value),
         Err(error) => {
@@ -358,7 +364,9 @@ impl Host for State {
     fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {
         let detail = String::from_utf8_lossy(detail.get(..detail.len().min(1024)).unwrap_or_default()).into_owned();
         let (limit, most) = match limit {
-            Limit::Memory => return Err(Stop::Memory { wanted: "a block larger than any memory was".to_owned() }.into()),
+            Limit::Memory => {
+                return Err(Stop::Memory { wanted: "a block larger than any memory was".to_owned() }.into());
+            }
             Limit::ResultBytes => ("result_bytes", self.limits.result_bytes),
             Limit::ResultDepth => ("result_depth", self.limits.result_depth),
             Limit::LogBytes => ("log_bytes", self.limits.log_bytes),
