@@ -4,7 +4,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wasmtime::{Cache, CacheConfig, Config, Engine, Strategy};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Inlining, Strategy};
 
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, MEMORY_RESERVATION_BYTES, Memories, Stacks};
 
@@ -38,6 +38,7 @@ pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Res
         .wasm_exceptions(true)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
+        .compiler_inlining(Inlining::Yes) // 5 % faster; costs a second of compiling, once
         .concurrency_support(false) // 800 ns a call with it, 300 or less without
         .generate_address_map(false) // with these two on, a caught error costs 9 us instead of 2.8
         .native_unwind_info(false)
