@@ -13,15 +13,34 @@ struct Patch {
 const PATCHES: &[Patch] = &[
     Patch {
         file: "luau/VM/src/lmem.cpp",
-        why: "pages of 4 KiB: a tenant's first event copies half as much of the image it shares",
+        why: "pages of 1 KiB for small objects: four sizes of them share one of the host's pages, which is what an event copies",
         old: "const size_t kSmallPageSize = 16 * 1024 - kExternalAllocatorMetaDataReduction;",
-        new: "const size_t kSmallPageSize = 4096;",
+        new: "const size_t kSmallPageSize = 1024;",
     },
     Patch {
         file: "luau/VM/src/lmem.cpp",
-        why: "two pages of 4 KiB for the larger objects, for the same reason",
+        why: "pages of 4 KiB for larger ones, for the same reason: no object lies across two",
         old: "const size_t kLargePageSize = 32 * 1024 - kExternalAllocatorMetaDataReduction;",
-        new: "const size_t kLargePageSize = 8192;",
+        new: "const size_t kLargePageSize = 4096;",
+    },
+    Patch {
+        file: "luau/VM/src/lmem.cpp",
+        why: "a page of 1 KiB holds four objects at least",
+        old: "const size_t kLargePageThreshold = 512;",
+        new: "const size_t kLargePageThreshold = 240;",
+    },
+    Patch {
+        file: "luau/VM/src/lmem.cpp",
+        why: "what is made after an image is taken lies together on fresh pages, not in gaps all over the image",
+        old: "template<bool nothrow>\nstatic void* newblock(lua_State* L, int sizeClass)\n{",
+        new: "void motu_leave_pages(lua_State* L)\n{\n    global_State* g = L->global;\n    \
+              for (size_t klass = 0; klass < kSizeClasses; klass++)\n    {\n        \
+              if (kSizeClassConfig.sizeOfClass[klass] > int(kLargePageThreshold))\n            continue;\n        \
+              lua_Page** lists[] = {&g->freepages[klass], &g->freegcopages[klass]};\n        \
+              for (lua_Page** list : lists)\n            \
+              while (lua_Page* page = *list)\n            {\n                *list = page->next;\n                \
+              page->prev = page->next = NULL;\n            }\n    }\n}\n\n\
+              template<bool nothrow>\nstatic void* newblock(lua_State* L, int sizeClass)\n{",
     },
     Patch {
         file: "luau/VM/src/lmem.cpp",

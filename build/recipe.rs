@@ -15,8 +15,20 @@ pub(crate) const EXCEPTIONS: [&str; 4] =
     ["-fwasm-exceptions", "-mexception-handling", "-mllvm", "-wasm-use-legacy-eh=false"];
 const COMMON: [&str; 2] = ["-fno-sanitize=all", "-DNDEBUG"];
 /// LUA_REGISTRYINDEX is computed from LUAI_MAXCSTACK, so every file needs the same; it is what mlua's build has.
-const LUAU: [&str; 6] =
-    ["-O3", "-flto", "-std=c++17", "-fno-math-errno", "-DLUAI_MAXCSTACK=1000000", "-DLUA_VECTOR_SIZE=3"];
+/// The last four keep what an event changes of Luau's global state in one page each: the state itself, which Motu needs no
+/// tags and memory categories in, and the table of strings, which with 1,024 buckets is exactly a page.
+const LUAU: [&str; 10] = [
+    "-O3",
+    "-flto",
+    "-std=c++17",
+    "-fno-math-errno",
+    "-DLUAI_MAXCSTACK=1000000",
+    "-DLUA_VECTOR_SIZE=3",
+    "-DLUA_UTAG_LIMIT=8",
+    "-DLUA_LUTAG_LIMIT=8",
+    "-DLUA_MEMORY_CATEGORIES=8",
+    "-DLUA_MINSTRTABSIZE=1024",
+];
 
 /// zig's C++ library for wasm is built without exceptions: these files of it have them.
 const RUNTIME: [(&str, &str, &[&str]); 4] = [
@@ -89,6 +101,7 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
     includes.extend(["-Ibindings".into(), "-Iguest".into()]);
     let guest_flags = flags(&[&COMMON, &EXCEPTIONS, &LUAU, &["-Wall"]], &includes);
     let c_flags = flags(&[&COMMON, &["-O2", "-Wall"]], &["-Ibindings".into(), "-Iguest".into()]);
+    let bindings_flags = flags(&[&COMMON, &["-O2", "-Wall", "-flto"]], &["-Ibindings".into()]);
     let tag_flags = flags(&[&["-mexception-handling"]], &[]);
 
     let mut units = Vec::new();
@@ -96,6 +109,7 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
         for (source, contents) in tree {
             let (tool, flags) = match source.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("cpp") => ("c++", cpp_flags),
+                Some("c") if source.starts_with("bindings/") => ("cc", &bindings_flags),
                 Some("c") => ("cc", &c_flags),
                 Some("S") => ("cc", &tag_flags),
                 _ => continue,

@@ -20,6 +20,8 @@ void prepare_coroutine(lua_State *main) {
     was_seen = false;
 }
 
+lua_State *prepared_coroutine(lua_State *main) { return event_coroutine ? event_coroutine : main; }
+
 lua_State *take_coroutine(lua_State *main) {
     prepare_coroutine(main);
     return event_coroutine;

@@ -11,6 +11,9 @@ namespace motu {
 // Makes the first coroutine, while there is no hurry and before an image is taken.
 void prepare_coroutine(lua_State *main);
 
+// The coroutine of the next event if it's there already, else `main`: to run what changes no pages that the event won't.
+lua_State *prepared_coroutine(lua_State *main);
+
 // An empty coroutine. It stays alive until it's given back.
 lua_State *take_coroutine(lua_State *main);
 

@@ -36,6 +36,8 @@ struct Frame {
 
 // The encoded bytes: one block, grown by doubling, that the bindings free in the end.
 class Output {
+    static constexpr size_t first_bytes = 256;
+
 public:
     explicit Output(size_t bytes_max) : bytes_max(bytes_max < longest ? bytes_max : longest) {}
 
@@ -49,7 +51,9 @@ public:
             return;
         size_t doubled = capacity <= longest / 2 ? 2 * capacity : longest;
         capacity = needed > doubled ? needed : doubled;
-        data = static_cast<uint8_t *>(reallocate(data, capacity));
+        if (!data && capacity < first_bytes)
+            capacity = first_bytes;
+        data = static_cast<uint8_t *>(data ? reallocate(data, capacity) : allocate_crossing(capacity));
     }
 
     // The caller has made room.

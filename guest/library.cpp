@@ -4,6 +4,9 @@
 #include "library.h"
 
 #include "coroutine.h"
+#include "hot.h"
+#include "lstate.h"
+#include "ltm.h"
 #include "lualib.h"
 #include "memory.h"
 #include "require.h"
@@ -16,12 +19,11 @@
 namespace motu {
 namespace {
 
-uint64_t log_left;   // bytes that the script may still log
 int randomseed = -1; // reference of math.randomseed: the field of that name is the script's, the function is not
 
 [[noreturn]] void over_log_budget(uint64_t size) {
     exceeded(MOTU_GUEST_HOST_LIMIT_LOG_BYTES,
-             "print of " + std::to_string(size) + " bytes with " + std::to_string(log_left) + " left");
+             "print of " + std::to_string(size) + " bytes with " + std::to_string(hot.log_left) + " left");
 }
 
 // print(...): one line of the log. The size is known before anything is put together.
@@ -33,12 +35,12 @@ int print(lua_State *L) {
         luaL_tolstring(L, i, &length);
         lua_replace(L, i);
         size += length + (i > 1 ? 1 : 0);
-        if (size > log_left)
+        if (size > hot.log_left)
             over_log_budget(size);
     }
-    if (size > log_left)
+    if (size > hot.log_left)
         over_log_budget(size);
-    log_left -= size;
+    hot.log_left -= size;
 
     guest_list_u8_t line = {nullptr, 0};
     if (count == 1) {
@@ -69,6 +71,10 @@ int collectgarbage(lua_State *L) {
     return 1;
 }
 
+// Has the strings' metatable remember that it lacks __namecall, as the first method call on a string would: the image then
+// has it, and events don't change the metatable's page.
+void prime_string_methods(lua_State *L) { (void)fasttm(L, L->global->mt[LUA_TSTRING], TM_NAMECALL); }
+
 void remove_global(lua_State *L, const char *name) {
     lua_pushnil(L);
     lua_setglobal(L, name);
@@ -97,6 +103,7 @@ void open_library(lua_State *L) {
     lua_getfield(L, -1, "randomseed");
     randomseed = lua_ref(L, -1);
     lua_pop(L, 2);
+    prime_string_methods(L);
     luaL_sandbox(L);
 }
 
@@ -107,6 +114,6 @@ void seed_random(lua_State *L, uint64_t seed) {
         lua_pop(L, 1);
 }
 
-void set_log_budget(uint32_t bytes) { log_left = bytes; }
+void set_log_budget(uint32_t bytes) { hot.log_left = bytes; }
 
 } // namespace motu

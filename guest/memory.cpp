@@ -1,11 +1,12 @@
 // The allocators: Luau's, and C's and C++'s, which are the heap's.
 //
-// Luau asks for its pages in blocks of exactly 4096 or 8192 bytes. They come from free lists of blocks aligned to 4
-// KiB: an image is copied on write by the page, so one Luau page then dirties one page of the host's, not two.
+// Luau asks for its pages in blocks of exactly 1024 or 4096 bytes. They come from free lists of blocks aligned to their
+// size: an image is copied on write by the page of 4 KiB, so a Luau page then dirties one page of the host's, not two.
 
 #include "memory.h"
 
 #include "heap.h"
+#include "hot.h"
 #include "vm.h"
 
 #include <cstdint>
@@ -21,18 +22,20 @@ namespace motu {
 namespace {
 
 constexpr size_t page_bytes = 4096;
+constexpr size_t quarter_bytes = 1024;
 constexpr size_t chunk_bytes = 65536; // what is taken from the system at once: one wasm page
 
-struct FreeBlock {
-    FreeBlock *next;
-};
+Blocks &quarters = hot.quarters;
+Blocks &pages = hot.pages;
 
-FreeBlock *free_singles; // blocks of one page
-FreeBlock *free_pairs;   // blocks of two
-char *chunk_next;        // what is left of the last chunk
-char *chunk_end;
+// Whole pages, and what takes most of one: Luau's global state is of that size, and changes with each event.
+bool is_page(size_t size) { return size > page_bytes / 2 && size <= page_bytes; }
+bool is_quarter(size_t size) { return size == quarter_bytes; }
+bool is_ours(size_t size) { return is_page(size) || is_quarter(size); }
 
-bool is_paged(size_t size) { return size == page_bytes || size == 2 * page_bytes; }
+bool in_arena(const void *block) {
+    return reinterpret_cast<size_t>(block) - reinterpret_cast<size_t>(hot.arena) < sizeof(hot.arena);
+}
 
 char *new_chunk() {
     if (void *hole = heap_allocate_aligned(page_bytes, chunk_bytes, true))
@@ -43,54 +46,65 @@ char *new_chunk() {
     return reinterpret_cast<char *>(page * chunk_bytes);
 }
 
-void give_pages(void *block, size_t size) {
-    FreeBlock *&list = size == page_bytes ? free_singles : free_pairs;
+void give(Blocks &blocks, void *block) {
     FreeBlock *freed = static_cast<FreeBlock *>(block);
-    freed->next = list;
-    list = freed;
+    freed->next = blocks.free;
+    blocks.free = freed;
 }
 
-void *take_pages(size_t size) {
-    FreeBlock *&list = size == page_bytes ? free_singles : free_pairs;
-    if (list) {
-        FreeBlock *block = list;
-        list = block->next;
-        return block;
+char *take(Blocks &blocks, size_t size, char *(*new_run)(), size_t run_bytes) {
+    if (FreeBlock *block = blocks.free) {
+        blocks.free = block->next;
+        return reinterpret_cast<char *>(block);
     }
-    if (size == page_bytes && free_pairs) {
-        FreeBlock *pair = free_pairs;
-        free_pairs = pair->next;
-        give_pages(reinterpret_cast<char *>(pair) + page_bytes, page_bytes);
-        return pair;
+    if (blocks.next == blocks.end) {
+        blocks.next = new_run();
+        blocks.end = blocks.next + run_bytes;
     }
-    if (static_cast<size_t>(chunk_end - chunk_next) < size) {
-        if (chunk_next != chunk_end)
-            give_pages(chunk_next, page_bytes); // one page is left, two are wanted
-        chunk_next = new_chunk();
-        chunk_end = chunk_next + chunk_bytes;
-    }
-    char *block = chunk_next;
-    chunk_next += size;
+    char *block = blocks.next;
+    blocks.next += size;
     return block;
 }
 
+char *take_page() { return take(pages, page_bytes, new_chunk, chunk_bytes); }
+
+void *take_ours(size_t size) {
+    return is_quarter(size) ? take(quarters, quarter_bytes, take_page, page_bytes) : take_page();
+}
+
+void give_ours(void *block, size_t size) { give(is_quarter(size) ? quarters : pages, block); }
+
 } // namespace
 
+Hot hot;
+
+void *allocate_crossing(size_t size) {
+    size_t aligned = (size + 15) & ~static_cast<size_t>(15);
+    if (aligned < size || aligned > sizeof(hot.arena) - hot.arena_used)
+        return malloc(size);
+    void *block = hot.arena + hot.arena_used;
+    hot.arena_used += aligned;
+    hot.arena_blocks++;
+    return block;
+}
+
+void leave_quarters() { quarters = {}; }
+
 void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
-    bool was_paged = block && is_paged(old_size);
+    bool was_ours = block && is_ours(old_size);
     if (new_size == 0) {
-        if (was_paged)
-            give_pages(block, old_size);
+        if (was_ours)
+            give_ours(block, old_size);
         else
             free(block);
         return nullptr;
     }
     if (block && old_size == new_size)
         return block;
-    if (!was_paged && !is_paged(new_size))
+    if (!was_ours && !is_ours(new_size))
         return realloc(block, new_size);
 
-    void *moved = is_paged(new_size) ? take_pages(new_size) : malloc(new_size);
+    void *moved = is_ours(new_size) ? take_ours(new_size) : malloc(new_size);
     if (block) {
         memcpy(moved, block, old_size < new_size ? old_size : new_size);
         luau_allocate(nullptr, block, old_size, 0);
@@ -109,8 +123,12 @@ void *luau_allocate(void *, void *block, size_t old_size, size_t new_size) {
 MOTU_EXPORT void *malloc(size_t size) { return motu::heap_allocate(size); }
 
 MOTU_EXPORT void free(void *block) {
-    if (block)
+    if (motu::in_arena(block)) {
+        if (--motu::hot.arena_blocks == 0)
+            motu::hot.arena_used = 0;
+    } else if (block) {
         motu::heap_free(block);
+    }
 }
 
 MOTU_EXPORT void *calloc(size_t count, size_t each) {
@@ -122,7 +140,20 @@ MOTU_EXPORT void *calloc(size_t count, size_t each) {
 
 // Of size 0 it is a small block: null would say that there is no memory.
 MOTU_EXPORT void *realloc(void *block, size_t size) {
-    return block ? motu::heap_reallocate(block, size) : motu::heap_allocate(size);
+    if (!motu::in_arena(block))
+        return block ? motu::heap_reallocate(block, size) : motu::heap_allocate(size);
+    size_t rest = static_cast<size_t>(motu::hot.arena + motu::hot.arena_used - static_cast<char *>(block));
+    void *moved = motu::heap_allocate(size);
+    memcpy(moved, block, size < rest ? size : rest); // its own bytes, and those of blocks after it
+    free(block);
+    return moved;
+}
+
+// Where the host puts what it sends.
+extern "C" void *cabi_realloc(void *block, size_t, size_t align, size_t size) {
+    if (block)
+        return realloc(block, size);
+    return size ? motu::allocate_crossing(size) : reinterpret_cast<void *>(align);
 }
 
 MOTU_EXPORT void *reallocarray(void *block, size_t count, size_t each) {

@@ -13,6 +13,12 @@ namespace motu {
 inline void *allocate(size_t size) { return malloc(size); }
 inline void *reallocate(void *block, size_t size) { return realloc(block, size); }
 
+// A block for what crosses the boundary, freed like any other. Small ones lie in the page that events change anyway.
+void *allocate_crossing(size_t size);
+
+// Gives up the gaps of 1 KiB, so that what is made after an image is taken lies together.
+void leave_quarters();
+
 // The lua_Alloc of the VM.
 void *luau_allocate(void *context, void *block, size_t old_size, size_t new_size);
 

@@ -4,6 +4,7 @@
 #include "vm.h"
 
 #include "coroutine.h"
+#include "hot.h"
 #include "library.h"
 #include "memory.h"
 
@@ -15,12 +16,12 @@ LUAU_FASTINT(LuauRecursionLimit)
 
 extern "C" void __wasm_call_ctors();
 
+void motu_leave_pages(lua_State *L); // in lmem.cpp, by build/patch.rs
+
 namespace motu {
 namespace {
 
 lua_State *main_thread;
-exports_motu_guest_vm_limits_t current_limits;
-uint64_t random_seed;
 Entry the_entry;
 
 // Luau's defaults, but for three.
@@ -36,14 +37,14 @@ void set_flags() {
 
 lua_State *main_state() { return main_thread; }
 
-const exports_motu_guest_vm_limits_t &limits() { return current_limits; }
+const exports_motu_guest_vm_limits_t &limits() { return hot.limits; }
 
 Entry &entry() { return the_entry; }
 
 void begin(bool reseed) {
-    set_log_budget(current_limits.log_bytes);
+    set_log_budget(hot.limits.log_bytes);
     if (reseed)
-        seed_random(main_thread, random_seed);
+        seed_random(prepared_coroutine(main_thread), hot.random_seed);
 }
 
 void exceeded(motu_guest_host_limit_t limit, std::string_view detail) {
@@ -62,14 +63,18 @@ void exports_motu_guest_vm_init() {
     set_flags();
     main_thread = lua_newstate(luau_allocate, nullptr);
     open_library(main_thread);
-    prepare_coroutine(main_thread);
     lua_gc(main_thread, LUA_GCCOLLECT, 0);
 }
 
 void exports_motu_guest_vm_configure(uint64_t seed, exports_motu_guest_vm_limits_t *limits) {
-    current_limits = *limits;
-    random_seed = seed;
+    hot.limits = *limits;
+    hot.random_seed = seed;
     begin(true);
 }
 
-void exports_motu_guest_vm_settle() { lua_gc(main_thread, LUA_GCCOLLECT, 0); }
+void exports_motu_guest_vm_settle() {
+    lua_gc(main_thread, LUA_GCCOLLECT, 0);
+    motu_leave_pages(main_thread);
+    leave_quarters();
+    prepare_coroutine(main_thread);
+}

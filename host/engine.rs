@@ -21,10 +21,10 @@ const FIBER_STACK_BYTES: usize = 2 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileCache {
-    /// `motu/compiled` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
+    /// `motu` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
     #[default]
     User,
-    /// This folder.
+    /// A folder named `compiled` in this one.
     Folder(PathBuf),
     /// None: compile at each start.
     Off,
@@ -61,11 +61,13 @@ fn open_cache(cache: &CompileCache) -> Option<Cache> {
         CompileCache::Folder(folder) => folder.clone(),
         CompileCache::User => user_folder()?,
     };
-    let opened = private_folder(&folder).and_then(|folder| {
-        let mut config = CacheConfig::new();
-        config.with_directory(folder);
-        Cache::new(config).map_err(|error| error.to_string())
-    });
+    // a folder below it that is nobody else's: wasmtime's cache removes whatever it finds there and doesn't know
+    let opened =
+        private_folder(&folder).and_then(|folder| private_folder(&folder.join("compiled"))).and_then(|folder| {
+            let mut config = CacheConfig::new();
+            config.with_directory(folder);
+            Cache::new(config).map_err(|error| error.to_string())
+        });
     match opened {
         Ok(cache) => Some(cache),
         Err(error) => {
@@ -77,7 +79,7 @@ fn open_cache(cache: &CompileCache) -> Option<Cache> {
 
 fn user_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("motu/compiled"))
+    Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("motu"))
 }
 
 /// The folder, made for its owner alone; refused when others can write to it, for they could have put code there.

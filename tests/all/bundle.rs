@@ -36,6 +36,7 @@ trials![
     compile_cache_foreign,
     compile_cache_unwritable,
     compile_cache_is_private,
+    compile_cache_leaves_other_files_alone,
     compile_cache_off,
 ];
 
@@ -397,6 +398,16 @@ fn compile_cache_is_private() {
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     answers(CompileCache::Folder(open.clone()));
     assert!(files_in(&open).is_empty(), "nothing is written there");
+}
+
+fn compile_cache_leaves_other_files_alone() {
+    let folder = folder(&[("mine.txt", b"kept"), ("mine/too.txt", b"kept")]);
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    answers(CompileCache::Folder(folder.path().to_owned()));
+    assert_eq!(fs::read(folder.path().join("mine.txt")).unwrap(), b"kept");
+    assert_eq!(fs::read(folder.path().join("mine/too.txt")).unwrap(), b"kept");
+    let made: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(made.len(), 3, "one folder is made, and all else is in it: {made:?}");
 }
 
 fn compile_cache_off() {

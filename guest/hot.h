@@ -1,0 +1,35 @@
+// What an event changes of our own, in one page of the host's: an instance copies each page of its image that it changes.
+#pragma once
+
+#include "guest.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace motu {
+
+struct FreeBlock {
+    FreeBlock *next;
+};
+
+// Blocks of one size: those given back, then those never used of the run that was cut last.
+struct Blocks {
+    FreeBlock *free;
+    char *next;
+    char *end;
+};
+
+struct alignas(4096) Hot {
+    alignas(16) char arena[1024]; // small blocks that cross the boundary, one after the other
+    size_t arena_used;            // 0 again when the last of them is freed
+    size_t arena_blocks;
+    Blocks quarters; // of 1 KiB, cut from pages
+    Blocks pages;    // of 4 KiB, cut from chunks
+    uint64_t log_left; // bytes that the script may still log
+    uint64_t random_seed;
+    exports_motu_guest_vm_limits_t limits;
+};
+
+extern Hot hot;
+
+} // namespace motu
