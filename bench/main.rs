@@ -45,6 +45,9 @@ enum Measure {
     Caught,
 }
 
+/// How the peer was built.
+const PEER: &str = if cfg!(feature = "jit") { "built with its JIT, interpreter" } else { "interpreter" };
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let quick = arguments.quick;
@@ -61,7 +64,7 @@ fn main() -> anyhow::Result<()> {
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
-        println!("Motu beside {} in this process (mlua 0.12.2, interpreter). A ratio is", native::version()?);
+        println!("Motu beside {} in this process (mlua 0.12.2, {}). A ratio is", native::version()?, PEER);
         println!("motu to native: smaller is better. VM {}.\n", motu::Motu::guest_digest());
         print!("{}", report::table(&rows));
     }

@@ -27,6 +27,8 @@ impl Native {
 
     fn new(code: &[u8], mode: ChunkMode, event: &str) -> mlua::Result<Native> {
         let lua = Lua::new();
+        #[cfg(feature = "jit")]
+        lua.enable_jit(false);
         lua.set_compiler(compiler());
         lua.sandbox(true)?;
         let handlers: Table = lua.load(code).set_mode(mode).set_name("=init.luau").eval()?;
