@@ -14,7 +14,7 @@ const WASM_STACK_BYTES: usize = 1 << 20;
 /// The stack of a fiber: wasm code's, and the host functions' that it calls.
 const FIBER_STACK_BYTES: usize = 2 << 20;
 
-/// Where the compiled VM is kept, so that only the first start on a machine spends half a second compiling it.
+/// Where the compiled VM is kept, so that only the first start on a machine spends two or three seconds compiling it.
 ///
 /// The cache holds native code that is run as it is found: who can write to the folder can run code in your process. It is
 /// made with mode 0700. A cache that can't be read or written costs time and nothing else.

@@ -57,7 +57,7 @@ impl MotuBuilder {
         self
     }
 
-    /// Compiles the VM, or takes it from the cache, and starts one: about 0.6 s, or 10 ms.
+    /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.
     ///
     /// # Errors
     ///
