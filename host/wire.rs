@@ -30,7 +30,7 @@ mod writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use codec::{check, decode, encode};
+pub(crate) use codec::{decode, encode};
 pub use error::WireError;
 pub(crate) use token::exact_from_int;
 
@@ -50,9 +50,7 @@ pub(crate) fn to_wire<T: Serialize + ?Sized>(
     depth_max: u32,
     bytes_max: u32,
 ) -> Result<Vec<u8>, WireError> {
-    let bytes = ser::to_bytes(payload, depth_max.min(DEPTH_MAX), bytes_max)?;
-    debug_assert!(check(&bytes, depth_max).is_ok(), "the writer broke the format");
-    Ok(bytes)
+    ser::to_bytes(payload, depth_max.min(DEPTH_MAX), bytes_max)
 }
 
 /// A script's value as any serde type; the error says which field doesn't fit.

@@ -1,4 +1,4 @@
-//! `Value` to bytes and back, and the check of bytes that are passed on unread.
+//! `Value` to bytes and back.
 
 use super::token::{Reader, Token};
 use super::writer::Writer;
@@ -88,72 +88,5 @@ fn read(reader: &mut Reader<'_>, depth_left: u32) -> Result<Value, WireError> {
             Ok(Value::Map(pairs))
         }
         scalar => Ok(scalar.scalar().unwrap_or_default()),
-    }
-}
-
-/// A table that is being checked.
-struct Open<'a> {
-    is_map: bool,
-    /// Values that are still to come; of a map, keys too.
-    left: usize,
-    /// Values that were seen.
-    seen: usize,
-    /// The last key, encoded.
-    key: &'a [u8],
-}
-
-/// Whether a guest will take these bytes: one value and no more, no deeper than the limit, nothing that would be rounded.
-///
-/// Iterative, and holds a few words for each table that is open.
-pub(crate) fn check(bytes: &[u8], depth_max: u32) -> Result<(), WireError> {
-    let mut reader = Reader::new(bytes);
-    let mut open: Vec<Open<'_>> = Vec::new();
-    step(&mut reader, &mut open, depth_max)
-        .map_err(|error| {
-            // The path, from the inside out.
-            open.iter().rev().fold(error, |error, table| match (table.is_map, table.seen) {
-                (true, seen) if seen % 2 == 0 => error.under_key(table.key),
-                (true, _) => error,
-                (false, seen) => error.in_item(seen),
-            })
-        })
-        .map_err(|error| error.rooted("payload"))
-}
-
-fn step<'a>(reader: &mut Reader<'a>, open: &mut Vec<Open<'a>>, depth_max: u32) -> Result<(), WireError> {
-    let depth_max = depth_max.min(DEPTH_MAX);
-    loop {
-        // The value that comes next belongs to the innermost open table, as a key if that is a map's turn.
-        let mut is_key = false;
-        if let Some(table) = open.last_mut() {
-            table.left -= 1;
-            table.seen += 1;
-            is_key = table.is_map && table.seen % 2 == 1;
-        }
-        let start = reader.at();
-        let token = reader.token()?;
-        if is_key && !token.is_key() {
-            return Err(WireError::malformed(start, "a key is nil or NaN"));
-        }
-        if is_key && let Some(table) = open.last_mut() {
-            table.key = reader.since(start);
-        }
-        let (is_map, left) = match token {
-            Token::Array(len) => (false, len),
-            Token::Map(len) => (true, len * 2),
-            _ => (false, 0),
-        };
-        if matches!(token, Token::Array(_) | Token::Map(_)) {
-            if open.len() >= depth_max as usize {
-                return Err(WireError::too_deep(depth_max));
-            }
-            open.push(Open { is_map, left, seen: 0, key: &[] });
-        }
-        while open.last().is_some_and(|table| table.left == 0) {
-            open.pop();
-        }
-        if open.is_empty() {
-            return reader.finish();
-        }
     }
 }

@@ -7,5 +7,5 @@
     reason = "a test that fails may panic"
 )]
 
-mod checked;
+mod hostile;
 mod serde_types;
