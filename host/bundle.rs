@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,11 +11,11 @@ use crate::error::Error;
 
 /// An immutable set of files, path to bytes, with an entry. Named by the digest of its content.
 ///
-/// Paths are relative to the bundle's root, with `/` between names.
+/// Paths are relative to the bundle's root, with `/` between names. Cheap to clone.
 #[derive(Clone)]
 pub struct Bundle {
     entry: String,
-    files: BTreeMap<String, File>,
+    files: Arc<BTreeMap<String, File>>,
     digest: Digest,
 }
 
@@ -131,17 +132,16 @@ impl Bundle {
             add(&[u8::from(file.opaque)]);
             add(&file.contents);
         }
-        Ok(Bundle { entry, files, digest: Digest(hash.finalize().into()) })
+        Ok(Bundle { entry, files: Arc::new(files), digest: Digest(hash.finalize().into()) })
     }
 
     /// Makes the source unreadable for scripts: what requires this bundle gets its values, and no error, traceback or
     /// `debug` function shows a name, a line or a piece of its text.
     #[must_use]
-    pub fn opaque(mut self) -> Bundle {
-        for file in self.files.values_mut() {
-            file.opaque = true;
-        }
-        match Bundle::digested(self.entry.clone(), self.files.clone()) {
+    pub fn opaque(self) -> Bundle {
+        let mut files = Arc::unwrap_or_clone(self.files);
+        files.values_mut().for_each(|file| file.opaque = true);
+        match Bundle::digested(self.entry, files) {
             Ok(bundle) => bundle,
             Err(_) => unreachable!("the number of files has not changed"),
         }
@@ -154,7 +154,7 @@ impl Bundle {
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage): an alias of other characters than `a-z`, `0-9`, `-` and `_`, the alias
     /// `self` or one that is taken; a bundle of a single file, or one with bundles mounted in itself.
-    pub fn mount(mut self, alias: &str, bundle: Bundle) -> Result<Bundle, Error> {
+    pub fn mount(self, alias: &str, bundle: Bundle) -> Result<Bundle, Error> {
         let in_alias = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if alias.is_empty() || alias == "self" || !alias.chars().all(in_alias) {
             return Err(Error::usage_error(format!("the alias {alias:?} is not of a-z, 0-9, - and _, or is `self`")));
@@ -169,15 +169,16 @@ impl Bundle {
                 Self::ENTRY
             )));
         }
-        for (path, file) in bundle.files {
+        let mut files = Arc::unwrap_or_clone(self.files);
+        for (path, file) in Arc::unwrap_or_clone(bundle.files) {
             let path = root.clone() + &path;
             if path.len() > Self::PATH_BYTES_MAX {
                 let most = Self::PATH_BYTES_MAX;
                 return Err(Error::usage_error(format!("the path {path:?} is longer than {most} bytes")));
             }
-            self.files.insert(path, file);
+            files.insert(path, file);
         }
-        Bundle::digested(self.entry, self.files)
+        Bundle::digested(self.entry, files)
     }
 
     /// The path of the file that it starts with.

@@ -25,6 +25,11 @@ pub enum ErrorKind {
     Limit,
     /// A host function was called without a grant.
     Denied,
+    /// The mailbox is full: nothing was run. Try again later, or slower.
+    QueueFull,
+    /// The instance ended while the event was under way, for a reason that is not the event's own: the message says which.
+    /// The event was started and is not run again.
+    InstanceLost,
     /// The machine failed Motu: no memory could be mapped, say.
     Host,
     /// A fault of Motu's own. Please report it.
@@ -43,6 +48,8 @@ impl ErrorKind {
             ErrorKind::Memory => "memory",
             ErrorKind::Limit => "limit",
             ErrorKind::Denied => "denied",
+            ErrorKind::QueueFull => "queue_full",
+            ErrorKind::InstanceLost => "instance_lost",
             ErrorKind::Host => "host",
             ErrorKind::Internal => "internal",
         }
@@ -56,8 +63,9 @@ impl ErrorKind {
             | ErrorKind::Fuel
             | ErrorKind::Deadline
             | ErrorKind::Memory
-            | ErrorKind::Limit => Fault::Script,
-            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::Host => Fault::Operator,
+            | ErrorKind::Limit
+            | ErrorKind::InstanceLost => Fault::Script,
+            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::QueueFull | ErrorKind::Host => Fault::Operator,
             ErrorKind::Internal => Fault::Motu,
         }
     }

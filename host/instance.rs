@@ -1,47 +1,125 @@
-//! One bundle running for one tenant: events in, outcomes out.
+//! One bundle running for one tenant, for whoever dispatches events to it: the bounds of its mailbox, and who waits for which
+//! answer. The instance itself is an actor on a worker (`actor`), behind the strategy.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
-use crate::motu::{Loaded, Shared};
+use crate::motu::Loaded;
 use crate::outcome::{Outcome, Tier, Usage};
+use crate::strategy::{Command, EventId, Front, Notice, Place, Spec};
 use crate::tenant::Tenant;
 use crate::value::Value;
-use crate::vm::{Budget, Vm, failed};
 use crate::wire::{self, WireError};
 
-/// One bundle running for one tenant. Keeps its globals from event to event, until a limit ends it: the next event is
-/// then answered by a fresh instance, started from the bundle's image. So is the event after one whose future was dropped
-/// before it was done.
+/// One bundle running for one tenant. Events that are dispatched to it wait in its mailbox, and are started in their order.
+/// It keeps its globals from event to event, until a limit ends it: the next event is then answered by a fresh instance,
+/// started from the bundle's image.
+///
+/// Dropped, it ends with what is under way.
 pub struct Instance {
-    /// None before the first event, and after one that was stopped. Before `loaded`, so that it is dropped first: when the
-    /// last `Loaded` goes, so do the memories that are kept for its image.
-    vm: Option<Vm>,
     loaded: Loaded,
-    tenant: Tenant,
-    /// Its own, instead of the Motu's.
-    limits: Option<Limits>,
-    /// What `math.random` starts from; a new one for each start, unless it was set.
-    seed: Option<u64>,
-    starts: u64,
+    spec: Spec,
+    /// Made with the first event.
+    door: Mutex<Option<Arc<Door>>>,
+}
+
+/// The way to the place where it runs, and back.
+struct Door {
+    place: Box<dyn Place>,
+    front: Arc<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    events: Mutex<Events>,
+    starts: AtomicU64,
+    live: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Default)]
+struct Events {
+    last: EventId,
+    /// In the mailbox.
+    waiting: u32,
+    all: HashMap<EventId, Event>,
+}
+
+struct Event {
+    started: bool,
+    answer: oneshot::Sender<(Result<Vec<u8>, Error>, Usage)>,
+}
+
+impl Waiters {
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Front for Waiters {
+    fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::Started { event } => {
+                let mut events = self.events();
+                if let Some(event) = events.all.get_mut(&event) {
+                    event.started = true;
+                    events.waiting -= 1;
+                }
+            }
+            Notice::Ended { event, answer, usage } => {
+                let mut events = self.events();
+                let Some(event) = events.all.remove(&event) else { return };
+                if !event.started {
+                    events.waiting -= 1;
+                }
+                drop(events);
+                let _ = event.answer.send((answer, usage)); // nobody waits for it any more
+            }
+            Notice::Live { starts } => {
+                self.starts.store(starts, Ordering::Release);
+                self.live.store(true, Ordering::Release);
+            }
+            Notice::Gone => self.live.store(false, Ordering::Release),
+        }
+    }
+}
+
+/// An event whose caller waits. Dropped, it is cancelled.
+struct Call {
+    door: Arc<Door>,
+    event: EventId,
+    answered: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.door.place.send(Command::Cancel { event: self.event });
+        }
+    }
 }
 
 impl Instance {
     pub(crate) fn new(loaded: Loaded, tenant: Tenant) -> Instance {
-        Instance { loaded, tenant, limits: None, seed: None, vm: None, starts: 0 }
+        let bundle = loaded.bundled.bundle.clone();
+        let limits = loaded.motu.shared().limits.clone();
+        Instance { loaded, spec: Spec { tenant, bundle, limits, seed: None }, door: Mutex::default() }
     }
 
     /// Makes `math.random` give the same numbers at each start: for tests and for replaying. Default: a seed that nobody
-    /// can guess.
+    /// can guess. It starts anew with its next event.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Instance {
-        self.seed = Some(seed);
+        self.spec.seed = Some(seed);
+        self.door = Mutex::default();
         self
     }
 
@@ -53,46 +131,55 @@ impl Instance {
     /// [`Usage`](ErrorKind::Usage) for a limit that can't be held to.
     pub fn with_limits(mut self, limits: Limits) -> Result<Instance, Error> {
         limits.check()?;
-        self.limits = Some(limits);
-        self.vm = None; // one that runs already was started under the limits before
+        self.spec.limits = limits;
+        self.door = Mutex::default();
         Ok(self)
     }
 
     /// Who it runs for.
     pub fn tenant(&self) -> &Tenant {
-        &self.tenant
+        &self.spec.tenant
     }
 
     /// Whether it has a VM now, with the globals of the events before.
     pub fn is_live(&self) -> bool {
-        self.vm.is_some()
+        self.opened().is_some_and(|door| door.front.live.load(Ordering::Acquire))
     }
 
     /// How often it was started from the bundle's image.
     pub fn starts(&self) -> u64 {
-        self.starts
+        self.opened().map_or(0, |door| door.front.starts.load(Ordering::Acquire))
+    }
+
+    /// Ends it as it is: events that were started end with [`InstanceLost`](ErrorKind::InstanceLost), the others are answered
+    /// by a fresh one.
+    pub fn kill(&self) {
+        if let Some(door) = self.opened() {
+            door.place.send(Command::Kill { cause: "it was killed".to_owned() });
+        }
     }
 
     /// Runs the handler of an event and returns what it returned. `payload` becomes the handler's argument: structs and
     /// maps are tables, sequences are lists, `serde_bytes` are buffers.
     ///
-    /// Nothing is lost when the future is dropped, but a handler that had started is stopped where it was.
+    /// When the future is dropped, an event that waits in the mailbox is never started. One that was started goes on until
+    /// it ends, or comes to a limit.
     ///
     /// # Errors
     ///
     /// [`Usage`](ErrorKind::Usage) when nothing handles the event, the payload can't cross, or the result isn't an `R`;
     /// [`Limit`](ErrorKind::Limit) for a payload that is too large or too deep, before anything runs;
-    /// [`Script`](ErrorKind::Script) for the handler's own; and the limits of an event.
+    /// [`QueueFull`](ErrorKind::QueueFull) when the mailbox is; [`Script`](ErrorKind::Script) for the handler's own; the
+    /// limits of an event; and [`InstanceLost`](ErrorKind::InstanceLost) when the instance ended meanwhile.
     pub async fn dispatch<R: DeserializeOwned>(
-        &mut self,
+        &self,
         event: &str,
         payload: &(impl Serialize + ?Sized),
     ) -> Result<Outcome<R>, Error> {
-        let since = Instant::now();
-        let limits = self.limits();
+        let limits = &self.spec.limits;
         let payload = wire::to_wire(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
-        let (bytes, usage) = self.run(event, &payload, since).await?;
+        let (bytes, usage) = self.run(event, payload).await?;
         let value = wire::from_wire(&bytes).map_err(|error| {
             if error.is_malformed() {
                 return unreadable(&error).with_event(event).with_usage(usage);
@@ -109,12 +196,11 @@ impl Instance {
     /// # Errors
     ///
     /// As for [`dispatch`](Self::dispatch).
-    pub async fn dispatch_value(&mut self, event: &str, payload: &Value) -> Result<Outcome<Value>, Error> {
-        let since = Instant::now();
-        let limits = self.limits();
+    pub async fn dispatch_value(&self, event: &str, payload: &Value) -> Result<Outcome<Value>, Error> {
+        let limits = &self.spec.limits;
         let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
-        let (bytes, usage) = self.run(event, &payload, since).await?;
+        let (bytes, usage) = self.run(event, payload).await?;
         outcome(&bytes, usage)
     }
 
@@ -123,56 +209,74 @@ impl Instance {
     /// # Errors
     ///
     /// [`Script`](ErrorKind::Script) when it can't cross, and the limits of an event.
-    pub async fn value(&mut self) -> Result<Outcome<Value>, Error> {
-        let since = Instant::now();
-        let (bytes, usage) = self.call(None, &[], since).await?;
+    pub async fn value(&self) -> Result<Outcome<Value>, Error> {
+        let time = self.spec.limits.event_deadline;
+        let (bytes, usage) = self.call(|event| Command::Value { event, time }).await?;
         outcome(&bytes, usage)
     }
 
-    fn shared(&self) -> &Shared {
-        &self.loaded.0.shared
-    }
-
-    fn limits(&self) -> &Limits {
-        self.limits.as_ref().unwrap_or(&self.shared().limits)
-    }
-
-    async fn run(&mut self, event: &str, payload: &[u8], since: Instant) -> Result<(Vec<u8>, Usage), Error> {
+    async fn run(&self, event: &str, payload: Vec<u8>) -> Result<(Vec<u8>, Usage), Error> {
         if self.loaded.handlers().binary_search_by(|name| name.as_str().cmp(event)).is_err() {
             let handled = self.loaded.handlers().join(", ");
             let handled = if handled.is_empty() { "no events".to_owned() } else { handled };
             let message = format!("nothing handles the event {event:?}; the bundle handles {handled}");
             return Err(Error::usage_error(message).with_event(event));
         }
-        self.call(Some(event), payload, since).await.map_err(|error| error.with_event(event))
+        let (name, time) = (event.to_owned(), self.spec.limits.event_deadline);
+        let answer = self.call(|event| Command::Start { event, name, payload, time }).await;
+        answer.map_err(|error| error.with_event(event))
     }
 
-    /// Calls the VM, starting one if need be. It is put back only when the call ended by itself: a call that was stopped,
-    /// or whose future was dropped, leaves none.
-    async fn call(&mut self, event: Option<&str>, payload: &[u8], since: Instant) -> Result<(Vec<u8>, Usage), Error> {
-        let mut vm = match self.vm.take() {
-            Some(vm) => vm,
-            None => self.start()?,
-        };
-        let limits = self.limits();
-        let budget = Budget { fuel: limits.event_fuel, deadline: limits.event_deadline, since };
-        let (result, usage) = vm
-            .call(&budget, async |exports, store| match event {
-                Some(event) => exports.call_start(store, event.as_bytes(), payload).await,
-                None => exports.call_entry_value(store).await,
-            })
-            .await;
-        let result = result.map_err(|error| error.with_usage(usage))?;
-        self.vm = Some(vm);
-        result.map(|bytes| (bytes, usage)).map_err(|failure| failed(failure).with_usage(usage))
+    async fn call(&self, command: impl FnOnce(EventId) -> Command) -> Result<(Vec<u8>, Usage), Error> {
+        let since = Instant::now();
+        let (mut call, answer) = self.send(command)?;
+        let answered = answer.await;
+        call.answered = true;
+        let (answer, usage) = answered.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::InstanceLost, "the instance was closed");
+            (Err(error), Usage { elapsed: since.elapsed(), ..Usage::default() })
+        });
+        answer.map(|bytes| (bytes, usage))
     }
 
-    fn start(&mut self) -> Result<Vm, Error> {
-        self.starts += 1;
-        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(self.starts));
-        let Shared { factory, log, .. } = self.shared();
-        let vm = factory.start(&self.loaded.0.image, self.limits(), seed, log.clone(), Some(self.tenant.clone()))?;
-        Ok(vm.without_image())
+    /// Puts an event in the mailbox, if there is room.
+    #[allow(clippy::type_complexity, reason = "used once, in the function before")]
+    fn send(
+        &self,
+        command: impl FnOnce(EventId) -> Command,
+    ) -> Result<(Call, oneshot::Receiver<(Result<Vec<u8>, Error>, Usage)>), Error> {
+        let door = self.door()?;
+        let (answer, receiver) = oneshot::channel();
+        let mut events = door.front.events();
+        let most = self.spec.limits.mailbox_events;
+        if events.waiting >= most {
+            let message = format!("the mailbox is full: {most} events wait for {}, the limit mailbox_events", self.spec.tenant);
+            return Err(Error::new(ErrorKind::QueueFull, message));
+        }
+        events.waiting += 1;
+        events.last += 1;
+        let event = events.last;
+        events.all.insert(event, Event { started: false, answer });
+        drop(events);
+        door.place.send(command(event));
+        Ok((Call { door, event, answered: false }, receiver))
+    }
+
+    fn opened(&self) -> Option<Arc<Door>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn door(&self) -> Result<Arc<Door>, Error> {
+        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(door) = &*door {
+            return Ok(door.clone());
+        }
+        let front = Arc::new(Waiters::default());
+        let weak = Arc::downgrade(&front) as Weak<dyn Front>;
+        let place = self.loaded.motu.strategy().open(self.spec.clone(), weak)?;
+        let opened = Arc::new(Door { place, front });
+        *door = Some(opened.clone());
+        Ok(opened)
     }
 }
 
@@ -195,9 +299,9 @@ fn refused(error: &WireError) -> Error {
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instance")
-            .field("tenant", &self.tenant)
+            .field("tenant", &self.spec.tenant)
             .field("live", &self.is_live())
-            .field("starts", &self.starts)
+            .field("starts", &self.starts())
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@
 //! let bundle = Bundle::from_files([("init.luau", "return { greet = function(name) return `Hello, {name}!` end }")])?;
 //! let loaded = motu.load(&bundle).await?;
 //!
-//! let mut instance = loaded.instance("user:7".parse()?);
+//! let instance = loaded.instance("user:7".parse()?);
 //! let outcome = instance.dispatch::<String>("greet", "Ada").await?;
 //! assert_eq!(outcome.value, "Hello, Ada!");
 //! println!("{} fuel, {} bytes", outcome.usage.fuel, outcome.usage.memory_bytes);
@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! The futures need no particular runtime: they never wait for anything but their turn.
+//! Scripts run on Motu's own threads; the futures need no particular runtime.
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("motu runs on Linux, on x86-64 and aarch64: it needs memory files and copy-on-write maps");
@@ -29,7 +29,9 @@ compile_error!("motu runs on Linux, on x86-64 and aarch64: it needs memory files
 #[cfg(panic = "abort")]
 compile_error!("motu needs panic = \"unwind\": a panic in one host function must not end the process");
 
+mod actor;
 mod bundle;
+mod bundles;
 mod engine;
 mod error;
 mod folder;
@@ -37,13 +39,18 @@ mod guest;
 mod image;
 mod instance;
 mod limits;
+mod load;
 mod log;
 mod motu;
 mod outcome;
+mod queue;
+mod share;
+mod strategy;
 mod tenant;
 mod value;
 mod vm;
 mod wire;
+mod worker;
 
 pub use bundle::{Bundle, Digest};
 pub use engine::CompileCache;
@@ -51,7 +58,7 @@ pub use error::{Error, ErrorKind, Fault};
 pub use instance::Instance;
 pub use limits::Limits;
 pub use log::{LogLevel, LogLine};
-pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder};
+pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder, Placement};
 pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;
 pub use value::Value;

@@ -47,6 +47,15 @@ pub struct Limits {
     /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
     pub source_bytes: u32,
+    /// How many events may wait in an instance's mailbox. Default 1,000, at most 1,000,000. Over it:
+    /// [`QueueFull`](crate::ErrorKind::QueueFull), at once.
+    pub mailbox_events: u32,
+    /// How large the tenant's share of the workers is, to the shares of others who want to run at the same time. Default 1,
+    /// from 1 to 1,000. It holds nobody back when nobody else wants to run.
+    pub weight: u32,
+    /// Fuel that the tenant may burn in a second, all its instances together; it may save up one second's. Default `None`,
+    /// at least 1,000,000. Over it, events wait.
+    pub fuel_per_second: Option<u64>,
 }
 
 impl Default for Limits {
@@ -63,6 +72,9 @@ impl Default for Limits {
             result_depth: 64,
             log_bytes: 64 << 10,
             source_bytes: 8 << 20,
+            mailbox_events: 1_000,
+            weight: 1,
+            fuel_per_second: None,
         }
     }
 }
@@ -72,6 +84,10 @@ impl Limits {
     pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
     /// The largest payload, result, log or source that can be asked for.
     pub const BYTES_MAX: u32 = 1 << 30;
+    /// The longest mailbox that can be asked for.
+    pub const MAILBOX_EVENTS_MAX: u32 = 1_000_000;
+    /// The largest weight.
+    pub const WEIGHT_MAX: u32 = 1_000;
     /// The deepest payload or result that can be asked for.
     pub const DEPTH_MAX: u32 = 200;
     /// Fuel after which a running script makes room for others and its deadline is looked at: about 50 us.
@@ -100,6 +116,17 @@ impl Limits {
         for (name, depth) in [("payload_depth", self.payload_depth), ("result_depth", self.result_depth)] {
             at_most(name, depth.into(), Self::DEPTH_MAX.into())?;
         }
-        Ok(())
+        at_most("mailbox_events", self.mailbox_events.into(), Self::MAILBOX_EVENTS_MAX.into())?;
+        at_most("weight", self.weight.into(), Self::WEIGHT_MAX.into())?;
+        if self.weight == 0 {
+            return Err(Error::usage_error("the limit weight is 0, but must be 1 at least"));
+        }
+        match self.fuel_per_second {
+            Some(fuel) if fuel < Self::SLICE_FUEL => {
+                let least = Self::SLICE_FUEL;
+                Err(Error::usage_error(format!("the limit fuel_per_second is {fuel}, but must be {least} at least")))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,31 +1,63 @@
 //! Motu itself: made once, loads bundles, holds no global state (M5).
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::sync::oneshot;
 
 use crate::bundle::Bundle;
+use crate::bundles::Bundles;
 use crate::engine::CompileCache;
-use crate::error::{Error, ErrorKind};
-use crate::guest::motu::guest::types::File as GuestFile;
+use crate::error::Error;
 use crate::image::Image;
 use crate::instance::Instance;
 use crate::limits::Limits;
+use crate::load::Load;
 use crate::log::{LogLine, LogSink};
 use crate::outcome::Usage;
+use crate::share::{Share, Shares};
+use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
 use crate::tenant::Tenant;
-use crate::vm::{Budget, Factory, failed};
+use crate::vm::{Exit, Factory, failed};
 
-/// Runs bundles. Cheap to clone: clones share the compiled VM and its images.
+/// Runs bundles. Cheap to clone: clones share the compiled VM, its images and the workers. The workers end with the last
+/// of the clones, and of the [`Loaded`] and [`Instance`]s made with it.
 #[derive(Clone)]
-pub struct Motu {
+pub struct Motu(Arc<Inner>);
+
+struct Inner {
     shared: Arc<Shared>,
+    strategy: Box<dyn Strategy>,
+    /// Whose fuel loads burn.
+    loads: Arc<Share>,
 }
 
+/// What all that runs here shares.
 pub(crate) struct Shared {
     pub(crate) factory: Factory,
     pub(crate) limits: Limits,
     pub(crate) log: LogSink,
+    pub(crate) bundles: Bundles,
+    pub(crate) shares: Shares,
+}
+
+/// Which threads instances run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Placement {
+    /// So many workers take turns with all instances, a slice of fuel each. Whoever is furthest behind its share is next,
+    /// on whichever worker is free.
+    ThreadPool(NonZeroUsize),
+    /// A worker for each tenant that has instances. The kernel shares the processors out; weights are of no meaning.
+    ThreadPerTenant,
+}
+
+impl Default for Placement {
+    /// A pool of as many workers as there are processors.
+    fn default() -> Placement {
+        Placement::ThreadPool(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
 }
 
 /// Sets a [`Motu`] up.
@@ -35,6 +67,7 @@ pub struct MotuBuilder {
     limits: Limits,
     cache: CompileCache,
     log: LogSink,
+    placement: Placement,
 }
 
 impl MotuBuilder {
@@ -57,23 +90,40 @@ impl MotuBuilder {
         self
     }
 
+    /// Which threads instances run on. Default: [`Placement::default`].
+    pub fn placement(mut self, placement: Placement) -> MotuBuilder {
+        self.placement = placement;
+        self
+    }
+
     /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.
     ///
     /// # Errors
     ///
     /// [`Usage`](ErrorKind::Usage) for a limit that can't be held to, [`Host`](ErrorKind::Host) when the machine refuses
-    /// memory.
+    /// memory or threads.
     pub fn build(self) -> Result<Motu, Error> {
         self.limits.check()?;
         let factory = Factory::new(&self.cache)?;
-        Ok(Motu { shared: Arc::new(Shared { factory, limits: self.limits, log: self.log }) })
+        let (bundles, shares) = (Bundles::default(), Shares::default());
+        let shared = Arc::new(Shared { factory, limits: self.limits, log: self.log, bundles, shares });
+        let strategy: Box<dyn Strategy> = match self.placement {
+            Placement::ThreadPool(workers) => Box::new(ThreadPool::new(shared.clone(), workers.get())?),
+            Placement::ThreadPerTenant => Box::new(ThreadPerTenant::new(shared.clone())?),
+        };
+        Ok(Motu(Arc::new(Inner { shared, strategy, loads: Arc::new(Share::new(1, None)) })))
     }
 }
 
 impl Motu {
     /// Starts with the defaults.
     pub fn builder() -> MotuBuilder {
-        MotuBuilder { limits: Limits::default(), cache: CompileCache::default(), log: LogSink::tracing() }
+        MotuBuilder {
+            limits: Limits::default(),
+            cache: CompileCache::default(),
+            log: LogSink::tracing(),
+            placement: Placement::default(),
+        }
     }
 
     /// The SHA-256 of the VM that this library holds, as hexadecimal digits.
@@ -82,7 +132,8 @@ impl Motu {
     }
 
     /// Loads a bundle: compiles its files, runs its top level once, and keeps the memory as the image that its instances
-    /// start from. Cut into slices by fuel, so it doesn't hold the thread that awaits it.
+    /// start from. A bundle that is loaded already, or being loaded, is not loaded again. Runs on the workers, cut into
+    /// slices by fuel; when the future is dropped, it stops, unless somebody else waits for it.
     ///
     /// # Errors
     ///
@@ -90,31 +141,8 @@ impl Motu {
     /// [`Fuel`](ErrorKind::Fuel), [`Deadline`](ErrorKind::Deadline), [`Memory`](ErrorKind::Memory) and
     /// [`Limit`](ErrorKind::Limit) for the limits of loading.
     pub async fn load(&self, bundle: &Bundle) -> Result<Loaded, Error> {
-        let since = Instant::now();
-        let Shared { factory, limits, log } = &*self.shared;
-        check_source(bundle, limits)?;
-        let mut vm = factory.empty(limits, bundle.digest().seed(), log.clone())?;
-        let files = guest_files(bundle);
-        let budget = Budget { fuel: limits.load_fuel, deadline: limits.load_deadline, since };
-        let (loaded, mut usage) = vm
-            .call(&budget, async |exports, store| {
-                let loaded = exports.call_load(&mut *store, &files, bundle.entry()).await?;
-                if loaded.is_ok() {
-                    exports.call_settle(&mut *store).await?;
-                }
-                Ok(loaded)
-            })
-            .await;
-        let loaded = loaded.and_then(|loaded| loaded.map_err(failed)).map_err(|error| error.with_usage(usage))?;
-        // an event's name is text: a handler that no text names is none
-        let names = loaded.handlers.len();
-        let handlers: Vec<String> =
-            loaded.handlers.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
-        let only_handlers = loaded.only_handlers && handlers.len() == names;
-        let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
-        usage.elapsed = since.elapsed();
-        let inner = Bundled { shared: self.shared.clone(), image, handlers, only_handlers, usage };
-        Ok(Loaded(Arc::new(inner)))
+        let bundled = Bundles::get(&self.0.shared, self.0.strategy.loads(), &self.0.loads, bundle).await?;
+        Ok(Loaded { bundled, motu: self.clone() })
     }
 
     /// Compiles every file of a bundle and resolves every `require` of a constant string, running nothing. Returns what is
@@ -124,28 +152,43 @@ impl Motu {
     ///
     /// The limits of loading, as for [`load`](Self::load).
     pub async fn check(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Error> {
-        let since = Instant::now();
-        let Shared { factory, limits, log } = &*self.shared;
-        check_source(bundle, limits)?;
-        let mut vm = factory.empty(limits, bundle.digest().seed(), log.clone())?.without_image();
-        let files = guest_files(bundle);
-        let budget = Budget { fuel: limits.load_fuel, deadline: limits.load_deadline, since };
-        let (diagnostics, usage) =
-            vm.call(&budget, async |exports, store| Ok(Ok(exports.call_check(store, &files).await?))).await;
-        let diagnostics =
-            diagnostics.and_then(|found| found.map_err(failed)).map_err(|error| error.with_usage(usage))?;
+        let (sender, found) = oneshot::channel();
+        let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
+        let watched = sender.clone();
+        let is_closed = move || watched.lock().is_ok_and(|sender| sender.as_ref().is_none_or(oneshot::Sender::is_closed));
+        let done = move |left: Result<(Exit, _), Error>, usage| {
+            let result = match left {
+                Ok((Exit::Checked(found), _)) => Ok(found),
+                Ok(_) => Err(Error::internal("the guest gave an answer to something else").with_usage(usage)),
+                Err(error) => Err(error),
+            };
+            if let Some(sender) = sender.lock().ok().and_then(|mut sender| sender.take()) {
+                let _ = sender.send(result); // nobody waits for it any more
+            }
+        };
+        let Inner { shared, strategy, loads } = &*self.0;
+        Load::start(shared, strategy.loads(), loads.clone(), bundle, true, Box::new(is_closed), Box::new(done))?;
+        let found = found.await.map_err(|_| Error::internal("the check was given up"))??;
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
             path: found.path,
             line: found.line,
             message: String::from_utf8_lossy(&found.message).into_owned(),
         };
-        Ok(diagnostics.into_iter().map(diagnostic).collect())
+        Ok(found.into_iter().map(diagnostic).collect())
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn strategy(&self) -> &dyn Strategy {
+        &*self.0.strategy
     }
 }
 
 impl fmt::Debug for Motu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Motu").field("limits", &self.shared.limits).finish_non_exhaustive()
+        f.debug_struct("Motu").field("limits", &self.0.shared.limits).finish_non_exhaustive()
     }
 }
 
@@ -167,34 +210,44 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-fn check_source(bundle: &Bundle, limits: &Limits) -> Result<(), Error> {
-    let (bytes, most) = (bundle.source_bytes(), limits.source_bytes);
-    if bytes > u64::from(most) {
-        let message = format!("over the limit source_bytes of {most}: the files of the bundle have {bytes} bytes");
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
-    Ok(())
-}
-
-fn guest_files(bundle: &Bundle) -> Vec<GuestFile> {
-    let file = |(path, file): (&str, &crate::bundle::File)| GuestFile {
-        path: path.to_owned(),
-        contents: file.contents.clone(),
-        opaque: file.opaque,
-    };
-    bundle.files().map(file).collect()
-}
-
 /// A bundle that has been loaded: what instances are made of. Cheap to clone.
 #[derive(Clone)]
-pub struct Loaded(pub(crate) Arc<Bundled>);
+pub struct Loaded {
+    /// Before `motu`, so that it is dropped first: when the last `Loaded` goes, so do the memories kept for its image.
+    pub(crate) bundled: Arc<Bundled>,
+    pub(crate) motu: Motu,
+}
 
+/// A bundle and its image.
 pub(crate) struct Bundled {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    pub(crate) bundle: Bundle,
     pub(crate) image: Arc<Image>,
     pub(crate) handlers: Vec<String>,
     only_handlers: bool,
     usage: Usage,
+}
+
+impl Bundled {
+    /// Of what a load came to.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        bundle: &Bundle,
+        left: Result<(Exit, crate::vm::Vm), Error>,
+        usage: Usage,
+    ) -> Result<Bundled, Error> {
+        let (Exit::Loaded(loaded), vm) = left? else {
+            return Err(Error::internal("the guest gave an answer to something else").with_usage(usage));
+        };
+        let loaded = loaded.map_err(|failure| failed(failure).with_usage(usage))?;
+        // an event's name is text: a handler that no text names is none
+        let names = loaded.handlers.len();
+        let handlers: Vec<String> =
+            loaded.handlers.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        let only_handlers = loaded.only_handlers && handlers.len() == names;
+        let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
+        Ok(Bundled { shared: shared.clone(), bundle: bundle.clone(), image, handlers, only_handlers, usage })
+    }
 }
 
 impl Drop for Bundled {
@@ -206,22 +259,22 @@ impl Drop for Bundled {
 impl Loaded {
     /// The events it handles, sorted. Functions under names that aren't UTF-8 are left out: no event has such a name.
     pub fn handlers(&self) -> &[String] {
-        &self.0.handlers
+        &self.bundled.handlers
     }
 
     /// Whether its entry returned a table of handlers and nothing else. When not, see [`Instance::value`].
     pub fn only_handlers(&self) -> bool {
-        self.0.only_handlers
+        self.bundled.only_handlers
     }
 
     /// What loading used.
     pub fn usage(&self) -> Usage {
-        self.0.usage
+        self.bundled.usage
     }
 
     /// What its image takes, in bytes, shared by all its instances.
     pub fn image_bytes(&self) -> u64 {
-        self.0.image.stored_bytes() as u64
+        self.bundled.image.stored_bytes() as u64
     }
 
     /// An instance of it for a tenant. It takes no memory before its first event.
@@ -233,8 +286,8 @@ impl Loaded {
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loaded")
-            .field("handlers", &self.0.handlers)
-            .field("usage", &self.0.usage)
+            .field("handlers", &self.bundled.handlers)
+            .field("usage", &self.bundled.usage)
             .finish_non_exhaustive()
     }
 }

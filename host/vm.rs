@@ -1,27 +1,29 @@
-//! A VM in its store: started from an image, called in slices, stopped by its limits.
+//! A VM in its store: started from an image, entered with a budget of fuel, stopped by its limits.
 //!
-//! Callers: `motu` (loads bundles) and `instance` (runs events). Keeps invariant M3, no limit can be caught: each one ends
-//! the call from the host's side, and a [`Vm`] whose call was stopped is never called again.
+//! Callers: `load` (loads bundles) and `actor` (runs events), which poll what [`Vm::enter`] returns slice by slice. Keeps
+//! invariant M3, no limit can be caught: each one ends the entry from the host's side, and a [`Vm`] whose entry was stopped
+//! is never entered again.
 
 use std::future::Future;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Module, ResourceLimiter, Store, Trap};
 
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
-use crate::guest::exports::motu::guest::vm::Guest as VmExports;
+use crate::guest::exports::motu::guest::vm::{Guest as VmExports, Loaded};
 use crate::guest::motu::guest::host::{Host, Limit, LogLevel as GuestLevel};
-use crate::guest::motu::guest::types::{Failure, FailureKind, Limits as GuestLimits};
+use crate::guest::motu::guest::types::{Diagnostic, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
 use crate::log::{LogLevel, LogLine, LogSink};
-use crate::outcome::Usage;
 use crate::tenant::Tenant;
 use crate::value::Value;
 
@@ -52,7 +54,7 @@ impl Factory {
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
         let mut factory = Factory { engine, pre, memories, base: unborn, born: Instant::now() };
-        let state = State::new(&factory, &Limits::default(), LogSink::tracing(), None);
+        let state = State::new(&factory, &Limits::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
         vm.exports().call_init(&mut vm.store).map_err(failed)?;
@@ -64,8 +66,8 @@ impl Factory {
     }
 
     /// A VM with no bundle.
-    pub(crate) fn empty(&self, limits: &Limits, seed: u64, log: LogSink) -> Result<Vm, Error> {
-        self.start(&self.base, limits, seed, log, None)
+    pub(crate) fn empty(&self, limits: &Limits, seed: u64, log: LogSink, gauge: Gauge) -> Result<Vm, Error> {
+        self.start(&self.base, limits, seed, log, None, gauge)
     }
 
     /// A VM as it was when `image` was taken.
@@ -76,6 +78,7 @@ impl Factory {
         seed: u64,
         log: LogSink,
         tenant: Option<Tenant>,
+        gauge: Gauge,
     ) -> Result<Vm, Error> {
         if image.len() as u64 > limits.memory_bytes {
             let (image, limit) = (image.len(), limits.memory_bytes);
@@ -84,7 +87,7 @@ impl Factory {
                 format!("the VM with the bundle takes {image} bytes of memory, and the limit memory_bytes is {limit}"),
             ));
         }
-        let mut vm = self.instantiate(image, State::new(self, limits, log, tenant))?;
+        let mut vm = self.instantiate(image, State::new(self, limits, log, tenant, gauge))?;
         let guest_limits = GuestLimits {
             result_bytes: limits.result_bytes,
             result_depth: limits.result_depth,
@@ -108,7 +111,7 @@ impl Factory {
         store.set_fuel(u64::MAX).map_err(failed)?;
         let (bindings, memory) = start_from(image, || self.pre.instantiate(&mut store));
         let bindings = bindings.map_err(failed)?;
-        store.data_mut().memory.bytes = image.len() as u64;
+        store.data().memory.gauge.set(image.len() as u64);
         Ok(Vm { store, bindings, memory })
     }
 
@@ -123,20 +126,51 @@ fn capture(memory: Option<MemoryHandle>, store: &mut Store<State>) -> Result<Arc
     memory.capture(store).map_err(|error| Error::new(ErrorKind::Host, format!("no image can be made: {error}")))
 }
 
-/// What a call may use.
-pub(crate) struct Budget {
-    pub(crate) fuel: Option<u64>,
-    pub(crate) deadline: Option<Duration>,
-    /// When the clock started.
-    pub(crate) since: Instant,
-}
-
 /// One VM and the memory it lives in. Dropped, its memory goes back to be used for another.
 pub(crate) struct Vm {
     store: Store<State>,
     bindings: crate::guest::Guest,
-    /// Only for taking an image; dropped with the first call that is not a load.
+    /// Only for taking an image.
     memory: Option<MemoryHandle>,
+}
+
+/// What to enter a VM for.
+pub(crate) enum Entry {
+    /// Compiles a bundle's files and runs its entry.
+    Load { files: Vec<File>, entry: String },
+    /// Compiles a bundle's files and runs nothing.
+    Check { files: Vec<File> },
+    /// Runs an event's handler.
+    Start { event: String, payload: Vec<u8> },
+    /// What the bundle's entry returned.
+    Value,
+}
+
+/// What an entry came to when nothing stopped it; `Err` is the script's.
+pub(crate) enum Exit {
+    Loaded(Result<Loaded, Failure>),
+    Checked(Vec<Diagnostic>),
+    Answered(Result<Vec<u8>, Failure>),
+}
+
+/// An entry that is under way. Pending after each slice of fuel. Dropped before it is done, the VM is gone.
+pub(crate) type Entering = Pin<Box<dyn Future<Output = Left> + Send>>;
+
+/// A VM that was left.
+pub(crate) struct Left {
+    /// None after an error: a VM that was stopped is never entered again.
+    pub(crate) vm: Option<Vm>,
+    pub(crate) exit: Result<Exit, Error>,
+    /// The fuel that the entry used.
+    pub(crate) fuel: u64,
+}
+
+/// Runs a slice. None: there is more to run.
+pub(crate) fn poll(entering: &mut Entering) -> Option<Left> {
+    match entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(left) => Some(left),
+        Poll::Pending => None,
+    }
 }
 
 impl Vm {
@@ -144,27 +178,39 @@ impl Vm {
         self.bindings.motu_guest_vm().clone()
     }
 
-    /// Calls the guest within a budget. An error of the outer kind means that the VM is lost; `Ok(Err)` is the script's.
-    pub(crate) async fn call<T>(
-        &mut self,
-        budget: &Budget,
-        call: impl AsyncFnOnce(&VmExports, &mut Store<State>) -> wasmtime::Result<Result<T, Failure>>,
-    ) -> (Result<Result<T, Failure>, Error>, Usage) {
-        let exports = self.exports();
-        let fuel = budget.fuel.unwrap_or(u64::MAX);
-        self.store.data_mut().log.left = self.store.data().log.bytes;
-        let result = match self.store.set_fuel(fuel) {
-            Ok(()) => within(budget, call(&exports, &mut self.store)).await,
-            Err(error) => Some(Err(error)),
-        };
-        let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        let usage = Usage { fuel: used, memory_bytes: self.store.data().memory.bytes, elapsed: budget.since.elapsed() };
-        let result = match result {
-            Some(Ok(result)) => Ok(result),
-            Some(Err(error)) => Err(self.why(&error, budget)),
-            None => Err(out_of_time(budget)),
-        };
-        (result, usage)
+    /// Enters the guest with so much fuel (`None`: no limit). The log's budget starts anew.
+    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>) -> Entering {
+        Box::pin(async move {
+            let given = fuel.unwrap_or(u64::MAX);
+            self.store.data_mut().log.left = self.store.data().log.bytes;
+            let entered = match self.store.set_fuel(given) {
+                Ok(()) => self.run(entry).await,
+                Err(error) => Err(error),
+            };
+            let fuel = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
+            match entered {
+                Ok(exit) => Left { vm: Some(self), exit: Ok(exit), fuel },
+                Err(error) => Left { vm: None, exit: Err(self.why(&error, given)), fuel },
+            }
+        })
+    }
+
+    async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {
+        let (exports, store) = (self.exports(), &mut self.store);
+        Ok(match entry {
+            Entry::Load { files, entry } => {
+                let loaded = exports.call_load(&mut *store, &files, &entry).await?;
+                if loaded.is_ok() {
+                    exports.call_settle(store).await?;
+                }
+                Exit::Loaded(loaded)
+            }
+            Entry::Check { files } => Exit::Checked(exports.call_check(store, &files).await?),
+            Entry::Start { event, payload } => {
+                Exit::Answered(exports.call_start(store, event.as_bytes(), &payload).await?)
+            }
+            Entry::Value => Exit::Answered(exports.call_entry_value(store).await?),
+        })
     }
 
     /// Takes an image of the VM as it is now, after a load.
@@ -178,8 +224,8 @@ impl Vm {
         self
     }
 
-    /// Names what stopped a call.
-    fn why(&self, error: &wasmtime::Error, budget: &Budget) -> Error {
+    /// Names what stopped an entry.
+    fn why(&self, error: &wasmtime::Error, fuel: u64) -> Error {
         if let Some(stop) = error.downcast_ref::<Stop>() {
             return match stop {
                 Stop::Memory { wanted } => Error::new(
@@ -194,6 +240,7 @@ impl Vm {
                     Error::new(ErrorKind::Limit, format!("over the limit {limit} of {most}{detail}"))
                 }
                 Stop::Mapping { error } => Error::new(ErrorKind::Host, format!("no memory can be mapped: {error}")),
+                Stop::Panicked { what, message } => Error::new(ErrorKind::Host, format!("{what} panicked: {message}")),
             };
         }
         if error.is::<wasmtime::GcHeapOutOfMemory<()>>() {
@@ -203,10 +250,9 @@ impl Vm {
             );
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => Error::new(
-                ErrorKind::Fuel,
-                format!("out of fuel: the budget of {} is used up", budget.fuel.unwrap_or(u64::MAX)),
-            ),
+            Some(Trap::OutOfFuel) => {
+                Error::new(ErrorKind::Fuel, format!("out of fuel: the budget of {fuel} is used up"))
+            }
             Some(Trap::StackOverflow) => {
                 Error::new(ErrorKind::Limit, "over the limit wasm stack: calls lie too deep in each other")
             }
@@ -216,26 +262,6 @@ impl Vm {
             }
         }
     }
-}
-
-fn out_of_time(budget: &Budget) -> Error {
-    let deadline = budget.deadline.unwrap_or_default();
-    Error::new(ErrorKind::Deadline, format!("out of time: the deadline of {} ms has passed", deadline.as_millis()))
-}
-
-/// Polls a call slice by slice, until it ends or its time is up (`None`).
-async fn within<T>(budget: &Budget, call: impl Future<Output = T>) -> Option<T> {
-    let mut call = pin!(call);
-    let over = || budget.deadline.is_some_and(|deadline| budget.since.elapsed() >= deadline);
-    if over() {
-        return None;
-    }
-    std::future::poll_fn(|context| match call.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending if over() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    })
-    .await
 }
 
 /// The script's failure as an error.
@@ -276,16 +302,22 @@ struct Log {
 }
 
 impl State {
-    fn new(factory: &Factory, limits: &Limits, sink: LogSink, tenant: Option<Tenant>) -> State {
+    fn new(factory: &Factory, limits: &Limits, sink: LogSink, tenant: Option<Tenant>, gauge: Gauge) -> State {
         let largest = limits.result_bytes.max(limits.log_bytes) as usize;
         State {
-            memory: MemoryLimit { limit: limits.memory_bytes, bytes: 0 },
+            memory: MemoryLimit { limit: limits.memory_bytes, gauge },
             log: Log { sink, tenant, bytes: limits.log_bytes, left: limits.log_bytes },
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
             born: factory.born,
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
 }
 
 /// Why the host stopped a call. Travels through wasmtime as the call's error, out of the script's reach.
@@ -297,12 +329,28 @@ enum Stop {
     Limit { limit: &'static str, most: u32, detail: String },
     #[error("no memory can be mapped: {error}")]
     Mapping { error: String },
+    #[error("{what} panicked: {message}")]
+    Panicked { what: &'static str, message: String },
+}
+
+/// Memory as it's accounted for: what an instance has now, also to be read while it runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    /// The linear memory's size. It never shrinks while the VM lives, so this is also its peak.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, bytes: u64) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
 }
 
 struct MemoryLimit {
     limit: u64,
-    /// The linear memory's size. It never shrinks, so this is also its peak.
-    bytes: u64,
+    gauge: Gauge,
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -315,7 +363,7 @@ impl ResourceLimiter for MemoryLimit {
             // an error and not `false`: a failed growth that the guest sees could be caught by the script
             return Err(Stop::Memory { wanted: format!("{desired} bytes were") }.into());
         }
-        self.bytes = desired as u64;
+        self.gauge.set(desired as u64);
         Ok(true)
     }
 
@@ -348,8 +396,9 @@ impl Host for State {
             GuestLevel::Error => LogLevel::Error,
         };
         let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        (self.log.sink.0)(&LogLine { tenant: self.log.tenant.clone(), level, text });
-        Ok(())
+        let line = LogLine { tenant: self.log.tenant.clone(), level, text };
+        catch_unwind(AssertUnwindSafe(|| (self.log.sink.0)(&line)))
+            .map_err(|panic| Stop::Panicked { what: "the function given to on_log", message: panic_text(&*panic) }.into())
     }
 
     fn wall_clock(&mut self) -> wasmtime::Result<u64> {

@@ -74,7 +74,7 @@ async fn ends(motu: &Motu, bundle: &Bundle, bytes: &[u8]) -> Vec<End> {
     let (fuel, memory_bytes) = (usage.fuel, usage.memory_bytes);
     let mut ends = vec![End { of: "load".into(), kind: None, value: None, fuel, memory_bytes }];
 
-    let mut instance = loaded.instance("fuzz:1".parse().expect("a tenant's name")).with_seed(7);
+    let instance = loaded.instance("fuzz:1".parse().expect("a tenant's name")).with_seed(7);
     ends.push(end("value", instance.value().await));
     let tail = &bytes[bytes.len().saturating_sub(256)..];
     let payloads = [

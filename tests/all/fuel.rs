@@ -52,7 +52,7 @@ fn cost(result: Result<Outcome<Value>, Error>) -> (Value, u64) {
     (outcome.value, outcome.usage.fuel)
 }
 
-fn go(instance: &mut Instance) -> (Value, u64) {
+fn go(instance: &Instance) -> (Value, u64) {
     cost(send(instance, "go", &payload()))
 }
 
@@ -68,8 +68,8 @@ fn r2_one_event_costs_the_same_a_hundred_times() {
         let halves: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut alive: Vec<Instance> = (0..15).map(|_| seeded(&loaded)).collect();
-                    let cold: Vec<_> = alive.iter_mut().map(go).collect();
+                    let alive: Vec<Instance> = (0..15).map(|_| seeded(&loaded)).collect();
+                    let cold: Vec<_> = alive.iter().map(go).collect();
                     drop(alive);
                     let warm: Vec<_> = (0..35).map(|_| go(&mut seeded(&loaded))).collect();
                     [cold, warm].concat()
@@ -86,7 +86,7 @@ fn r2_one_event_costs_the_same_a_hundred_times() {
 
 fn r2_a_sequence_of_events_costs_the_same() {
     let loaded = load(MIXED);
-    let sequence = |instance: &mut Instance| (0..20).map(|_| go(instance)).collect::<Vec<_>>();
+    let sequence = |instance: &Instance| (0..20).map(|_| go(instance)).collect::<Vec<_>>();
     let first = sequence(&mut seeded(&loaded));
     let mut kept = seeded(&loaded);
     assert_eq!(sequence(&mut kept), first);
@@ -98,7 +98,7 @@ fn r2_a_sequence_of_events_costs_the_same() {
 fn r2_any_mix_of_events_costs_the_same() {
     let loaded = load(MIXED);
     let names = ["go", "fail", "keeps", "yields", "go", "deep", "keeps", "fail", "go"];
-    let costs = |instance: &mut Instance| {
+    let costs = |instance: &Instance| {
         let cost = |name: &&str| event(instance, name).map_or_else(|error| error.usage(), |outcome| outcome.usage);
         names.iter().map(cost).map(|usage| (usage.fuel, usage.memory_bytes)).collect::<Vec<_>>()
     };
@@ -133,7 +133,7 @@ fn r2_slices_do_not_count() {
     assert!(once > motu::Limits::SLICE_FUEL, "it takes more than a slice: {once}");
     assert_eq!(thrice - twice, fuel("thrice") - fuel("twice"));
     let shared = run(async {
-        let (mut one, mut other) = (seeded(&loaded), seeded(&loaded));
+        let (one, other) = (seeded(&loaded), seeded(&loaded));
         let (a, b) =
             tokio::join!(one.dispatch_value("thrice", &Value::Nil), other.dispatch_value("twice", &Value::Nil));
         (a.unwrap().usage.fuel, b.unwrap().usage.fuel)
@@ -142,9 +142,9 @@ fn r2_slices_do_not_count() {
 }
 
 fn fuel_grows_with_work() {
-    let mut instance =
+    let instance =
         instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
-    let mut fuel = |n: u32| cost(send(&mut instance, "go", &Value::from(n))).1;
+    let mut fuel = |n: u32| cost(send(&instance, "go", &Value::from(n))).1;
     fuel(0);
     let costs: Vec<u64> = [0, 1, 10, 100, 1000, 10_000, 100_000].map(&mut fuel).into();
     assert!(costs.is_sorted_by(|a, b| a < b), "{costs:?}");

@@ -1,5 +1,7 @@
 //! I10: nothing of one instance is left for the next, and two instances of one bundle share nothing.
 
+use std::time::Duration;
+
 use motu::{ErrorKind, Instance, Limits, Loaded, Value};
 
 use crate::child::in_child;
@@ -66,7 +68,7 @@ fn seeded(loaded: &Loaded) -> Instance {
     loaded.instance(tenant()).with_seed(9)
 }
 
-fn look(instance: &mut Instance) -> (Value, u64, u64) {
+fn look(instance: &Instance) -> (Value, u64, u64) {
     let outcome = event(instance, "look").unwrap();
     (outcome.value, outcome.usage.fuel, outcome.usage.memory_bytes)
 }
@@ -115,7 +117,12 @@ fn scan() {
         drop(soiled);
         let mut fresh = seeded(&loaded);
         event(&mut fresh, "look").unwrap();
-        assert_eq!(found(&needle), 0, "round {round}: bytes of the instance before");
+        // a worker may still be about to let go of the memory
+        let gone = (0..1000).any(|wait| {
+            std::thread::sleep(Duration::from_millis(wait.min(10)));
+            found(&needle) == 0
+        });
+        assert!(gone, "round {round}: bytes of the instance before");
     }
 }
 
@@ -162,8 +169,8 @@ fn i10_memories_of_other_bundles_are_not_mixed_up() {
         .collect();
     for round in 0..500 {
         let n = (round * 7 + round / 3) % 4;
-        let mut instance = loaded[n].instance(tenant());
-        assert_eq!(event(&mut instance, "go").unwrap().value, Value::from_iter([n as u32, n as u32 * 100_000, 1]));
+        let instance = loaded[n].instance(tenant());
+        assert_eq!(event(&instance, "go").unwrap().value, Value::from_iter([n as u32, n as u32 * 100_000, 1]));
     }
 }
 
@@ -177,16 +184,16 @@ fn i10_memory_after_a_limit_is_clean() {
     let loaded = try_load(limits, source).unwrap();
     let clean = look(&mut seeded(&loaded));
     for round in 0..30 {
-        let mut instance = seeded(&loaded);
+        let instance = seeded(&loaded);
         let (name, kind) = [("spin", ErrorKind::Fuel), ("bomb", ErrorKind::Memory)][round % 2];
-        assert_eq!(event(&mut instance, name).unwrap_err().kind(), kind);
-        assert_eq!(look(&mut instance), clean, "round {round}");
+        assert_eq!(event(&instance, name).unwrap_err().kind(), kind);
+        assert_eq!(look(&instance), clean, "round {round}");
         // a future that was dropped in the middle
         let mut future = Box::pin(instance.dispatch_value("spin", &Value::Nil));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(future.as_mut().poll(&mut context).is_pending());
         drop(future);
-        assert_eq!(look(&mut instance), clean, "round {round}");
+        assert_eq!(look(&instance), clean, "round {round}");
     }
 }
 
@@ -207,14 +214,14 @@ fn instances_of_a_bundle_share_nothing() {
         ],
     )
     .unwrap();
-    let mut instances: Vec<Instance> =
+    let instances: Vec<Instance> =
         (1..=10).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
     for _ in 0..3 {
-        for (n, instance) in instances.iter_mut().enumerate() {
+        for (n, instance) in instances.iter().enumerate() {
             send(instance, "add", &Value::from(n as u32 + 1)).unwrap();
         }
     }
-    for (n, instance) in instances.iter_mut().enumerate() {
+    for (n, instance) in instances.iter().enumerate() {
         let by = n as u32 + 1;
         let only = if by == 1 { Value::from_iter([1]) } else { Value::from([(by, by)]) };
         let expected = Value::Array(vec![(4 * by).into(), (4 * by).into(), only.clone(), only]);
@@ -227,7 +234,7 @@ fn instances_do_not_see_what_others_do_meanwhile() {
     let source = "n = 0\nreturn { slow = function() n = 1 for _ = 1, 3e6 do end n += 1 return n end, get = function() return n end }";
     let loaded = load(source);
     run(async {
-        let (mut one, mut other) = (loaded.instance(tenant()), loaded.instance(tenant()));
+        let (one, other) = (loaded.instance(tenant()), loaded.instance(tenant()));
         let mut slow = Box::pin(one.dispatch::<u32>("slow", &()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         use std::future::Future;
@@ -253,8 +260,8 @@ fn libraries_are_read_only() {
         end
         return refused
     "#;
-    let mut instance = instance(&format!("return {{ go = function() {body} end }}"));
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::Array(vec![]), "these can be changed");
+    let instance = instance(&format!("return {{ go = function() {body} end }}"));
+    assert_eq!(event(&instance, "go").unwrap().value, Value::Array(vec![]), "these can be changed");
 }
 
 fn the_string_metatable_is_locked() {
@@ -263,8 +270,8 @@ fn the_string_metatable_is_locked() {
         local changed = type(meta) == "table" and (pcall(function() meta.__index = {} end) or not table.isfrozen(meta))
         return { changed, pcall(setmetatable, "", {}), ("x"):upper() }
     "#;
-    let mut instance = instance(&format!("return {{ go = function() {body} end }}"));
-    let Value::Array(value) = event(&mut instance, "go").unwrap().value else { panic!() };
+    let instance = instance(&format!("return {{ go = function() {body} end }}"));
+    let Value::Array(value) = event(&instance, "go").unwrap().value else { panic!() };
     assert_eq!(value[0], Value::Boolean(false));
     assert_eq!(value[1], Value::Boolean(false));
     assert_eq!(value.last(), Some(&Value::string("X")));
@@ -289,8 +296,8 @@ fn an_instance_outlives_its_motu() {
     let motu = builder(limits()).build().unwrap();
     let loaded =
         run(motu.load(&bundle(&[("init.luau", "n = 0\nreturn { go = function() n += 1 return n end }")]))).unwrap();
-    let mut instance = loaded.instance(tenant());
-    event(&mut instance, "go").unwrap();
+    let instance = loaded.instance(tenant());
+    event(&instance, "go").unwrap();
     drop((motu, loaded));
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(2));
+    assert_eq!(event(&instance, "go").unwrap().value, Value::from(2));
 }

@@ -265,8 +265,8 @@ fn prying() -> Instance {
 }
 
 fn u3_no_script_reads_the_source_of_what_it_requires() {
-    let mut instance = prying();
-    let value = event(&mut instance, "pry").unwrap().value;
+    let instance = prying();
+    let value = event(&instance, "pry").unwrap().value;
     let text = String::from_utf8_lossy(match &value {
         Value::String(bytes) => bytes,
         other => panic!("{other}"),
@@ -277,11 +277,11 @@ fn u3_no_script_reads_the_source_of_what_it_requires() {
 }
 
 fn u3_errors_of_all_kinds_show_nothing() {
-    let mut instance = prying();
+    let instance = prying();
     let mut leaks = Vec::new();
     for name in ["run", "method"] {
         for n in 1..=64 {
-            let Err(error) = send(&mut instance, name, &Value::from(n)) else { continue };
+            let Err(error) = send(&instance, name, &Value::from(n)) else { continue };
             assert_eq!(error.kind(), ErrorKind::Script, "{n}: {error:?}");
             leaks.extend(leak(&error).map(|text| format!("{name}({n}): {text}")));
         }
@@ -374,10 +374,10 @@ fn u3_an_opaque_main_bundle_shows_nothing() {
     let motu = builder(limits()).on_log(move |line| sink.lock().unwrap().push(line.text.clone())).build().unwrap();
     let main = bundle(&[("init.luau", &format!("print(debug.traceback())\n{SECRET}"))]).opaque();
     let loaded = run(motu.load(&main)).unwrap();
-    let mut instance = loaded.instance(tenant());
+    let instance = loaded.instance(tenant());
     for name in ["run", "nested", "method"] {
         for n in 1..=64 {
-            let Err(error) = send(&mut instance, name, &Value::from(n)) else { continue };
+            let Err(error) = send(&instance, name, &Value::from(n)) else { continue };
             assert_error_shows_nothing(&error, &format!("error {n} of {name}"));
         }
     }
@@ -399,16 +399,16 @@ fn u3_what_an_opaque_bundle_returns_is_there() {
             .opaque();
     let main = "local lib = require('@lib') return { go = function() lib.add(1) return { lib.add(2), lib.text } end }";
     let whole = bundle(&[("init.luau", main)]).mount("lib", lib).unwrap();
-    let mut instance = run(motu(limits()).load(&whole)).unwrap().instance(tenant());
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::Array(vec![3.into(), "public".into()]));
+    let instance = run(motu(limits()).load(&whole)).unwrap().instance(tenant());
+    assert_eq!(event(&instance, "go").unwrap().value, Value::Array(vec![3.into(), "public".into()]));
 }
 
 fn u3_its_errors_still_name_the_file() {
-    let mut instance = prying();
-    let error = send(&mut instance, "run", &Value::from(11)).unwrap_err();
+    let instance = prying();
+    let error = send(&instance, "run", &Value::from(11)).unwrap_err();
     assert!(error.message().ends_with("public text"), "{error}");
     assert!(error.traceback().contains("@lib/init.luau"), "{error:?}");
     assert!(error.traceback().contains("init.luau:"), "the main bundle isn't opaque: {error:?}");
-    let error = send(&mut instance, "run", &Value::from(12)).unwrap_err();
+    let error = send(&instance, "run", &Value::from(12)).unwrap_err();
     assert_eq!(error.value(), Some(&Value::from([("public", true)])));
 }

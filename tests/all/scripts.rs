@@ -146,7 +146,7 @@ fn check(path: &Path) -> Result<(), Failed> {
         Ok(loaded) => loaded,
         Err(error) => return compare("load", Err(error), expected, &head),
     };
-    let mut instance = loaded.instance(tenant()).with_seed(1);
+    let instance = loaded.instance(tenant()).with_seed(1);
     let payload: Value = to_value(&head.data);
     for round in ["cold", "warm"] {
         let at_load = std::mem::take(&mut *lines.lock().unwrap());

@@ -97,18 +97,18 @@ pub(crate) fn instance_with(limits: Limits, source: &str) -> Instance {
 }
 
 /// One event without a payload.
-pub(crate) fn event(instance: &mut Instance, name: &str) -> Result<Outcome<Value>, Error> {
+pub(crate) fn event(instance: &Instance, name: &str) -> Result<Outcome<Value>, Error> {
     send(instance, name, &Value::Nil)
 }
 
-pub(crate) fn send(instance: &mut Instance, name: &str, payload: &Value) -> Result<Outcome<Value>, Error> {
+pub(crate) fn send(instance: &Instance, name: &str, payload: &Value) -> Result<Outcome<Value>, Error> {
     run(instance.dispatch_value(name, payload))
 }
 
 /// What `return EXPRESSION` gives, by way of a handler.
 pub(crate) fn eval(expression: &str) -> Value {
-    let mut instance = instance(&format!("return {{ go = function() return {expression} end }}"));
-    event(&mut instance, "go").unwrap_or_else(|error| panic!("{expression}: {error}")).value
+    let instance = instance(&format!("return {{ go = function() return {expression} end }}"));
+    event(&instance, "go").unwrap_or_else(|error| panic!("{expression}: {error}")).value
 }
 
 /// A bundle whose event `go` runs `body`, and whose event `fresh` tells whether `go` has not run in this VM.
@@ -120,7 +120,7 @@ pub(crate) fn hostile(body: &str) -> String {
 }
 
 /// `go` ends with this kind of error, and the next event is answered by a fresh VM.
-pub(crate) fn assert_ends(instance: &mut Instance, kinds: &[ErrorKind], what: &str) -> Error {
+pub(crate) fn assert_ends(instance: &Instance, kinds: &[ErrorKind], what: &str) -> Error {
     let starts = instance.starts();
     let error = match event(instance, "go") {
         Ok(outcome) => panic!("{what}: should end in {kinds:?}, but returned {}", outcome.value),
@@ -135,7 +135,7 @@ pub(crate) fn assert_ends(instance: &mut Instance, kinds: &[ErrorKind], what: &s
 }
 
 /// `go` fails as an ordinary error of the script, and the VM goes on.
-pub(crate) fn assert_raises(instance: &mut Instance, what: &str) -> Error {
+pub(crate) fn assert_raises(instance: &Instance, what: &str) -> Error {
     let error = match event(instance, "go") {
         Ok(outcome) => panic!("{what}: should raise, but returned {}", outcome.value),
         Err(error) => error,

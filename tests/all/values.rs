@@ -150,12 +150,12 @@ fn table(mut pairs: Vec<(Value, Value)>) -> Value {
 }
 
 fn round_trip(seed: u64, batches: usize) {
-    let mut instance = instance_with(roomy(), ECHO);
+    let instance = instance_with(roomy(), ECHO);
     let mut random = Random(seed);
     for batch in 0..batches {
         let values: Vec<Value> = (0..2000).map(|_| random.value(4)).collect();
         let values = Value::Array(values);
-        let back = send(&mut instance, "echo", &values).unwrap().value;
+        let back = send(&instance, "echo", &values).unwrap().value;
         if back != values {
             let (Value::Array(sent), Value::Array(back)) = (values, back) else { panic!("not a list") };
             let (sent, back) = sent.iter().zip(&back).find(|(a, b)| a != b).unwrap();
@@ -174,7 +174,7 @@ fn u4_another_half_million_random_values_round_trip() {
 }
 
 fn u4_edges_round_trip() {
-    let mut instance = instance(ECHO);
+    let instance = instance(ECHO);
     let two53 = 1i64 << 53;
     let mut edges = vec![
         Value::Nil,
@@ -208,17 +208,17 @@ fn u4_edges_round_trip() {
         edges.push(Value::Map((0..len).map(|n| (Value::Number(n as f64 + 0.5), Value::Boolean(false))).collect()));
     }
     for value in edges {
-        let back = send(&mut instance, "echo", &value).unwrap().value;
+        let back = send(&instance, "echo", &value).unwrap().value;
         assert!(back == value, "sent {value}, got {back}");
     }
 }
 
 fn u4_what_scripts_see() {
-    let mut instance = instance(
+    let instance = instance(
         "return { see = function(value) return { type(value), if type(value) == 'table' then #value else tostring(value) } end }",
     );
-    let mut see = |value: Value| {
-        let Value::Array(seen) = send(&mut instance, "see", &value).unwrap().value else { panic!() };
+    let see = |value: Value| {
+        let Value::Array(seen) = send(&instance, "see", &value).unwrap().value else { panic!() };
         format!("{} {}", seen[0].as_str().unwrap(), seen[1].as_str().map_or(seen[1].to_string(), str::to_owned))
     };
     assert_eq!(see(Value::Nil), "nil nil");
@@ -263,7 +263,7 @@ fn u4_what_scripts_make() {
         assert!(back == value, "{expression}: {back} instead of {value}");
     }
     assert!(matches!(eval("0 / 0"), Value::Number(number) if number.is_nan()));
-    assert_eq!(event(&mut instance("return { go = function() end }"), "go").unwrap().value, Value::Nil);
+    assert_eq!(event(&instance("return { go = function() end }"), "go").unwrap().value, Value::Nil);
 }
 
 fn u4_tables_are_lists_or_maps() {
@@ -282,10 +282,10 @@ fn u4_tables_are_lists_or_maps() {
     assert_eq!(eval("{ [-1] = 1 }"), Value::from([(-1, 1)]));
     // a table with a hole, sent as a list
     let sent = Value::Array(vec![1.into(), Value::Nil, 3.into(), Value::Nil]);
-    assert_eq!(send(&mut instance(ECHO), "echo", &sent).unwrap().value, Value::from([(1, 1), (3, 3)]));
+    assert_eq!(send(&instance(ECHO), "echo", &sent).unwrap().value, Value::from([(1, 1), (3, 3)]));
     // as a map with the keys of a list
     let sent = Value::from([(2, "b"), (1, "a")]);
-    assert_eq!(send(&mut instance(ECHO), "echo", &sent).unwrap().value, Value::from_iter(["a", "b"]));
+    assert_eq!(send(&instance(ECHO), "echo", &sent).unwrap().value, Value::from_iter(["a", "b"]));
 }
 
 fn u4_keys_of_all_types() {
@@ -304,11 +304,11 @@ fn u4_keys_of_all_types() {
         Value::from([("a", 1)]),
     ];
     let all = Value::Map(keys.iter().cloned().map(|key| (key.clone(), key)).collect());
-    let mut instance = instance(ECHO);
-    assert_eq!(send(&mut instance, "echo", &all).unwrap().value, all);
+    let instance = instance(ECHO);
+    assert_eq!(send(&instance, "echo", &all).unwrap().value, all);
     for key in keys {
         let one = Value::Map(vec![(key, 1.into())]);
-        assert_eq!(send(&mut instance, "echo", &one).unwrap().value, one);
+        assert_eq!(send(&instance, "echo", &one).unwrap().value, one);
     }
 }
 
@@ -363,7 +363,7 @@ fn u4_serde_both_ways() {
         kinds: vec![Kind::Unit, Kind::New(1), Kind::Tuple(2, true), Kind::Struct { x: 0.5 }],
         ..All::default()
     };
-    let mut instance = instance(ECHO);
+    let instance = instance(ECHO);
     assert_eq!(run(instance.dispatch::<All>("echo", &all)).unwrap().value, all);
     // what a script makes as a list is a map from 1, and the empty table is either
     let list = run(instance.dispatch::<HashMap<u32, String>>("echo", &["a", "b"])).unwrap().value;
@@ -375,7 +375,7 @@ fn u4_serde_both_ways() {
 }
 
 fn u4_serde_numbers_are_never_rounded() {
-    let mut instance = instance(ECHO);
+    let instance = instance(ECHO);
     for int in [0, 1, -1, 1 << 53, (1 << 53) + 1, -(1 << 53) - 1, i64::MAX, i64::MIN, i64::MAX - 1] {
         assert_eq!(run(instance.dispatch::<i64>("echo", &int)).unwrap().value, int);
     }
@@ -392,7 +392,7 @@ fn u4_serde_numbers_are_never_rounded() {
     }
     // a result that the type can't hold
     for (expression, wanted) in [("1.5", "u32"), ("-1", "u32"), ("2 ^ 40", "u32"), ("0 / 0", "u32")] {
-        let mut instance =
+        let instance =
             crate::support::instance(&format!("return {{ go = function() return {{ n = {expression} }} end }}"));
         #[derive(Deserialize, Debug)]
         #[allow(dead_code, reason = "only its type matters")]
@@ -406,13 +406,13 @@ fn u4_serde_numbers_are_never_rounded() {
 }
 
 fn cannot(expression: &str) -> String {
-    let mut instance = instance(&format!(
+    let instance = instance(&format!(
         "local cycle = {{}} cycle.a = {{ b = cycle }}\n\
          return {{ go = function() return {expression} end, alive = function() return 1 end }}"
     ));
-    let error: Error = event(&mut instance, "go").unwrap_err();
+    let error: Error = event(&instance, "go").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Script, "{expression}: {error:?}");
-    assert_eq!(event(&mut instance, "alive").unwrap().value, Value::Number(1.0));
+    assert_eq!(event(&instance, "alive").unwrap().value, Value::Number(1.0));
     assert_eq!(instance.starts(), 1, "{expression}: the VM is kept");
     error.message().trim_start_matches("init.luau:2: ").to_owned()
 }
@@ -443,13 +443,13 @@ fn u4_what_cannot_cross_is_named_by_its_path() {
 }
 
 fn u4_payloads_that_cannot_cross_are_named_by_their_path() {
-    let mut instance = instance(ECHO);
+    let instance = instance(ECHO);
     let key = |key: Value| Value::from([("a", Value::Array(vec![Value::Map(vec![(key, 1.into())])]))]);
     for (payload, message) in [
         (key(Value::Nil), "payload.a[1]: a table can't have the key nil"),
         (key(Value::Number(f64::NAN)), "payload.a[1]: a table can't have the key NaN"),
     ] {
-        let error = send(&mut instance, "echo", &payload).unwrap_err();
+        let error = send(&instance, "echo", &payload).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         assert_eq!(error.message(), message);
         assert_eq!(error.event(), Some("echo"));
@@ -469,9 +469,9 @@ fn u4_shared_tables_are_written_each_time() {
 }
 
 fn u4_large_values_cross() {
-    let mut instance: Instance = instance_with(roomy(), ECHO);
+    let instance: Instance = instance_with(roomy(), ECHO);
     let text = Value::String((0..20_000_000u32).map(|n| (n % 251) as u8).collect());
-    assert!(send(&mut instance, "echo", &text).unwrap().value == text);
+    assert!(send(&instance, "echo", &text).unwrap().value == text);
     let list = Value::from_iter(0..1_000_000);
-    assert!(send(&mut instance, "echo", &list).unwrap().value == list);
+    assert!(send(&instance, "echo", &list).unwrap().value == list);
 }

@@ -164,7 +164,7 @@ fn payload_bytes() {
 }
 
 fn payload_bytes_of_serde() {
-    let mut instance = instance_with(Limits { payload_bytes: 1000, ..limits() }, ECHO);
+    let instance = instance_with(Limits { payload_bytes: 1000, ..limits() }, ECHO);
     let text = |bytes: usize| "x".repeat(bytes - 3);
     assert_eq!(run(instance.dispatch::<String>("echo", &text(1000))).unwrap().value, text(1000));
     assert_limit(&run(instance.dispatch::<String>("echo", &text(1001))).unwrap_err(), "payload_bytes of 1000");
@@ -188,7 +188,7 @@ fn payload_depth() {
         assert_eq!(instance.starts(), 1);
     }
     // by way of serde
-    let mut instance = instance_with(Limits { payload_depth: 2, ..limits() }, ECHO);
+    let instance = instance_with(Limits { payload_depth: 2, ..limits() }, ECHO);
     run(instance.dispatch::<()>("nothing", &[[1]])).unwrap();
     let error = run(instance.dispatch::<()>("nothing", &[[[1]]])).unwrap_err();
     assert_limit(&error, "payload_depth of 2");

@@ -1,0 +1,223 @@
+//! The run queue: who is next, by virtual time, and who wants to be woken when.
+//!
+//! Workers take from it, and put back what is not done. A job is in it at most once, and held by at most one worker.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::share::Share;
+
+/// How long a worker without work looks for some before it sleeps: waking a thread costs more than this. Only where
+/// another processor is left for those who make the work.
+const LOOK: Duration = Duration::from_micros(20);
+
+/// Something that runs in slices.
+pub(crate) trait Job: Send + Sync {
+    /// Whose fuel it burns.
+    fn share(&self) -> &Share;
+
+    /// Runs a slice. Puts itself back if there is more to do.
+    fn run(self: Arc<Self>);
+
+    /// A time has come that it asked for. Puts itself in if it isn't.
+    fn due(self: Arc<Self>);
+
+    /// `run` has panicked: `cause` is why, for people. Answers for what was under way, and puts itself back if there is more.
+    fn lost(self: Arc<Self>, cause: &str);
+}
+
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How many are ready, to be looked at without the lock.
+    ready: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    ready: BinaryHeap<Reverse<Ready>>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    /// Where those who run now are in virtual time.
+    clock: u64,
+    /// Breaks ties: first come, first served.
+    entries: u64,
+    sleeping: usize,
+    closed: bool,
+}
+
+struct Ready {
+    at: u64,
+    entry: u64,
+    job: Arc<dyn Job>,
+}
+
+struct Timer {
+    at: Instant,
+    entry: u64,
+    job: Weak<dyn Job>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Queue {
+        Queue { state: Mutex::default(), changed: Condvar::new(), ready: AtomicUsize::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a job in. The caller sees to it that it isn't in already.
+    pub(crate) fn push(&self, job: Arc<dyn Job>) {
+        let mut state = self.lock();
+        let at = job.share().join(state.clock);
+        state.entries += 1;
+        let entry = state.entries;
+        state.ready.push(Reverse(Ready { at, entry, job }));
+        self.ready.store(state.ready.len(), Atomic::Release);
+        let wake = state.sleeping > 0;
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Calls [`Job::due`] at that time or soon after, unless the job is gone.
+    pub(crate) fn wake_at(&self, at: Instant, job: Weak<dyn Job>) {
+        let mut state = self.lock();
+        state.entries += 1;
+        let entry = state.entries;
+        let first = state.timers.peek().is_none_or(|Reverse(timer)| at < timer.at);
+        state.timers.push(Reverse(Timer { at, entry, job }));
+        let wake = first && state.sleeping > 0;
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// No more work: workers end when they ask next, and what waits is dropped.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let dropped = (std::mem::take(&mut state.ready), std::mem::take(&mut state.timers));
+        self.ready.store(0, Atomic::Release);
+        drop(state);
+        drop(dropped); // jobs may call back
+        self.changed.notify_all();
+    }
+
+    /// The next job; waits for one. None once the queue is closed.
+    pub(crate) fn next(&self) -> Option<Arc<dyn Job>> {
+        let mut looked = false;
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let now = Instant::now();
+            let due = state.due(now);
+            if !due.is_empty() {
+                drop(state);
+                due.into_iter().for_each(Job::due);
+                state = self.lock();
+                continue;
+            }
+            if let Some(job) = state.take() {
+                self.ready.store(state.ready.len(), Atomic::Release);
+                return Some(job);
+            }
+            let sleep = state.timers.peek().map(|Reverse(timer)| timer.at.saturating_duration_since(now));
+            if !looked && sleep.is_none_or(|sleep| sleep > LOOK) {
+                looked = true;
+                drop(state);
+                self.look(now);
+                state = self.lock();
+                continue;
+            }
+            looked = false;
+            state.sleeping += 1;
+            state = match sleep {
+                Some(sleep) => self.changed.wait_timeout(state, sleep).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.sleeping -= 1;
+        }
+    }
+
+    /// Waits a moment for work, awake.
+    fn look(&self, since: Instant) {
+        while since.elapsed() < LOOK {
+            for _ in 0..32 {
+                if self.ready.load(Atomic::Acquire) > 0 {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+impl State {
+    /// The jobs whose time has come.
+    fn due(&mut self, now: Instant) -> Vec<Arc<dyn Job>> {
+        let mut due = Vec::new();
+        while self.timers.peek().is_some_and(|Reverse(timer)| timer.at <= now) {
+            let Some(Reverse(timer)) = self.timers.pop() else { break };
+            due.extend(timer.job.upgrade());
+        }
+        due
+    }
+
+    /// The job that is furthest behind. One whose tenant has burnt fuel elsewhere meanwhile goes back to where that tenant
+    /// is now: more instances are no larger share.
+    fn take(&mut self) -> Option<Arc<dyn Job>> {
+        while let Some(Reverse(mut next)) = self.ready.pop() {
+            let at = next.job.share().at();
+            if at > next.at && !self.ready.is_empty() {
+                next.at = at;
+                self.ready.push(Reverse(next));
+                continue;
+            }
+            self.clock = self.clock.max(next.at);
+            return Some(next.job);
+        }
+        None
+    }
+}
+
+impl PartialEq for Ready {
+    fn eq(&self, other: &Ready) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Ready {}
+impl PartialOrd for Ready {
+    fn partial_cmp(&self, other: &Ready) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ready {
+    fn cmp(&self, other: &Ready) -> Ordering {
+        (self.at, self.entry).cmp(&(other.at, other.entry))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Timer) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Timer {}
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Timer {
+    fn cmp(&self, other: &Timer) -> Ordering {
+        (self.at, self.entry).cmp(&(other.at, other.entry))
+    }
+}
