@@ -14,7 +14,7 @@ const GROUP: &str = "a live instance at work (medians of blocks; the sides take 
 pub(crate) fn warm(quick: bool) -> anyhow::Result<Vec<Row>> {
     const EVENTS: u32 = 2_000;
     let (ours, tenant) = (Ours::new()?, tenant()?);
-    let (mut instance, answer) = ours.run(answered(&ours.load(BUNDLE)?, &tenant, EVENT, PAYLOAD))?;
+    let (instance, answer) = ours.run(answered(&ours.load(BUNDLE)?, &tenant, EVENT, PAYLOAD))?;
     ensure!(answer == FIRST_ANSWER, "the first answer is {answer:?}, not {FIRST_ANSWER:?}");
     let native = Native::from_source(BUNDLE, EVENT)?;
     native.handler.call::<String>(PAYLOAD)?;
@@ -48,7 +48,7 @@ pub(crate) fn warm(quick: bool) -> anyhow::Result<Vec<Row>> {
 pub(crate) fn caught(quick: bool) -> anyhow::Result<Vec<Row>> {
     const ERRORS: u32 = 10_000;
     let ours = Ours::new()?;
-    let mut instance = ours.load(CATCHER)?.instance(tenant()?);
+    let instance = ours.load(CATCHER)?.instance(tenant()?);
     let native = Native::from_source(CATCHER, "run")?;
 
     let (mut ours_us, mut native_us) = (Vec::new(), Vec::new());

@@ -5,6 +5,7 @@
 //! machine disturbs both alike: trust the ratios, not the times.
 
 mod create;
+mod dispatch;
 mod event;
 mod interp;
 mod memory;
@@ -43,6 +44,7 @@ enum Measure {
     MemoryPeer,
     Warm,
     Caught,
+    Dispatch,
 }
 
 /// How the peer was built.
@@ -61,6 +63,7 @@ fn main() -> anyhow::Result<()> {
     rows.extend(memory::rows(&child(Measure::MemoryMotu, quick)?, &child(Measure::MemoryPeer, quick)?));
     rows.extend(child::<Vec<_>>(Measure::Warm, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Caught, quick)?);
+    rows.extend(child::<Vec<_>>(Measure::Dispatch, quick)?);
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
@@ -79,6 +82,7 @@ fn measure(which: Measure, quick: bool) -> anyhow::Result<String> {
         Measure::MemoryPeer => serde_json::to_string(&memory::peer(quick)?),
         Measure::Warm => serde_json::to_string(&event::warm(quick)?),
         Measure::Caught => serde_json::to_string(&event::caught(quick)?),
+        Measure::Dispatch => serde_json::to_string(&dispatch::rows(quick)?),
     };
     Ok(text?)
 }

@@ -50,7 +50,7 @@ pub(crate) async fn answered(
     event: &str,
     payload: &str,
 ) -> anyhow::Result<(Instance, String)> {
-    let mut instance = loaded.instance(tenant.clone());
+    let instance = loaded.instance(tenant.clone());
     let outcome = instance.dispatch::<String>(event, payload).await?;
     Ok((instance, outcome.value))
 }

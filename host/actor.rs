@@ -298,8 +298,7 @@ impl Body {
     /// Whoever wanted the answer is gone. An event that was not started never is; one that computes goes on to its end.
     fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
-            let error = Error::new(ErrorKind::InstanceLost, "cancelled before it was started");
-            self.end(actor, event, Err(error), Usage { elapsed: waiting.since.elapsed(), ..Usage::default() });
+            Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
         }
     }
 
@@ -324,8 +323,7 @@ impl Body {
             }
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_waiting(event) {
-                let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
-                self.end(actor, event, Err(out_of_time(waiting.time.unwrap_or_default())), usage);
+                Body::refuse(actor, &waiting, out_of_time(waiting.time.unwrap_or_default()));
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
                 self.lose(actor, Some((event, error)), "another event of it ran out of time");
@@ -344,9 +342,9 @@ impl Body {
         let vm = match vm {
             Ok(vm) => vm,
             Err(error) => {
-                self.take_waiting(event);
-                let usage = Usage { elapsed: since.elapsed(), ..Usage::default() };
-                self.end(actor, event, Err(error), usage);
+                if let Some(waiting) = self.take_waiting(event) {
+                    Body::refuse(actor, &waiting, error);
+                }
                 return false;
             }
         };
@@ -357,7 +355,7 @@ impl Body {
             None => Entry::Value,
         };
         self.mailbox.pop_front();
-        actor.notice(Notice::Started { event });
+        actor.notice(Notice::Started);
         self.inside = Some(Inside { entering: vm.enter(entry, budget), event, charged: 0 });
         true
     }
@@ -410,12 +408,16 @@ impl Body {
     fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
         let Some(account) = self.started.remove(&event) else { return };
         self.forget_deadline(event, account.since, account.time);
-        self.end(actor, event, answer, account.usage(&actor.gauge));
+        let usage = account.usage(&actor.gauge);
+        let answer = answer.map_err(|error| error.with_usage(usage));
+        actor.notice(Notice::Ended { event, started: true, answer, usage });
     }
 
-    fn end(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>, usage: Usage) {
-        let answer = answer.map_err(|error| error.with_usage(usage));
-        actor.notice(Notice::Ended { event, answer, usage });
+    /// Ends an event that was taken out of the mailbox.
+    fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
+        let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
+        let answer = Err(error.with_usage(usage));
+        actor.notice(Notice::Ended { event: waiting.event, started: false, answer, usage });
     }
 
     /// Gives the VM up. One event may have an error of its own; the others that were started end as lost, those that were
@@ -437,7 +439,11 @@ impl Body {
         let mut lost: Vec<EventId> = self.started.keys().copied().collect();
         lost.sort_unstable();
         for event in lost {
-            self.end_started(actor, event, Err(Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"))));
+            self.end_started(
+                actor,
+                event,
+                Err(Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"))),
+            );
         }
     }
 }

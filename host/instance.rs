@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -41,22 +41,20 @@ struct Door {
 #[derive(Default)]
 struct Waiters {
     events: Mutex<Events>,
+    /// How many are in the mailbox.
+    waiting: AtomicU32,
     starts: AtomicU64,
-    live: std::sync::atomic::AtomicBool,
+    live: AtomicBool,
 }
 
 #[derive(Default)]
 struct Events {
     last: EventId,
-    /// In the mailbox.
-    waiting: u32,
-    all: HashMap<EventId, Event>,
+    answers: HashMap<EventId, Answerer>,
 }
 
-struct Event {
-    started: bool,
-    answer: oneshot::Sender<(Result<Vec<u8>, Error>, Usage)>,
-}
+type Answer = (Result<Vec<u8>, Error>, Usage);
+type Answerer = oneshot::Sender<Answer>;
 
 impl Waiters {
     fn events(&self) -> MutexGuard<'_, Events> {
@@ -67,21 +65,17 @@ impl Waiters {
 impl Front for Waiters {
     fn notice(&self, notice: Notice) {
         match notice {
-            Notice::Started { event } => {
-                let mut events = self.events();
-                if let Some(event) = events.all.get_mut(&event) {
-                    event.started = true;
-                    events.waiting -= 1;
-                }
+            Notice::Started => {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
             }
-            Notice::Ended { event, answer, usage } => {
-                let mut events = self.events();
-                let Some(event) = events.all.remove(&event) else { return };
-                if !event.started {
-                    events.waiting -= 1;
+            Notice::Ended { event, started, answer, usage } => {
+                if !started {
+                    self.waiting.fetch_sub(1, Ordering::AcqRel);
                 }
-                drop(events);
-                let _ = event.answer.send((answer, usage)); // nobody waits for it any more
+                let answerer = self.events().answers.remove(&event);
+                if let Some(answerer) = answerer {
+                    let _ = answerer.send((answer, usage)); // nobody waits for it any more
+                }
             }
             Notice::Live { starts } => {
                 self.starts.store(starts, Ordering::Release);
@@ -240,26 +234,23 @@ impl Instance {
     }
 
     /// Puts an event in the mailbox, if there is room.
-    #[allow(clippy::type_complexity, reason = "used once, in the function before")]
-    fn send(
-        &self,
-        command: impl FnOnce(EventId) -> Command,
-    ) -> Result<(Call, oneshot::Receiver<(Result<Vec<u8>, Error>, Usage)>), Error> {
+    fn send(&self, command: impl FnOnce(EventId) -> Command) -> Result<(Call, oneshot::Receiver<Answer>), Error> {
         let door = self.door()?;
-        let (answer, receiver) = oneshot::channel();
-        let mut events = door.front.events();
         let most = self.spec.limits.mailbox_events;
-        if events.waiting >= most {
-            let message = format!("the mailbox is full: {most} events wait for {}, the limit mailbox_events", self.spec.tenant);
+        let room = |waiting| if waiting < most { Some(waiting + 1) } else { None };
+        if door.front.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
+            let message =
+                format!("the mailbox is full: {most} events wait for {}, the limit mailbox_events", self.spec.tenant);
             return Err(Error::new(ErrorKind::QueueFull, message));
         }
-        events.waiting += 1;
+        let (answerer, answer) = oneshot::channel();
+        let mut events = door.front.events();
         events.last += 1;
         let event = events.last;
-        events.all.insert(event, Event { started: false, answer });
+        events.answers.insert(event, answerer);
         drop(events);
         door.place.send(command(event));
-        Ok((Call { door, event, answered: false }, receiver))
+        Ok((Call { door, event, answered: false }, answer))
     }
 
     fn opened(&self) -> Option<Arc<Door>> {

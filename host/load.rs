@@ -72,8 +72,7 @@ impl Load {
 
     fn finish(&self, work: &mut Work, result: Result<(Exit, Vm), Error>) {
         work.entering = None;
-        let usage =
-            Usage { fuel: work.fuel, memory_bytes: self.gauge.bytes(), elapsed: self.since.elapsed() };
+        let usage = Usage { fuel: work.fuel, memory_bytes: self.gauge.bytes(), elapsed: self.since.elapsed() };
         if let Some(done) = work.done.take() {
             done(result.map_err(|error| error.with_usage(usage)), usage);
         }

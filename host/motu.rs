@@ -155,7 +155,8 @@ impl Motu {
         let (sender, found) = oneshot::channel();
         let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
         let watched = sender.clone();
-        let is_closed = move || watched.lock().is_ok_and(|sender| sender.as_ref().is_none_or(oneshot::Sender::is_closed));
+        let is_closed =
+            move || watched.lock().is_ok_and(|sender| sender.as_ref().is_none_or(oneshot::Sender::is_closed));
         let done = move |left: Result<(Exit, _), Error>, usage| {
             let result = match left {
                 Ok((Exit::Checked(found), _)) => Ok(found),

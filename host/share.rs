@@ -96,7 +96,6 @@ impl Share {
             *rate = Rate { fuel_per_second, left: signed(fuel_per_second.unwrap_or(0)), filled: Instant::now() };
         }
     }
-
 }
 
 /// The shares of all tenants of a Motu.

@@ -52,9 +52,10 @@ pub(crate) enum Command {
 /// What an instance tells. Each event gets exactly one `Ended`.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// It has left the mailbox: it will not be run again.
-    Started { event: EventId },
-    Ended { event: EventId, answer: Result<Vec<u8>, Error>, usage: Usage },
+    /// An event has left the mailbox: it will not be run again.
+    Started,
+    /// `started`: it was said that it has left the mailbox.
+    Ended { event: EventId, started: bool, answer: Result<Vec<u8>, Error>, usage: Usage },
     /// A VM was started, the so manyth.
     Live { starts: u64 },
     /// The VM is gone.

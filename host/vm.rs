@@ -397,8 +397,9 @@ impl Host for State {
         };
         let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         let line = LogLine { tenant: self.log.tenant.clone(), level, text };
-        catch_unwind(AssertUnwindSafe(|| (self.log.sink.0)(&line)))
-            .map_err(|panic| Stop::Panicked { what: "the function given to on_log", message: panic_text(&*panic) }.into())
+        catch_unwind(AssertUnwindSafe(|| (self.log.sink.0)(&line))).map_err(|panic| {
+            Stop::Panicked { what: "the function given to on_log", message: panic_text(&*panic) }.into()
+        })
     }
 
     fn wall_clock(&mut self) -> wasmtime::Result<u64> {

@@ -123,8 +123,7 @@ fn a_fresh_instance_for_every_event() {
 
 fn a_thousand_live_instances() {
     let loaded = load("n = 0\nreturn { go = function(by) n += by return n end }");
-    let instances: Vec<Instance> =
-        (0..1000).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
+    let instances: Vec<Instance> = (0..1000).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
     for round in 1..=3u32 {
         for (n, instance) in instances.iter().enumerate() {
             let value = send(instance, "go", &Value::from(n as u32)).unwrap().value;

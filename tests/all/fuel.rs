@@ -142,8 +142,7 @@ fn r2_slices_do_not_count() {
 }
 
 fn fuel_grows_with_work() {
-    let instance =
-        instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
+    let instance = instance("return { go = function(n) local sum = 0 for i = 1, n do sum += i end return sum end }");
     let mut fuel = |n: u32| cost(send(&instance, "go", &Value::from(n))).1;
     fuel(0);
     let costs: Vec<u64> = [0, 1, 10, 100, 1000, 10_000, 100_000].map(&mut fuel).into();

@@ -188,11 +188,12 @@ fn i10_memory_after_a_limit_is_clean() {
         let (name, kind) = [("spin", ErrorKind::Fuel), ("bomb", ErrorKind::Memory)][round % 2];
         assert_eq!(event(&instance, name).unwrap_err().kind(), kind);
         assert_eq!(look(&instance), clean, "round {round}");
-        // a future that was dropped in the middle
+        // killed in the middle
         let mut future = Box::pin(instance.dispatch_value("spin", &Value::Nil));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(future.as_mut().poll(&mut context).is_pending());
         drop(future);
+        instance.kill();
         assert_eq!(look(&instance), clean, "round {round}");
     }
 }
@@ -214,8 +215,7 @@ fn instances_of_a_bundle_share_nothing() {
         ],
     )
     .unwrap();
-    let instances: Vec<Instance> =
-        (1..=10).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
+    let instances: Vec<Instance> = (1..=10).map(|n| loaded.instance(format!("user:{n}").parse().unwrap())).collect();
     for _ in 0..3 {
         for (n, instance) in instances.iter().enumerate() {
             send(instance, "add", &Value::from(n as u32 + 1)).unwrap();
