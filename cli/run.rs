@@ -37,7 +37,7 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
     }
 
-    let mut instance = loaded.instance(TENANT.parse()?).with_limits(left(run, limits, before))?;
+    let instance = loaded.instance(TENANT.parse()?).with_limits(left(run, limits, before))?;
     let answered = match &run.event {
         Some(event) => instance.dispatch_value(event, &payload).await,
         None => instance.value().await,

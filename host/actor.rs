@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::bundles::{Bundles, Waiter};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::load::out_of_time;
@@ -18,6 +19,34 @@ use crate::queue::{Job, Queue};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Place, Spec};
 use crate::vm::{Entering, Entry, Exit, Gauge, Left, Vm, failed};
+
+/// What an event comes by on its way, for tests that have a worker die there.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is in the mailbox.
+    Queued,
+    /// A VM is about to be started for it.
+    Starting,
+    /// It counts as started.
+    Started,
+    /// It has run for a slice.
+    Slice,
+    /// The guest was left.
+    Left,
+    /// It was answered.
+    Answered,
+}
+
+/// Called at each stage, in debug builds.
+#[derive(Clone)]
+pub(crate) struct Failpoint(pub(crate) Arc<dyn Fn(Stage) + Send + Sync>);
+
+impl std::fmt::Debug for Failpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Failpoint")
+    }
+}
 
 /// A place in this process.
 pub(crate) struct Open(Arc<Actor>);
@@ -36,10 +65,16 @@ pub(crate) struct Actor {
     body: Mutex<Body>,
 }
 
+enum Message {
+    Command(Command),
+    /// The bundle's image was made, or not.
+    Loaded(Result<Arc<Bundled>, Error>),
+}
+
 #[derive(Default)]
 struct Inbox {
     /// And when it was sent: an event's time runs from then.
-    commands: VecDeque<(Instant, Command)>,
+    messages: VecDeque<(Instant, Message)>,
     /// In the queue, or held by a worker: whoever sends needn't put it in.
     busy: bool,
     /// A time came while it was busy.
@@ -57,6 +92,8 @@ struct Body {
     vm: Option<Vm>,
     /// At work.
     inside: Option<Inside>,
+    /// Taken from the inbox, and not looked at yet.
+    incoming: VecDeque<(Instant, Message)>,
     mailbox: VecDeque<Waiting>,
     /// Events that were started and haven't ended.
     started: HashMap<EventId, Account>,
@@ -65,7 +102,15 @@ struct Body {
     starts: u64,
     /// A VM is there, at rest or at work.
     live: bool,
+    /// The image is being made: nothing can start before.
+    loading: bool,
     paused: bool,
+    /// When it had nothing to do any more.
+    idle_since: Option<Instant>,
+    /// When it was ended by what its scripts did, in the last `restart_window`.
+    ends: VecDeque<Instant>,
+    /// Until then it is given nothing to do, and why.
+    quarantine: Option<(Instant, String)>,
 }
 
 /// An event in the mailbox.
@@ -78,12 +123,16 @@ struct Waiting {
     time: Option<Duration>,
 }
 
-/// What an event may use, and has used.
+impl Waiting {
+    fn over(&self) -> Option<Instant> {
+        over(self.since, self.time)
+    }
+}
+
+/// What an event has used.
 struct Account {
     since: Instant,
     time: Option<Duration>,
-    /// Of its budget; none is no limit.
-    budget: Option<u64>,
     fuel: u64,
 }
 
@@ -141,10 +190,33 @@ impl Actor {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn send(self: Arc<Self>, message: Message) {
+        let now = Instant::now();
+        let mut inbox = self.inbox();
+        if inbox.closed {
+            return;
+        }
+        inbox.messages.push_back((now, message));
+        let idle = !std::mem::replace(&mut inbox.busy, true);
+        drop(inbox);
+        if idle {
+            self.queue.clone().push(self);
+        }
+    }
+
     fn notice(&self, notice: Notice) {
         if let Some(front) = self.front.upgrade() {
             front.notice(notice);
         }
+    }
+
+    /// Where a test may have the worker die.
+    fn stage(&self, stage: Stage) {
+        #[cfg(debug_assertions)]
+        if let Some(failpoint) = &self.shared.failpoint {
+            (failpoint.0)(stage);
+        }
+        let _ = stage;
     }
 
     fn limits(&self) -> &Limits {
@@ -154,14 +226,7 @@ impl Actor {
 
 impl Place for Open {
     fn send(&self, command: Command) {
-        let now = Instant::now();
-        let mut inbox = self.0.inbox();
-        inbox.commands.push_back((now, command));
-        let idle = !std::mem::replace(&mut inbox.busy, true);
-        drop(inbox);
-        if idle {
-            self.0.queue.push(self.0.clone());
-        }
+        self.0.clone().send(Message::Command(command));
     }
 }
 
@@ -184,18 +249,18 @@ impl Job for Actor {
         &self.share
     }
 
-    fn run(self: Arc<Self>) {
+    fn run(self: Arc<Self>) -> u64 {
         let mut body = self.body();
-        let slice = body.slice(&self);
-        let first = body.deadlines.first().map(|(at, _)| *at);
+        let (slice, burnt) = body.slice(&self);
+        let first = body.next_due(self.limits());
         let mut inbox = self.inbox();
         if inbox.closed {
             let gone = std::mem::take(&mut *body);
             drop((inbox, body));
             drop(gone);
-            return;
+            return burnt;
         }
-        let more = matches!(slice, Slice::More) || !inbox.commands.is_empty() || std::mem::take(&mut inbox.due);
+        let more = matches!(slice, Slice::More) || !inbox.messages.is_empty() || std::mem::take(&mut inbox.due);
         inbox.busy = more;
         let held = if let Slice::Held(until) = slice { Some(until) } else { None };
         let wanted = first.into_iter().chain(held).min();
@@ -210,6 +275,7 @@ impl Job for Actor {
         if more {
             self.queue.clone().push(self);
         }
+        burnt
     }
 
     fn due(self: Arc<Self>) {
@@ -229,6 +295,7 @@ impl Job for Actor {
     fn lost(self: Arc<Self>, cause: &str) {
         let mut body = self.body();
         body.lose(&self, None, cause);
+        body.count_end(&self, cause); // or a fault that comes at each start would kill workers for ever
         drop(body);
         // what was not started goes on, on another worker
         self.inbox().busy = true;
@@ -238,21 +305,23 @@ impl Job for Actor {
 
 impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
-    fn slice(&mut self, actor: &Actor) -> Slice {
+    fn slice(&mut self, actor: &Actor) -> (Slice, u64) {
         let mut burnt: u64 = 0;
         loop {
-            self.take_commands(actor);
+            self.take_messages(actor);
             let now = Instant::now();
             self.end_overdue(actor, now);
-            if self.paused || burnt >= Limits::SLICE_FUEL {
-                let more = !self.paused && (self.inside.is_some() || !self.mailbox.is_empty());
-                return if more { Slice::More } else { Slice::Rest };
+            let work = self.inside.is_some() || !self.mailbox.is_empty() && !self.loading;
+            if !work || self.paused {
+                self.rest(actor, now);
+                return (Slice::Rest, burnt);
             }
-            if self.inside.is_none() && self.mailbox.is_empty() {
-                return Slice::Rest;
+            self.idle_since = None;
+            if burnt >= Limits::SLICE_FUEL {
+                return (Slice::More, burnt);
             }
             if let Some(until) = actor.share.held_until(now) {
-                return Slice::Held(until);
+                return (Slice::Held(until), burnt);
             }
             if self.inside.is_none() && !self.start_next(actor) {
                 continue;
@@ -261,38 +330,106 @@ impl Body {
         }
     }
 
-    fn take_commands(&mut self, actor: &Actor) {
-        let commands = {
+    /// When to look again, if nothing is sent before.
+    fn next_due(&self, limits: &Limits) -> Option<Instant> {
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
+        deadline
+            .into_iter()
+            .chain(idle.filter(|_| self.live))
+            .chain(self.quarantine.as_ref().map(|(until, _)| *until))
+            .min()
+    }
+
+    /// Nothing is to be done. After a while without anything, the VM goes, with its globals.
+    fn rest(&mut self, actor: &Actor, now: Instant) {
+        if self.quarantine.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.release(actor);
+        }
+        if !self.started.is_empty() || !self.mailbox.is_empty() || self.paused {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        let over = actor.limits().idle_after.is_some_and(|after| now.saturating_duration_since(since) >= after);
+        if over && self.live {
+            self.drop_vm(actor);
+            self.bundled = None;
+        }
+    }
+
+    fn drop_vm(&mut self, actor: &Actor) {
+        drop((self.vm.take(), self.inside.take())); // before anybody is told
+        if std::mem::take(&mut self.live) {
+            actor.notice(Notice::Gone);
+        }
+    }
+
+    fn take_messages(&mut self, actor: &Actor) {
+        {
             let mut inbox = actor.inbox();
-            if inbox.commands.is_empty() {
-                return;
+            if self.incoming.is_empty() {
+                std::mem::swap(&mut self.incoming, &mut inbox.messages);
+            } else {
+                self.incoming.append(&mut inbox.messages);
             }
-            std::mem::take(&mut inbox.commands)
-        };
-        for (since, command) in commands {
-            match command {
-                Command::Start { event, name, payload, time } => self.enqueue(event, Some(name), payload, since, time),
-                Command::Value { event, time } => self.enqueue(event, None, Vec::new(), since, time),
-                Command::Cancel { event } => self.cancel(actor, event),
-                Command::Kill { cause } => self.lose(actor, None, &cause),
-                Command::Pause => self.paused = true,
-                Command::Resume => self.paused = false,
+        }
+        // one at a time: a panic on the way loses none of the others
+        while let Some((since, message)) = self.incoming.pop_front() {
+            match message {
+                Message::Command(Command::Start { event, name, payload, time }) => {
+                    self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time });
+                }
+                Message::Command(Command::Value { event, time }) => {
+                    self.enqueue(actor, Waiting { event, name: None, payload: Vec::new(), since, time });
+                }
+                Message::Command(Command::Cancel { event }) => self.cancel(actor, event),
+                Message::Command(Command::Kill { cause }) => self.lose(actor, None, &cause),
+                Message::Command(Command::Stop { cause }) => {
+                    self.lose(actor, None, &cause);
+                    self.refuse_all(actor, &Error::new(ErrorKind::Stopped, cause));
+                }
+                Message::Command(Command::Pause) => self.paused = true,
+                Message::Command(Command::Resume) => {
+                    self.paused = false;
+                    self.release(actor);
+                }
+                Message::Loaded(loaded) => self.loaded(actor, loaded),
             }
         }
     }
 
-    fn enqueue(
-        &mut self,
-        event: EventId,
-        name: Option<String>,
-        payload: Vec<u8>,
-        since: Instant,
-        time: Option<Duration>,
-    ) {
-        if let Some(at) = time.and_then(|time| since.checked_add(time)) {
-            self.deadlines.insert((at, event));
+    fn enqueue(&mut self, actor: &Actor, waiting: Waiting) {
+        if let Some((_, reason)) = &self.quarantine {
+            // sent before the quarantine was known of
+            return Body::refuse(actor, &waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
         }
-        self.mailbox.push_back(Waiting { event, name, payload, since, time });
+        if let Some(at) = waiting.over() {
+            self.deadlines.insert((at, waiting.event));
+        }
+        self.mailbox.push_back(waiting);
+        actor.stage(Stage::Queued);
+    }
+
+    /// The image is there, or what waits for it can't be run.
+    fn loaded(&mut self, actor: &Actor, loaded: Result<Arc<Bundled>, Error>) {
+        self.loading = false;
+        match loaded {
+            Ok(bundled) => {
+                actor.shared.bundles.keep(&bundled);
+                self.bundled = Some(bundled);
+            }
+            Err(error) => self.refuse_all(actor, &error),
+        }
+    }
+
+    fn refuse_all(&mut self, actor: &Actor, error: &Error) {
+        for waiting in std::mem::take(&mut self.mailbox) {
+            if let Some(at) = waiting.over() {
+                self.deadlines.remove(&(at, waiting.event));
+            }
+            Body::refuse(actor, &waiting, error.clone());
+        }
     }
 
     /// Whoever wanted the answer is gone. An event that was not started never is; one that computes goes on to its end.
@@ -305,14 +442,10 @@ impl Body {
     fn take_waiting(&mut self, event: EventId) -> Option<Waiting> {
         let at = self.mailbox.iter().position(|waiting| waiting.event == event)?;
         let waiting = self.mailbox.remove(at)?;
-        self.forget_deadline(event, waiting.since, waiting.time);
-        Some(waiting)
-    }
-
-    fn forget_deadline(&mut self, event: EventId, since: Instant, time: Option<Duration>) {
-        if let Some(at) = time.and_then(|time| since.checked_add(time)) {
+        if let Some(at) = waiting.over() {
             self.deadlines.remove(&(at, event));
         }
+        Some(waiting)
     }
 
     /// Ends the events whose time is up. One that computes loses the VM: it can't be stopped otherwise.
@@ -335,7 +468,13 @@ impl Body {
     fn start_next(&mut self, actor: &Actor) -> bool {
         let vm = match self.vm.take() {
             Some(vm) => Ok(vm),
-            None => self.start_vm(actor),
+            None => match self.bundled.clone().or_else(|| actor.shared.bundles.find(&actor.spec.bundle)) {
+                Some(bundled) => self.start_vm(actor, bundled),
+                None => {
+                    self.load(actor);
+                    return false;
+                }
+            },
         };
         let Some(next) = self.mailbox.front_mut() else { return false };
         let (event, since, time) = (next.event, next.since, next.time);
@@ -349,22 +488,36 @@ impl Body {
             }
         };
         let budget = actor.limits().event_fuel;
-        self.started.insert(event, Account { since, time, budget, fuel: 0 });
+        self.started.insert(event, Account { since, time, fuel: 0 });
+        let payload_bytes = next.payload.len() as u64;
         let entry = match next.name.take() {
             Some(event) => Entry::Start { event, payload: std::mem::take(&mut next.payload) },
             None => Entry::Value,
         };
         self.mailbox.pop_front();
-        actor.notice(Notice::Started);
+        actor.notice(Notice::Started { payload_bytes });
+        actor.stage(Stage::Started);
         self.inside = Some(Inside { entering: vm.enter(entry, budget), event, charged: 0 });
         true
     }
 
-    fn start_vm(&mut self, actor: &Actor) -> Result<Vm, Error> {
-        let bundled = match self.bundled.take().or_else(|| actor.shared.bundles.find(&actor.spec.bundle)) {
-            Some(bundled) => bundled,
-            None => return Err(Error::internal("the bundle's image is gone")),
+    /// Has the bundle's image made: it was dropped when nobody used it, or never made.
+    fn load(&mut self, actor: &Actor) {
+        self.loading = true;
+        let (wanted, told) = (actor.this.clone(), actor.this.clone());
+        let waiter = Waiter {
+            wanted: Box::new(move || wanted.strong_count() > 0),
+            tell: Box::new(move |loaded| {
+                if let Some(actor) = told.upgrade() {
+                    actor.send(Message::Loaded(loaded));
+                }
+            }),
         };
+        Bundles::ask(&actor.shared, &actor.queue, &actor.share, &actor.spec.bundle, waiter);
+    }
+
+    fn start_vm(&mut self, actor: &Actor, bundled: Arc<Bundled>) -> Result<Vm, Error> {
+        actor.stage(Stage::Starting);
         self.starts += 1;
         let seed = actor.spec.seed.unwrap_or_else(|| RandomState::new().hash_one(self.starts));
         let Shared { factory, log, .. } = &*actor.shared;
@@ -383,11 +536,13 @@ impl Body {
         let Some(Left { vm, exit, fuel }) = crate::vm::poll(&mut inside.entering) else {
             inside.charged += Limits::SLICE_FUEL;
             actor.share.charge(Limits::SLICE_FUEL);
+            actor.stage(Stage::Slice);
             return Limits::SLICE_FUEL;
         };
         let (event, burnt) = (inside.event, fuel.saturating_sub(inside.charged));
         actor.share.charge(burnt);
         self.inside = None;
+        actor.stage(Stage::Left);
         if let Some(account) = self.started.get_mut(&event) {
             account.fuel += fuel;
         }
@@ -395,6 +550,7 @@ impl Body {
             Ok(Exit::Answered(answer)) => {
                 self.vm = vm;
                 self.end_started(actor, event, answer.map_err(failed));
+                actor.stage(Stage::Answered);
             }
             Ok(_) => self.lose(actor, Some((event, Error::internal("the guest gave an answer to something else"))), ""),
             Err(error) => {
@@ -407,43 +563,82 @@ impl Body {
 
     fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
         let Some(account) = self.started.remove(&event) else { return };
-        self.forget_deadline(event, account.since, account.time);
+        if let Some(at) = over(account.since, account.time) {
+            self.deadlines.remove(&(at, event));
+        }
         let usage = account.usage(&actor.gauge);
         let answer = answer.map_err(|error| error.with_usage(usage));
-        actor.notice(Notice::Ended { event, started: true, answer, usage });
+        actor.notice(Notice::Ended { event, unstarted_bytes: None, answer, usage });
     }
 
     /// Ends an event that was taken out of the mailbox.
     fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
         let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
-        let answer = Err(error.with_usage(usage));
-        actor.notice(Notice::Ended { event: waiting.event, started: false, answer, usage });
+        let (event, answer) = (waiting.event, Err(error.with_usage(usage)));
+        let unstarted_bytes = Some(waiting.payload.len() as u64);
+        actor.notice(Notice::Ended { event, unstarted_bytes, answer, usage });
     }
 
     /// Gives the VM up. One event may have an error of its own; the others that were started end as lost, those that were
     /// not stay in the mailbox.
     fn lose(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str) {
-        let inside = self.inside.take();
-        if let Some(account) = inside.as_ref().and_then(|inside| self.started.get_mut(&inside.event)) {
-            account.fuel += inside.as_ref().map_or(0, |inside| inside.charged);
+        if let Some(inside) = &self.inside
+            && let Some(account) = self.started.get_mut(&inside.event)
+        {
+            account.fuel += inside.charged;
         }
-        drop((self.vm.take(), inside)); // before anybody is told
-        if std::mem::take(&mut self.live) {
-            actor.notice(Notice::Gone);
-        }
+        self.drop_vm(actor);
         // one whose start was under way when a worker died
-        self.mailbox.retain(|waiting| !self.started.contains_key(&waiting.event));
+        let started = &self.started;
+        self.mailbox.retain(|waiting| !started.contains_key(&waiting.event));
+        let blamed = why.as_ref().map(|(_, error)| error.to_string());
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }
         let mut lost: Vec<EventId> = self.started.keys().copied().collect();
         lost.sort_unstable();
         for event in lost {
-            self.end_started(
-                actor,
-                event,
-                Err(Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"))),
-            );
+            let error = Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"));
+            self.end_started(actor, event, Err(error));
+        }
+        if let Some(reason) = blamed {
+            self.count_end(actor, &reason);
         }
     }
+
+    /// The instance was ended by what its scripts did. Too often in a while, and it is given nothing to do for a while.
+    fn count_end(&mut self, actor: &Actor, reason: &str) {
+        let limits = actor.limits();
+        let Some(most) = limits.restarts else { return };
+        let now = Instant::now();
+        self.ends.push_back(now);
+        while self.ends.front().is_some_and(|end| now.saturating_duration_since(*end) > limits.restart_window) {
+            self.ends.pop_front();
+        }
+        if self.ends.len() <= most as usize {
+            return;
+        }
+        self.ends.clear();
+        let reason = format!(
+            "the instance of {} was ended {} times within {} s, the limits restarts and restart_window, and runs nothing for {} s. The last time: {reason}",
+            actor.spec.tenant,
+            u64::from(most) + 1,
+            limits.restart_window.as_secs_f64(),
+            limits.quarantine.as_secs_f64(),
+        );
+        tracing::warn!(tenant = %actor.spec.tenant, reason, "quarantined");
+        self.quarantine = now.checked_add(limits.quarantine).map(|until| (until, reason.clone()));
+        actor.notice(Notice::Quarantined { reason: Some(reason.clone()) });
+        self.refuse_all(actor, &Error::new(ErrorKind::Quarantined, reason));
+    }
+
+    fn release(&mut self, actor: &Actor) {
+        if self.quarantine.take().is_some() {
+            actor.notice(Notice::Quarantined { reason: None });
+        }
+    }
+}
+
+fn over(since: Instant, time: Option<Duration>) -> Option<Instant> {
+    since.checked_add(time?)
 }

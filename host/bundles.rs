@@ -1,6 +1,6 @@
 //! The bundles that are loaded, each once: whoever asks for one that is being loaded waits for the same load.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
@@ -12,20 +12,50 @@ use crate::motu::{Bundled, Shared};
 use crate::queue::Queue;
 use crate::share::Share;
 
-/// By digest. Nothing is kept that nobody uses, and no load that failed.
-#[derive(Default)]
-pub(crate) struct Bundles(Mutex<HashMap<Digest, Entry>>);
+/// By digest. No load that failed is kept, and nothing that nobody uses, but for images of tenants' bundles: those that were
+/// used last stay, within a budget.
+pub(crate) struct Bundles {
+    entries: Mutex<HashMap<Digest, Entry>>,
+    kept: Mutex<VecDeque<Arc<Bundled>>>,
+    /// What the images that are kept may take, in bytes.
+    kept_bytes_max: u64,
+}
 
 enum Entry {
     Loading(Vec<Waiter>),
     Loaded(Weak<Bundled>),
 }
 
-type Waiter = oneshot::Sender<Result<Arc<Bundled>, Error>>;
+/// Who is told what a load came to.
+pub(crate) struct Waiter {
+    /// Whether it still wants to know.
+    pub(crate) wanted: Box<dyn Fn() -> bool + Send>,
+    pub(crate) tell: Box<dyn FnOnce(Result<Arc<Bundled>, Error>) + Send>,
+}
 
 impl Bundles {
+    pub(crate) fn new(kept_bytes_max: u64) -> Bundles {
+        Bundles { entries: Mutex::default(), kept: Mutex::default(), kept_bytes_max }
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<Digest, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a bundle's image although nobody may be using it now, and lets go of those that were used longest ago.
+    pub(crate) fn keep(&self, bundled: &Arc<Bundled>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| !Arc::ptr_eq(other, bundled));
+        kept.push_back(bundled.clone());
+        let mut bytes: u64 = kept.iter().map(|bundled| bundled.image_bytes()).sum();
+        let mut gone = Vec::new();
+        while bytes > self.kept_bytes_max {
+            let Some(oldest) = kept.pop_front() else { break };
+            bytes -= oldest.image_bytes();
+            gone.push(oldest);
+        }
+        drop(kept);
+        drop(gone); // outside of the lock
     }
 
     /// The bundle, if it is loaded.
@@ -43,30 +73,34 @@ impl Bundles {
         share: &Arc<Share>,
         bundle: &Bundle,
     ) -> Result<Arc<Bundled>, Error> {
-        let (waiter, answer) = oneshot::channel();
-        if let Some(bundled) = shared.bundles.ask(shared, queue, share, bundle, waiter)? {
-            return Ok(bundled);
-        }
+        let (sender, answer) = oneshot::channel();
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let watched = sender.clone();
+        let take = move || sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_open = move |sender: &oneshot::Sender<_>| !sender.is_closed();
+        let waiter = Waiter {
+            wanted: Box::new(move || {
+                watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_open)
+            }),
+            tell: Box::new(move |loaded| {
+                if let Some(sender) = take() {
+                    let _ = sender.send(loaded); // nobody waits for it any more
+                }
+            }),
+        };
+        Bundles::ask(shared, queue, share, bundle, waiter);
         answer.await.map_err(|_| Error::internal("the load was given up"))?
     }
 
-    fn ask(
-        &self,
-        shared: &Arc<Shared>,
-        queue: &Arc<Queue>,
-        share: &Arc<Share>,
-        bundle: &Bundle,
-        waiter: Waiter,
-    ) -> Result<Option<Arc<Bundled>>, Error> {
-        let mut entries = self.entries();
+    /// Tells the waiter of the bundle, when it is loaded: at once if it is already, else a load starts on this queue.
+    pub(crate) fn ask(shared: &Arc<Shared>, queue: &Arc<Queue>, share: &Arc<Share>, bundle: &Bundle, waiter: Waiter) {
+        let mut entries = shared.bundles.entries();
         match entries.get_mut(&bundle.digest()) {
-            Some(Entry::Loading(waiters)) => {
-                waiters.push(waiter);
-                return Ok(None);
-            }
+            Some(Entry::Loading(waiters)) => return waiters.push(waiter),
             Some(Entry::Loaded(bundled)) => {
                 if let Some(bundled) = bundled.upgrade() {
-                    return Ok(Some(bundled));
+                    drop(entries);
+                    return (waiter.tell)(Ok(bundled));
                 }
             }
             None => (),
@@ -82,19 +116,16 @@ impl Bundles {
         });
         let (of, digest) = (Arc::downgrade(shared), bundle.digest());
         let unwanted = Box::new(move || of.upgrade().is_none_or(|shared| shared.bundles.give_up(digest)));
-        let started = Load::start(shared, queue, share.clone(), bundle, false, unwanted, done);
-        if let Err(error) = started {
-            self.finish(bundle, &Err(error.clone()));
-            return Err(error);
+        if let Err(error) = Load::start(shared, queue, share.clone(), bundle, false, unwanted, done) {
+            shared.bundles.finish(bundle, &Err(error));
         }
-        Ok(None)
     }
 
     /// Whether nobody waits for the load any more; it is forgotten then.
     fn give_up(&self, digest: Digest) -> bool {
         let mut entries = self.entries();
         let Some(Entry::Loading(waiters)) = entries.get(&digest) else { return true };
-        let unwanted = waiters.iter().all(Waiter::is_closed);
+        let unwanted = !waiters.iter().any(|waiter| (waiter.wanted)());
         if unwanted {
             entries.remove(&digest);
         }
@@ -110,7 +141,7 @@ impl Bundles {
         drop(entries);
         if let Some(Entry::Loading(waiters)) = before {
             for waiter in waiters {
-                let _ = waiter.send(made.clone()); // nobody waits for it any more
+                (waiter.tell)(made.clone());
             }
         }
     }

@@ -30,6 +30,11 @@ pub enum ErrorKind {
     /// The instance ended while the event was under way, for a reason that is not the event's own: the message says which.
     /// The event was started and is not run again.
     InstanceLost,
+    /// The instance was ended too often in too short a time, and is given nothing to do for a while. The message has the
+    /// reason.
+    Quarantined,
+    /// Motu is being drained, or the tenant's bundle is gone: nothing was run.
+    Stopped,
     /// The machine failed Motu: no memory could be mapped, say.
     Host,
     /// A fault of Motu's own. Please report it.
@@ -50,6 +55,8 @@ impl ErrorKind {
             ErrorKind::Denied => "denied",
             ErrorKind::QueueFull => "queue_full",
             ErrorKind::InstanceLost => "instance_lost",
+            ErrorKind::Quarantined => "quarantined",
+            ErrorKind::Stopped => "stopped",
             ErrorKind::Host => "host",
             ErrorKind::Internal => "internal",
         }
@@ -64,8 +71,11 @@ impl ErrorKind {
             | ErrorKind::Deadline
             | ErrorKind::Memory
             | ErrorKind::Limit
-            | ErrorKind::InstanceLost => Fault::Script,
-            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::QueueFull | ErrorKind::Host => Fault::Operator,
+            | ErrorKind::InstanceLost
+            | ErrorKind::Quarantined => Fault::Script,
+            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::QueueFull | ErrorKind::Stopped | ErrorKind::Host => {
+                Fault::Operator
+            }
             ErrorKind::Internal => Fault::Motu,
         }
     }

@@ -32,6 +32,7 @@ compile_error!("motu needs panic = \"unwind\": a panic in one host function must
 mod actor;
 mod bundle;
 mod bundles;
+mod door;
 mod engine;
 mod error;
 mod folder;
@@ -47,20 +48,25 @@ mod queue;
 mod share;
 mod strategy;
 mod tenant;
+mod tenants;
 mod value;
 mod vm;
 mod wire;
 mod worker;
 
+#[doc(hidden)]
+pub use actor::Stage;
 pub use bundle::{Bundle, Digest};
+pub use door::Status;
 pub use engine::CompileCache;
 pub use error::{Error, ErrorKind, Fault};
 pub use instance::Instance;
 pub use limits::Limits;
 pub use log::{LogLevel, LogLine};
-pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder, Placement};
+pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
 pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;
+pub use tenants::{Answer, Drained, TenantRef, Unfinished};
 pub use value::Value;
 pub use wire::WireError;
 

@@ -56,6 +56,15 @@ pub struct Limits {
     /// Fuel that the tenant may burn in a second, all its instances together; it may save up one second's. Default `None`,
     /// at least 1,000,000. Over it, events wait.
     pub fuel_per_second: Option<u64>,
+    /// How long an instance keeps its VM, and its globals, with nothing to do. Default 10 minutes; `None` keeps it.
+    pub idle_after: Option<Duration>,
+    /// How often an instance may be ended by what its scripts did (a limit, a trap) within `restart_window`. Default 1,000;
+    /// `None` is no limit. Over it: [`Quarantined`](crate::ErrorKind::Quarantined).
+    pub restarts: Option<u32>,
+    /// Default 10 s.
+    pub restart_window: Duration,
+    /// How long an instance that was ended too often is given nothing to do. Default 1 minute.
+    pub quarantine: Duration,
 }
 
 impl Default for Limits {
@@ -75,6 +84,10 @@ impl Default for Limits {
             mailbox_events: 1_000,
             weight: 1,
             fuel_per_second: None,
+            idle_after: Some(Duration::from_secs(600)),
+            restarts: Some(1_000),
+            restart_window: Duration::from_secs(10),
+            quarantine: Duration::from_secs(60),
         }
     }
 }

@@ -84,31 +84,35 @@ impl Job for Load {
         &self.share
     }
 
-    fn run(self: Arc<Self>) {
+    fn run(self: Arc<Self>) -> u64 {
         let mut work = self.work();
         if (work.unwanted)() {
             work.entering = None;
             work.done = None;
-            return;
+            return 0;
         }
         let over = self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
         if let Some(deadline) = over {
-            return self.finish(&mut work, Err(out_of_time(deadline)));
+            self.finish(&mut work, Err(out_of_time(deadline)));
+            return 0;
         }
-        let Some(entering) = &mut work.entering else { return };
+        let Some(entering) = &mut work.entering else { return 0 };
         match crate::vm::poll(entering) {
             None => {
                 self.share.charge(Limits::SLICE_FUEL);
                 work.fuel += Limits::SLICE_FUEL;
                 drop(work);
                 self.queue.clone().push(self);
+                Limits::SLICE_FUEL
             }
             Some(Left { vm, exit, fuel }) => {
-                self.share.charge(fuel.saturating_sub(work.fuel));
+                let burnt = fuel.saturating_sub(work.fuel);
+                self.share.charge(burnt);
                 work.fuel = fuel;
                 let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"));
                 let result = exit.and_then(|exit| Ok((exit, vm?)));
                 self.finish(&mut work, result);
+                burnt
             }
         }
     }

@@ -1,13 +1,18 @@
 //! Motu itself: made once, loads bundles, holds no global state (M5).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::actor::{Failpoint, Stage};
 use crate::bundle::Bundle;
 use crate::bundles::Bundles;
+use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
 use crate::error::Error;
 use crate::image::Image;
@@ -19,6 +24,7 @@ use crate::outcome::Usage;
 use crate::share::{Share, Shares};
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
 use crate::tenant::Tenant;
+use crate::tenants::{Drained, TenantRef, Tenants};
 use crate::vm::{Exit, Factory, failed};
 
 /// Runs bundles. Cheap to clone: clones share the compiled VM, its images and the workers. The workers end with the last
@@ -31,15 +37,32 @@ struct Inner {
     strategy: Box<dyn Strategy>,
     /// Whose fuel loads burn.
     loads: Arc<Share>,
+    tenants: Tenants,
 }
 
 /// What all that runs here shares.
 pub(crate) struct Shared {
     pub(crate) factory: Factory,
     pub(crate) limits: Limits,
+    /// Instead of `limits`, by the tenant's kind.
+    kinds: HashMap<String, Limits>,
     pub(crate) log: LogSink,
     pub(crate) bundles: Bundles,
     pub(crate) shares: Shares,
+    pub(crate) doors: Doors,
+    pub(crate) totals: Arc<Totals>,
+    /// What all mailboxes together may hold.
+    pub(crate) queue_events: u64,
+    pub(crate) queue_bytes: u64,
+    #[cfg(debug_assertions)]
+    pub(crate) failpoint: Option<Failpoint>,
+}
+
+impl Shared {
+    /// A tenant's limits, unless it has its own.
+    pub(crate) fn limits_of(&self, tenant: &Tenant) -> &Limits {
+        self.kinds.get(tenant.kind()).unwrap_or(&self.limits)
+    }
 }
 
 /// Which threads instances run on.
@@ -68,12 +91,31 @@ pub struct MotuBuilder {
     cache: CompileCache,
     log: LogSink,
     placement: Placement,
+    queue_events: u64,
+    queue_bytes: u64,
+    image_bytes: u64,
+    kinds: HashMap<String, Limits>,
+    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "for tests"))]
+    failpoint: Option<Failpoint>,
 }
 
 impl MotuBuilder {
     /// The limits of loading and of events. Default: [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> MotuBuilder {
         self.limits = limits;
+        self
+    }
+
+    /// The limits of tenants of a kind, as in `guild` of `guild:42`. Default: those of [`limits`](Self::limits).
+    pub fn kind_limits(mut self, kind: impl Into<String>, limits: Limits) -> MotuBuilder {
+        self.kinds.insert(kind.into(), limits);
+        self
+    }
+
+    /// What images of tenants' bundles may take that no instance uses now, in bytes. Those that were used longest ago go
+    /// first, and are made again when they are needed. Default 256 MiB.
+    pub fn image_bytes(mut self, bytes: u64) -> MotuBuilder {
+        self.image_bytes = bytes;
         self
     }
 
@@ -96,22 +138,54 @@ impl MotuBuilder {
         self
     }
 
+    /// What all mailboxes together may hold: so many events, with so many bytes of payloads. One more is refused with
+    /// [`QueueFull`](crate::ErrorKind::QueueFull). Default 1,000,000 and 1 GiB.
+    pub fn queue(mut self, events: u64, bytes: u64) -> MotuBuilder {
+        (self.queue_events, self.queue_bytes) = (events, bytes);
+        self
+    }
+
+    /// For tests of what happens when a worker dies. Does nothing in builds without debug assertions.
+    #[doc(hidden)]
+    pub fn failpoint(mut self, at: impl Fn(Stage) + Send + Sync + 'static) -> MotuBuilder {
+        self.failpoint = Some(Failpoint(Arc::new(at)));
+        self
+    }
+
     /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.
     ///
     /// # Errors
     ///
-    /// [`Usage`](ErrorKind::Usage) for a limit that can't be held to, [`Host`](ErrorKind::Host) when the machine refuses
+    /// [`Usage`](crate::ErrorKind::Usage) for a limit that can't be held to, [`Host`](crate::ErrorKind::Host) when the machine refuses
     /// memory or threads.
     pub fn build(self) -> Result<Motu, Error> {
         self.limits.check()?;
+        for (kind, limits) in &self.kinds {
+            let of_kind =
+                |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
+            limits.check().map_err(of_kind)?;
+        }
         let factory = Factory::new(&self.cache)?;
-        let (bundles, shares) = (Bundles::default(), Shares::default());
-        let shared = Arc::new(Shared { factory, limits: self.limits, log: self.log, bundles, shares });
+        let shared = Arc::new(Shared {
+            factory,
+            limits: self.limits,
+            log: self.log,
+            kinds: self.kinds,
+            bundles: Bundles::new(self.image_bytes),
+            shares: Shares::default(),
+            doors: Doors::default(),
+            totals: Arc::default(),
+            queue_events: self.queue_events,
+            queue_bytes: self.queue_bytes,
+            #[cfg(debug_assertions)]
+            failpoint: self.failpoint,
+        });
         let strategy: Box<dyn Strategy> = match self.placement {
             Placement::ThreadPool(workers) => Box::new(ThreadPool::new(shared.clone(), workers.get())?),
             Placement::ThreadPerTenant => Box::new(ThreadPerTenant::new(shared.clone())?),
         };
-        Ok(Motu(Arc::new(Inner { shared, strategy, loads: Arc::new(Share::new(1, None)) })))
+        let loads = Arc::new(Share::new(1, None));
+        Ok(Motu(Arc::new(Inner { shared, strategy, loads, tenants: Tenants::default() })))
     }
 }
 
@@ -123,6 +197,11 @@ impl Motu {
             cache: CompileCache::default(),
             log: LogSink::tracing(),
             placement: Placement::default(),
+            queue_events: 1_000_000,
+            queue_bytes: 1 << 30,
+            image_bytes: 256 << 20,
+            kinds: HashMap::new(),
+            failpoint: None,
         }
     }
 
@@ -137,9 +216,9 @@ impl Motu {
     ///
     /// # Errors
     ///
-    /// [`Compile`](ErrorKind::Compile) naming path and line, [`Script`](ErrorKind::Script) for an error at the top level,
-    /// [`Fuel`](ErrorKind::Fuel), [`Deadline`](ErrorKind::Deadline), [`Memory`](ErrorKind::Memory) and
-    /// [`Limit`](ErrorKind::Limit) for the limits of loading.
+    /// [`Compile`](crate::ErrorKind::Compile) naming path and line, [`Script`](crate::ErrorKind::Script) for an error at the top level,
+    /// [`Fuel`](crate::ErrorKind::Fuel), [`Deadline`](crate::ErrorKind::Deadline), [`Memory`](crate::ErrorKind::Memory) and
+    /// [`Limit`](crate::ErrorKind::Limit) for the limits of loading.
     pub async fn load(&self, bundle: &Bundle) -> Result<Loaded, Error> {
         let bundled = Bundles::get(&self.0.shared, self.0.strategy.loads(), &self.0.loads, bundle).await?;
         Ok(Loaded { bundled, motu: self.clone() })
@@ -167,7 +246,7 @@ impl Motu {
                 let _ = sender.send(result); // nobody waits for it any more
             }
         };
-        let Inner { shared, strategy, loads } = &*self.0;
+        let Inner { shared, strategy, loads, .. } = &*self.0;
         Load::start(shared, strategy.loads(), loads.clone(), bundle, true, Box::new(is_closed), Box::new(done))?;
         let found = found.await.map_err(|_| Error::internal("the check was given up"))??;
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
@@ -176,6 +255,48 @@ impl Motu {
             message: String::from_utf8_lossy(&found.message).into_owned(),
         };
         Ok(found.into_iter().map(diagnostic).collect())
+    }
+
+    /// A tenant, whether anything was heard of it before or not.
+    pub fn tenant(&self, tenant: &Tenant) -> TenantRef {
+        Tenants::get(self, tenant)
+    }
+
+    /// The tenants that were asked for with [`tenant`](Self::tenant), sorted.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        self.0.tenants.all()
+    }
+
+    /// Forgets a tenant, with its limits and its bundles. Events that were dispatched before go on to their end. Whether
+    /// there was one.
+    pub fn forget(&self, tenant: &Tenant) -> bool {
+        self.0.tenants.remove(tenant)
+    }
+
+    /// Takes no more events, and waits until those that were taken have ended, so long at most. Then it ends the rest, and
+    /// says which they were.
+    pub async fn drain(&self, within: Duration) -> Drained {
+        self.0.shared.drain(within).await
+    }
+
+    /// How it stands now.
+    pub fn stats(&self) -> Stats {
+        let totals = &self.0.shared.totals;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            tenants: self.0.tenants.len(),
+            live_instances: read(&totals.live),
+            waiting_events: read(&totals.waiting),
+            waiting_bytes: read(&totals.waiting_bytes),
+            starts: read(&totals.starts),
+            answered: read(&totals.answered),
+            failed: read(&totals.failed),
+            worker_fuel: self.0.strategy.worker_fuel(),
+        }
+    }
+
+    pub(crate) fn registry(&self) -> &Tenants {
+        &self.0.tenants
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -191,6 +312,28 @@ impl fmt::Debug for Motu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Motu").field("limits", &self.0.shared.limits).finish_non_exhaustive()
     }
+}
+
+/// How a [`Motu`] stands, by [`Motu::stats`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Tenants that were asked for.
+    pub tenants: usize,
+    /// Instances that have a VM.
+    pub live_instances: u64,
+    /// Events in mailboxes.
+    pub waiting_events: u64,
+    /// The bytes of the payloads in mailboxes.
+    pub waiting_bytes: u64,
+    /// How often a VM was started for an instance.
+    pub starts: u64,
+    /// Events that ended with a result.
+    pub answered: u64,
+    /// Events that ended with an error.
+    pub failed: u64,
+    /// The fuel that each worker of the pool has burnt; empty where each tenant has a worker of its own.
+    pub worker_fuel: Vec<u64>,
 }
 
 /// Something wrong with a bundle, found by [`Motu::check`].
@@ -224,7 +367,7 @@ pub(crate) struct Bundled {
     shared: Arc<Shared>,
     pub(crate) bundle: Bundle,
     pub(crate) image: Arc<Image>,
-    pub(crate) handlers: Vec<String>,
+    pub(crate) handlers: Arc<[String]>,
     only_handlers: bool,
     usage: Usage,
 }
@@ -243,11 +386,17 @@ impl Bundled {
         let loaded = loaded.map_err(|failure| failed(failure).with_usage(usage))?;
         // an event's name is text: a handler that no text names is none
         let names = loaded.handlers.len();
-        let handlers: Vec<String> =
+        let handlers: Arc<[String]> =
             loaded.handlers.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
         let only_handlers = loaded.only_handlers && handlers.len() == names;
         let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
         Ok(Bundled { shared: shared.clone(), bundle: bundle.clone(), image, handlers, only_handlers, usage })
+    }
+}
+
+impl Bundled {
+    pub(crate) fn image_bytes(&self) -> u64 {
+        self.image.stored_bytes() as u64
     }
 }
 
@@ -263,6 +412,11 @@ impl Loaded {
         &self.bundled.handlers
     }
 
+    /// Whether it handles an event of this name.
+    pub fn handles(&self, event: &str) -> bool {
+        self.handlers().binary_search_by(|name| name.as_str().cmp(event)).is_ok()
+    }
+
     /// Whether its entry returned a table of handlers and nothing else. When not, see [`Instance::value`].
     pub fn only_handlers(&self) -> bool {
         self.bundled.only_handlers
@@ -275,7 +429,7 @@ impl Loaded {
 
     /// What its image takes, in bytes, shared by all its instances.
     pub fn image_bytes(&self) -> u64 {
-        self.bundled.image.stored_bytes() as u64
+        self.bundled.image_bytes()
     }
 
     /// An instance of it for a tenant. It takes no memory before its first event.

@@ -19,8 +19,8 @@ pub(crate) trait Job: Send + Sync {
     /// Whose fuel it burns.
     fn share(&self) -> &Share;
 
-    /// Runs a slice. Puts itself back if there is more to do.
-    fn run(self: Arc<Self>);
+    /// Runs a slice, and says what fuel that burnt. Puts itself back if there is more to do.
+    fn run(self: Arc<Self>) -> u64;
 
     /// A time has come that it asked for. Puts itself in if it isn't.
     fn due(self: Arc<Self>);

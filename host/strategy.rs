@@ -17,7 +17,7 @@ use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::Queue;
 use crate::tenant::Tenant;
-use crate::worker;
+use crate::worker::{self, Burnt};
 
 /// The number of an event, given by whoever dispatches it, for one instance never used again.
 pub(crate) type EventId = u64;
@@ -43,23 +43,27 @@ pub(crate) enum Command {
     Cancel { event: EventId },
     /// Lose the instance, with what is under way in it. What was not started goes to a fresh one.
     Kill { cause: String },
+    /// The same, and end what was not started too.
+    Stop { cause: String },
     /// Run nothing until `Resume`; deadlines go on.
     Pause,
-    /// Run again.
+    /// Run again, also when it was in quarantine.
     Resume,
 }
 
 /// What an instance tells. Each event gets exactly one `Ended`.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// An event has left the mailbox: it will not be run again.
-    Started,
-    /// `started`: it was said that it has left the mailbox.
-    Ended { event: EventId, started: bool, answer: Result<Vec<u8>, Error>, usage: Usage },
+    /// An event with a payload of this size has left the mailbox: it will not be run again.
+    Started { payload_bytes: u64 },
+    /// `unstarted_bytes`: it was never started, and its payload was of this size.
+    Ended { event: EventId, unstarted_bytes: Option<u64>, answer: Result<Vec<u8>, Error>, usage: Usage },
     /// A VM was started, the so manyth.
     Live { starts: u64 },
     /// The VM is gone.
     Gone,
+    /// It takes no more events, and why; or it does again.
+    Quarantined { reason: Option<String> },
 }
 
 /// Who dispatches, and is told.
@@ -79,19 +83,26 @@ pub(crate) trait Strategy: Send + Sync {
 
     /// Where loads and checks run, which nobody's instance waits for.
     fn loads(&self) -> &Arc<Queue>;
+
+    /// What each worker has burnt; none where workers come and go.
+    fn worker_fuel(&self) -> Vec<u64> {
+        Vec::new()
+    }
 }
 
 /// Workers that take turns with all instances.
 pub(crate) struct ThreadPool {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
+    burnt: Vec<Burnt>,
 }
 
 impl ThreadPool {
     pub(crate) fn new(shared: Arc<Shared>, workers: usize) -> Result<ThreadPool, Error> {
-        let pool = ThreadPool { shared, queue: Arc::new(Queue::new()) };
-        for number in 0..workers {
-            worker::start(&pool.queue, &format!("motu-{number}")).map_err(|error| no_thread(&error))?;
+        let burnt = (0..workers).map(|_| Burnt::default()).collect();
+        let pool = ThreadPool { shared, queue: Arc::new(Queue::new()), burnt };
+        for (number, burnt) in pool.burnt.iter().enumerate() {
+            worker::start(&pool.queue, &format!("motu-{number}"), burnt).map_err(|error| no_thread(&error))?;
         }
         Ok(pool)
     }
@@ -105,6 +116,10 @@ impl Strategy for ThreadPool {
 
     fn loads(&self) -> &Arc<Queue> {
         &self.queue
+    }
+
+    fn worker_fuel(&self) -> Vec<u64> {
+        self.burnt.iter().map(|burnt| burnt.load(Ordering::Relaxed)).collect()
     }
 }
 
@@ -134,7 +149,7 @@ impl Drop for Own {
 impl ThreadPerTenant {
     pub(crate) fn new(shared: Arc<Shared>) -> Result<ThreadPerTenant, Error> {
         let loads = Arc::new(Queue::new());
-        worker::start(&loads, "motu-loads").map_err(|error| no_thread(&error))?;
+        worker::start(&loads, "motu-loads", &Burnt::default()).map_err(|error| no_thread(&error))?;
         Ok(ThreadPerTenant { shared, tenants: Mutex::default(), loads, started: AtomicUsize::new(0) })
     }
 
@@ -145,7 +160,7 @@ impl ThreadPerTenant {
         }
         let own = Arc::new(Own(Arc::new(Queue::new())));
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        worker::start(&own.0, &format!("motu-{number}")).map_err(|error| no_thread(&error))?;
+        worker::start(&own.0, &format!("motu-{number}"), &Burnt::default()).map_err(|error| no_thread(&error))?;
         tenants.retain(|_, own| own.strong_count() > 0);
         tenants.insert(tenant.clone(), Arc::downgrade(&own));
         Ok(own)

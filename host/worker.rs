@@ -6,28 +6,38 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::queue::Queue;
 use crate::vm::panic_text;
 
+/// What a worker has burnt, also before it was replaced.
+pub(crate) type Burnt = Arc<AtomicU64>;
+
 /// Starts a worker on a queue. It ends when the queue is closed.
-pub(crate) fn start(queue: &Arc<Queue>, name: &str) -> io::Result<()> {
-    let queue = queue.clone();
+pub(crate) fn start(queue: &Arc<Queue>, name: &str, burnt: &Burnt) -> io::Result<()> {
+    let (queue, burnt) = (queue.clone(), burnt.clone());
     let work = {
         let name = name.to_owned();
-        move || work(&queue, &name)
+        move || work(&queue, &name, &burnt)
     };
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-fn work(queue: &Arc<Queue>, name: &str) {
+fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt) {
     while let Some(job) = queue.next() {
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.clone().run())) else { continue };
+        let panic = match catch_unwind(AssertUnwindSafe(|| job.clone().run())) {
+            Ok(fuel) => {
+                burnt.fetch_add(fuel, Ordering::Relaxed);
+                continue;
+            }
+            Err(panic) => panic,
+        };
         let cause = format!("a worker died: {}", panic_text(&*panic));
         tracing::error!(worker = name, cause, "a worker died and is replaced");
         // first the one who takes over, then the answers: whoever is told finds a worker
-        let replaced = start(queue, name);
+        let replaced = start(queue, name, burnt);
         if catch_unwind(AssertUnwindSafe(|| job.lost(&cause))).is_err() {
             tracing::error!(worker = name, "a job could not be given up");
         }

@@ -29,6 +29,7 @@ mod isolation;
 mod json;
 mod limits;
 mod opaque;
+mod pool;
 mod require;
 mod scripts;
 mod values;
@@ -49,6 +50,7 @@ fn main() -> std::process::ExitCode {
         isolation::trials(),
         limits::trials(),
         opaque::trials(),
+        pool::trials(),
         require::trials(),
         scripts::trials(),
         values::trials(),

@@ -1,0 +1,398 @@
+//! The way to an instance and back, for whoever dispatches to it: what its mailbox may hold, and who waits for which answer.
+//! The instance itself is behind a [`Place`].
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::{Error, ErrorKind};
+use crate::motu::Shared;
+use crate::outcome::Usage;
+use crate::strategy::{Command, EventId, Front, Notice, Place, Spec, Strategy};
+use crate::tenants::{Drained, Unfinished};
+
+/// What an event came to: the result's bytes, and what was used.
+pub(crate) type Answer = (Result<Vec<u8>, Error>, Usage);
+
+pub(crate) struct Door {
+    place: Box<dyn Place>,
+    front: Arc<Waiters>,
+    spec: Spec,
+    shared: Arc<Shared>,
+}
+
+/// Told by the instance, from the worker that it runs on.
+#[derive(Default)]
+struct Waiters {
+    events: Mutex<Events>,
+    /// In the mailbox: how many, and how large their payloads are.
+    waiting: AtomicU32,
+    waiting_bytes: AtomicU64,
+    totals: Arc<Totals>,
+    live: AtomicBool,
+    starts: AtomicU64,
+    fuel: AtomicU64,
+    memory_bytes: AtomicU64,
+    quarantine: Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Events {
+    last: EventId,
+    pending: HashMap<EventId, Pending>,
+}
+
+struct Pending {
+    event: Option<String>,
+    waiter: Waiter,
+}
+
+enum Waiter {
+    Caller(oneshot::Sender<Answer>),
+    /// Nobody; the door is kept until it has ended.
+    Nobody(Arc<Door>),
+}
+
+/// The mailboxes of a Motu, all together.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) waiting: AtomicU64,
+    pub(crate) waiting_bytes: AtomicU64,
+    /// No more events are taken.
+    pub(crate) closed: AtomicBool,
+    /// While it is drained: an event has ended.
+    ended: Notify,
+    pub(crate) live: AtomicU64,
+    pub(crate) starts: AtomicU64,
+    pub(crate) answered: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+/// What is to be run.
+pub(crate) enum Request {
+    Event { name: String, payload: Vec<u8> },
+    Value,
+}
+
+/// An event whose caller waits. Dropped before it is answered, it is cancelled.
+pub(crate) struct Call {
+    door: Arc<Door>,
+    event: EventId,
+    answer: oneshot::Receiver<Answer>,
+    answered: bool,
+}
+
+impl Call {
+    pub(crate) async fn answer(mut self) -> Answer {
+        let answer = (&mut self.answer).await;
+        self.answered = true;
+        answer
+            .unwrap_or_else(|_| (Err(Error::new(ErrorKind::InstanceLost, "the instance was closed")), Usage::default()))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.door.place.send(Command::Cancel { event: self.event });
+        }
+    }
+}
+
+/// An instance as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether it has a VM, with the globals of the events before.
+    pub live: bool,
+    /// How often it was started from the bundle's image.
+    pub starts: u64,
+    /// Events in its mailbox.
+    pub waiting: u32,
+    /// Events that were started and haven't ended.
+    pub started: usize,
+    /// The memory of its VM when it last answered, in bytes; 0 without a VM.
+    pub memory_bytes: u64,
+    /// All the fuel that its events have used.
+    pub fuel: u64,
+    /// Why it is given no more events, if so.
+    pub quarantine: Option<String>,
+}
+
+impl Drop for Waiters {
+    /// The instance went with its door, and told nobody.
+    fn drop(&mut self) {
+        if *self.live.get_mut() {
+            self.totals.live.fetch_sub(1, Ordering::Relaxed);
+        }
+        let (waiting, bytes) = (*self.waiting.get_mut(), *self.waiting_bytes.get_mut());
+        self.totals.waiting.fetch_sub(waiting.into(), Ordering::AcqRel);
+        self.totals.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Waiters {
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left_mailbox(&self, bytes: u64) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.totals.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.totals.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Front for Waiters {
+    fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::Started { payload_bytes } => self.left_mailbox(payload_bytes),
+            Notice::Ended { event, unstarted_bytes, answer, usage } => {
+                if let Some(bytes) = unstarted_bytes {
+                    self.left_mailbox(bytes);
+                }
+                self.fuel.fetch_add(usage.fuel, Ordering::Relaxed);
+                if usage.memory_bytes > 0 {
+                    self.memory_bytes.store(usage.memory_bytes, Ordering::Relaxed);
+                }
+                let pending = self.events().pending.remove(&event);
+                let Some(pending) = pending else { return };
+                if self.totals.closed.load(Ordering::Acquire) {
+                    self.totals.ended.notify_waiters();
+                }
+                let counter = if answer.is_ok() { &self.totals.answered } else { &self.totals.failed };
+                counter.fetch_add(1, Ordering::Relaxed);
+                let answer = match (answer, &pending.event) {
+                    (Err(error), Some(event)) => Err(error.with_event(event)),
+                    (answer, _) => answer,
+                };
+                match pending.waiter {
+                    Waiter::Caller(caller) => {
+                        let _ = caller.send((answer, usage)); // the caller may be gone
+                    }
+                    Waiter::Nobody(door) => {
+                        if let Err(error) = answer {
+                            tracing::warn!(tenant = %door.spec.tenant, event = pending.event, %error, "an event failed");
+                        }
+                    }
+                }
+            }
+            Notice::Live { starts } => {
+                self.starts.store(starts, Ordering::Release);
+                self.totals.starts.fetch_add(1, Ordering::Relaxed);
+                if !self.live.swap(true, Ordering::AcqRel) {
+                    self.totals.live.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Notice::Gone => {
+                if self.live.swap(false, Ordering::AcqRel) {
+                    self.totals.live.fetch_sub(1, Ordering::Relaxed);
+                }
+                self.memory_bytes.store(0, Ordering::Relaxed);
+            }
+            Notice::Quarantined { reason } => {
+                *self.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            }
+        }
+    }
+}
+
+impl Door {
+    pub(crate) fn open(shared: &Arc<Shared>, strategy: &dyn Strategy, spec: Spec) -> Result<Arc<Door>, Error> {
+        let mut front = Waiters::default();
+        front.totals = shared.totals.clone();
+        let front = Arc::new(front);
+        let weak = Arc::downgrade(&front) as Weak<dyn Front>;
+        let place = strategy.open(spec.clone(), weak)?;
+        let door = Arc::new(Door { place, front, spec, shared: shared.clone() });
+        shared.doors.add(&door);
+        Ok(door)
+    }
+
+    /// Puts an event into the mailbox, for a caller who waits for its answer. An event's deadline is its own or that of the
+    /// limits, whichever is sooner.
+    pub(crate) fn call(self: &Arc<Door>, request: Request, time: Option<Duration>) -> Result<Call, Error> {
+        let (caller, answer) = oneshot::channel();
+        let event = self.send(request, time, Waiter::Caller(caller))?;
+        Ok(Call { door: self.clone(), event, answer, answered: false })
+    }
+
+    /// Puts an event into the mailbox. What it answers is dropped, and an error logged.
+    pub(crate) fn post(self: &Arc<Door>, request: Request, time: Option<Duration>) -> Result<(), Error> {
+        self.send(request, time, Waiter::Nobody(self.clone())).map(drop)
+    }
+
+    fn send(&self, request: Request, time: Option<Duration>, waiter: Waiter) -> Result<EventId, Error> {
+        let bytes = match &request {
+            Request::Event { payload, .. } => payload.len() as u64,
+            Request::Value => 0,
+        };
+        self.take_room(bytes)?;
+        let time = time.into_iter().chain(self.spec.limits.event_deadline).min();
+        let event = match &request {
+            Request::Event { name, .. } => Some(name.clone()),
+            Request::Value => None,
+        };
+        let number = {
+            let mut events = self.front.events();
+            events.last += 1;
+            let number = events.last;
+            events.pending.insert(number, Pending { event, waiter });
+            number
+        };
+        self.place.send(match request {
+            Request::Event { name, payload } => Command::Start { event: number, name, payload, time },
+            Request::Value => Command::Value { event: number, time },
+        });
+        Ok(number)
+    }
+
+    /// Counts an event of this size into the mailbox, or says why there is no room.
+    fn take_room(&self, bytes: u64) -> Result<(), Error> {
+        let full = |message: String| Err(Error::new(ErrorKind::QueueFull, message));
+        let (front, limits, totals) = (&self.front, &self.spec.limits, &self.front.totals);
+        if totals.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Stopped, "this Motu is being drained and takes no more events"));
+        }
+        if let Some(reason) = self.quarantine() {
+            return Err(Error::new(ErrorKind::Quarantined, reason));
+        }
+        if add(&front.waiting, 1, limits.mailbox_events).is_none() {
+            let most = limits.mailbox_events;
+            return full(format!(
+                "{most} events wait in the mailbox for {}, the limit mailbox_events",
+                self.spec.tenant
+            ));
+        }
+        // what waits is the tenant's memory too (M4)
+        let memory = limits.memory_bytes.saturating_sub(front.memory_bytes.load(Ordering::Relaxed));
+        if add_wide(&front.waiting_bytes, bytes, memory).is_none() {
+            front.waiting.fetch_sub(1, Ordering::AcqRel);
+            let most = limits.memory_bytes;
+            return full(format!(
+                "what waits in the mailbox for {}, with this payload of {bytes} bytes and the memory of the instance, is over \
+                 the limit memory_bytes of {most}",
+                self.spec.tenant
+            ));
+        }
+        let (events, size) = (self.shared.queue_events, self.shared.queue_bytes);
+        let room = add_wide(&totals.waiting, 1, events).is_some();
+        if room && add_wide(&totals.waiting_bytes, bytes, size).is_some() {
+            return Ok(());
+        }
+        if room {
+            totals.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+        front.waiting.fetch_sub(1, Ordering::AcqRel);
+        front.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        full(format!("the mailboxes of this Motu hold what they can, {events} events or {size} bytes of payloads"))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.front.events().pending.is_empty()
+    }
+
+    fn quarantine(&self) -> Option<String> {
+        self.front.quarantine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn tell(&self, command: Command) {
+        self.place.send(command);
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let front = &self.front;
+        let waiting = front.waiting.load(Ordering::Acquire);
+        let pending = front.events().pending.len();
+        Status {
+            live: front.live.load(Ordering::Acquire),
+            starts: front.starts.load(Ordering::Acquire),
+            waiting,
+            started: pending.saturating_sub(waiting as usize),
+            memory_bytes: front.memory_bytes.load(Ordering::Relaxed),
+            fuel: front.fuel.load(Ordering::Relaxed),
+            quarantine: self.quarantine(),
+        }
+    }
+
+    /// The events that haven't ended.
+    pub(crate) fn pending(&self) -> Vec<Option<String>> {
+        let events = self.front.events();
+        let mut pending: Vec<_> =
+            events.pending.iter().map(|(number, pending)| (*number, pending.event.clone())).collect();
+        drop(events);
+        pending.sort_unstable();
+        pending.into_iter().map(|(_, event)| event).collect()
+    }
+}
+
+/// Adds, unless the sum is over `most`.
+fn add(sum: &AtomicU32, more: u32, most: u32) -> Option<u32> {
+    let within = |now: u32| now.checked_add(more).filter(|sum| *sum <= most);
+    sum.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).ok()
+}
+
+fn add_wide(sum: &AtomicU64, more: u64, most: u64) -> Option<u64> {
+    let within = |now: u64| now.checked_add(more).filter(|sum| *sum <= most);
+    sum.fetch_update(Ordering::AcqRel, Ordering::Acquire, within).ok()
+}
+
+/// All the doors of a Motu, to drain it.
+#[derive(Default)]
+pub(crate) struct Doors(Mutex<Vec<Weak<Door>>>);
+
+impl Doors {
+    fn add(&self, door: &Arc<Door>) {
+        let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if doors.len() == doors.capacity() {
+            doors.retain(|door| door.strong_count() > 0);
+        }
+        doors.push(Arc::downgrade(door));
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Door>> {
+        let doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Shared {
+    pub(crate) async fn drain(&self, within: Duration) -> Drained {
+        self.totals.closed.store(true, Ordering::Release);
+        let timer = Arc::new(AtomicBool::new(false));
+        let (over, totals) = (timer.clone(), self.totals.clone());
+        // a thread for the time: the caller's runtime may have no clock
+        let alarm = std::thread::Builder::new().name("motu-drain".to_owned()).spawn(move || {
+            std::thread::park_timeout(within);
+            over.store(true, Ordering::Release);
+            totals.ended.notify_waiters();
+        });
+        loop {
+            let ended = self.totals.ended.notified();
+            let mut ended = std::pin::pin!(ended);
+            ended.as_mut().enable();
+            let over = alarm.is_err() || timer.load(Ordering::Acquire);
+            if over || self.doors.all().iter().all(|door| door.is_empty()) {
+                break;
+            }
+            ended.await;
+        }
+        if let Ok(alarm) = alarm {
+            alarm.thread().unpark();
+        }
+        let mut unfinished = Vec::new();
+        for door in self.doors.all() {
+            let pending = door.pending();
+            if !pending.is_empty() {
+                door.tell(Command::Stop { cause: "this Motu was drained".to_owned() });
+                let tenant = &door.spec.tenant;
+                unfinished.extend(pending.into_iter().map(|event| Unfinished { tenant: tenant.clone(), event }));
+            }
+        }
+        Drained { unfinished }
+    }
+}

@@ -1,0 +1,360 @@
+//! The tenants of a Motu: which bundles each has, and events to all of them at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bundle::Bundle;
+use crate::bundles::Bundles;
+use crate::door::{Call, Door, Request, Status};
+use crate::error::Error;
+use crate::instance::{outcome, read, refused};
+use crate::limits::Limits;
+use crate::motu::Motu;
+use crate::outcome::Outcome;
+use crate::strategy::{Command, Spec};
+use crate::tenant::Tenant;
+use crate::value::Value;
+use crate::wire;
+
+/// A tenant of a [`Motu`]: its bundles, its limits, and events to them. Cheap to clone; made by [`Motu::tenant`].
+///
+/// Each of its bundles runs in an instance of its own, which starts with the first event that it handles.
+#[derive(Clone)]
+pub struct TenantRef {
+    motu: Motu,
+    tenant: Arc<Registered>,
+}
+
+/// What one instance came to, of an event that was dispatched to a tenant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer<T> {
+    /// The name that its bundle was deployed under.
+    pub bundle: String,
+    /// What it answered.
+    pub result: Result<T, Error>,
+}
+
+/// All tenants that were asked for.
+#[derive(Default)]
+pub(crate) struct Tenants(Mutex<HashMap<Tenant, Arc<Registered>>>);
+
+struct Registered {
+    id: Tenant,
+    state: Mutex<State>,
+    paused: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Instead of those of its kind.
+    limits: Option<Limits>,
+    bundles: BTreeMap<String, Arc<Deployed>>,
+}
+
+/// A bundle of a tenant's. Replaced whole, never changed: an event is handled by exactly one.
+struct Deployed {
+    spec: Spec,
+    handlers: Arc<[String]>,
+    door: Mutex<Option<Arc<Door>>>,
+}
+
+impl Tenants {
+    pub(crate) fn get(motu: &Motu, tenant: &Tenant) -> TenantRef {
+        let mut tenants = motu.registry().0.lock().unwrap_or_else(PoisonError::into_inner);
+        let registered = tenants.entry(tenant.clone()).or_insert_with(|| {
+            Arc::new(Registered { id: tenant.clone(), state: Mutex::default(), paused: AtomicBool::new(false) })
+        });
+        TenantRef { motu: motu.clone(), tenant: registered.clone() }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Tenant> {
+        let mut all: Vec<Tenant> = self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        all.sort_unstable();
+        all
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn remove(&self, tenant: &Tenant) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant).is_some()
+    }
+}
+
+impl Registered {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deployed {
+    /// Its instance, opened if it isn't.
+    fn door(&self, motu: &Motu, paused: bool) -> Result<Arc<Door>, Error> {
+        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(door) = &*door {
+            return Ok(door.clone());
+        }
+        let opened = Door::open(motu.shared(), motu.strategy(), self.spec.clone())?;
+        if paused {
+            opened.tell(Command::Pause);
+        }
+        *door = Some(opened.clone());
+        Ok(opened)
+    }
+
+    fn opened(&self) -> Option<Arc<Door>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn handles(&self, event: &str) -> bool {
+        self.handlers.binary_search_by(|name| name.as_str().cmp(event)).is_ok()
+    }
+}
+
+impl TenantRef {
+    /// Who it is.
+    pub fn id(&self) -> &Tenant {
+        &self.tenant.id
+    }
+
+    /// Gives the tenant a bundle under a name, in place of the one that it has under that name. The new one is loaded first;
+    /// if that fails, nothing has changed. Then it is put in the place of the old one, whole: what was dispatched before is
+    /// handled by the old version, to its end, and what comes after by the new one. What the old one left waiting behind its
+    /// events ends with the last of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Motu::load`], and [`Usage`](crate::ErrorKind::Usage) for a name that is empty, longer than 255 bytes, or has
+    /// control characters.
+    pub async fn deploy(&self, name: &str, bundle: &Bundle) -> Result<(), Error> {
+        if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+            let why = "is empty, longer than 255 bytes, or has control characters";
+            return Err(Error::usage_error(format!("the name {name:?} of a bundle {why}")));
+        }
+        let (shared, id) = (self.motu.shared(), &self.tenant.id);
+        let share = shared.shares.of(id, &self.limits());
+        let bundled = Bundles::get(shared, self.motu.strategy().loads(), &share, bundle).await?;
+        shared.bundles.keep(&bundled);
+        let mut state = self.tenant.state();
+        let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
+        let spec = Spec { tenant: id.clone(), bundle: bundle.clone(), limits, seed: None };
+        let deployed = Deployed { spec, handlers: bundled.handlers.clone(), door: Mutex::default() };
+        let before = state.bundles.insert(name.to_owned(), Arc::new(deployed));
+        drop(state);
+        drop(before); // outside of the lock: it may be the end of an instance
+        Ok(())
+    }
+
+    /// Takes a bundle away. Its events that were dispatched before go on to their end. Whether there was one.
+    pub fn remove(&self, name: &str) -> bool {
+        let before = self.tenant.state().bundles.remove(name);
+        before.is_some()
+    }
+
+    /// The names that its bundles were deployed under, sorted.
+    pub fn bundles(&self) -> Vec<String> {
+        self.tenant.state().bundles.keys().cloned().collect()
+    }
+
+    /// Its limits: its own, else those of its kind, else the Motu's.
+    pub fn limits(&self) -> Limits {
+        let own = self.tenant.state().limits.clone();
+        own.unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone())
+    }
+
+    /// Gives it limits of its own, or takes them away. Its instances start anew with their next events, as if their bundles
+    /// had been deployed again.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::ErrorKind::Usage) for a limit that can't be held to.
+    pub fn set_limits(&self, limits: Option<Limits>) -> Result<(), Error> {
+        if let Some(limits) = &limits {
+            limits.check()?;
+        }
+        let mut state = self.tenant.state();
+        state.limits = limits;
+        let limits = state.limits.clone().unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone());
+        let mut before = Vec::new();
+        for deployed in state.bundles.values_mut() {
+            let spec = Spec { limits: limits.clone(), ..deployed.spec.clone() };
+            let fresh = Deployed { spec, handlers: deployed.handlers.clone(), door: Mutex::default() };
+            before.push(std::mem::replace(deployed, Arc::new(fresh)));
+        }
+        drop(state);
+        drop(before);
+        Ok(())
+    }
+
+    /// Runs the handlers of an event, in each of the tenant's instances whose bundle handles it, all at once, and waits for
+    /// them all. One answer for each, in the order of the bundles' names; none when nobody handles the event, and then
+    /// nothing is started either.
+    ///
+    /// When the future is dropped, what waits in a mailbox is never started. What was started goes on to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::ErrorKind::Usage) or [`Limit`](crate::ErrorKind::Limit) for a payload that can't cross, or is over the limits. All
+    /// else is in the answers.
+    pub async fn dispatch<R: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: &(impl Serialize + ?Sized),
+    ) -> Result<Vec<Answer<Outcome<R>>>, Error> {
+        self.dispatch_within(event, payload, None).await
+    }
+
+    /// [`dispatch`](Self::dispatch) with a deadline of its own, if that is sooner than the limit's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dispatch`](Self::dispatch).
+    pub async fn dispatch_within<R: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: &(impl Serialize + ?Sized),
+        deadline: Option<Duration>,
+    ) -> Result<Vec<Answer<Outcome<R>>>, Error> {
+        let payload = self.encode(event, payload)?;
+        let mut answers = Vec::new();
+        for (bundle, call) in self.call(event, &payload, deadline) {
+            let result = match call {
+                Ok(call) => read(event, call.answer().await),
+                Err(error) => Err(error),
+            };
+            answers.push(Answer { bundle, result });
+        }
+        Ok(answers)
+    }
+
+    /// [`dispatch`](Self::dispatch) with values as Luau has them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dispatch`](Self::dispatch).
+    pub async fn dispatch_value(&self, event: &str, payload: &Value) -> Result<Vec<Answer<Outcome<Value>>>, Error> {
+        let limits = self.limits();
+        let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
+            .map_err(|error| refused(&error).with_event(event))?;
+        let mut answers = Vec::new();
+        for (bundle, call) in self.call(event, &payload, None) {
+            let result = match call {
+                Ok(call) => {
+                    let (answer, usage) = call.answer().await;
+                    answer.and_then(|bytes| outcome(&bytes, usage))
+                }
+                Err(error) => Err(error),
+            };
+            answers.push(Answer { bundle, result });
+        }
+        Ok(answers)
+    }
+
+    /// Puts an event into the mailboxes of the instances that handle it, and waits for nothing. Errors of the handlers are
+    /// logged. One answer for each instance: whether its mailbox took the event.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dispatch`](Self::dispatch).
+    pub fn post(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Vec<Answer<()>>, Error> {
+        let payload = self.encode(event, payload)?;
+        let post = |(bundle, door): (String, Result<Arc<Door>, Error>)| {
+            let request = Request::Event { name: event.to_owned(), payload: payload.clone() };
+            let result = door.and_then(|door| door.post(request, None)).map_err(|error| error.with_event(event));
+            Answer { bundle, result }
+        };
+        Ok(self.doors(event).into_iter().map(post).collect())
+    }
+
+    /// Runs nothing of the tenant until [`resume`](Self::resume). What comes meanwhile waits, and deadlines go on.
+    pub fn pause(&self) {
+        self.tenant.paused.store(true, Ordering::Release);
+        self.tell(&Command::Pause);
+    }
+
+    /// Goes on after [`pause`](Self::pause), where it was. Ends quarantines too.
+    pub fn resume(&self) {
+        self.tenant.paused.store(false, Ordering::Release);
+        self.tell(&Command::Resume);
+    }
+
+    /// Ends the tenant's instances as they are: events that were started end with
+    /// [`InstanceLost`](crate::ErrorKind::InstanceLost), the others are answered by fresh ones.
+    pub fn kill(&self) {
+        self.tell(&Command::Kill { cause: "it was killed".to_owned() });
+    }
+
+    /// What its instances are doing now, by the names of their bundles. Those that never had an event are left out.
+    pub fn status(&self) -> BTreeMap<String, Status> {
+        let opened = |(name, deployed): (&String, &Arc<Deployed>)| Some((name.clone(), deployed.opened()?.status()));
+        self.tenant.state().bundles.iter().filter_map(opened).collect()
+    }
+
+    /// All the fuel that the tenant has burnt since something of it is there: events, loads, and what they left behind.
+    pub fn fuel(&self) -> u64 {
+        self.motu.shared().shares.fuel(&self.tenant.id)
+    }
+
+    fn tell(&self, command: &Command) {
+        let doors: Vec<Arc<Door>> =
+            self.tenant.state().bundles.values().filter_map(|deployed| deployed.opened()).collect();
+        doors.iter().for_each(|door| door.tell(command.clone()));
+    }
+
+    fn encode(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+        let limits = self.limits();
+        wire::to_wire(payload, limits.payload_depth, limits.payload_bytes)
+            .map_err(|error| refused(&error).with_event(event))
+    }
+
+    /// The doors of the bundles that handle an event.
+    fn doors(&self, event: &str) -> Vec<(String, Result<Arc<Door>, Error>)> {
+        let state = self.tenant.state();
+        let handling = state.bundles.iter().filter(|(_, deployed)| deployed.handles(event));
+        let handling: Vec<_> = handling.map(|(name, deployed)| (name.clone(), deployed.clone())).collect();
+        drop(state);
+        let paused = self.tenant.paused.load(Ordering::Acquire);
+        handling.into_iter().map(|(name, deployed)| (name, deployed.door(&self.motu, paused))).collect()
+    }
+
+    fn call(&self, event: &str, payload: &[u8], time: Option<Duration>) -> Vec<(String, Result<Call, Error>)> {
+        let call = |(name, door): (String, Result<Arc<Door>, Error>)| {
+            let request = Request::Event { name: event.to_owned(), payload: payload.to_vec() };
+            (name, door.and_then(|door| door.call(request, time)).map_err(|error| error.with_event(event)))
+        };
+        self.doors(event).into_iter().map(call).collect()
+    }
+}
+
+impl fmt::Debug for TenantRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantRef").field("tenant", &self.tenant.id).finish_non_exhaustive()
+    }
+}
+
+/// What [`Motu::drain`] left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// The events that had not ended in time. They ended with [`InstanceLost`](crate::ErrorKind::InstanceLost), or
+    /// [`Stopped`](crate::ErrorKind::Stopped) if they had not been started.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// An event that a drain didn't wait for any longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Its name; none was a bundle's value.
+    pub event: Option<String>,
+}

@@ -1,0 +1,37 @@
+//! Many tenants at once: what the workers, the mailboxes and the tenants' bundles promise, on both placements.
+
+mod fairness;
+mod life;
+mod mailbox;
+mod tenants;
+mod workers;
+
+use std::num::NonZeroUsize;
+
+use libtest_mimic::Trial;
+use motu::{Limits, Motu, MotuBuilder, Placement, TenantRef};
+
+use crate::support::{builder, bundle, run};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let all = [fairness::trials(), life::trials(), mailbox::trials(), tenants::trials(), workers::trials()];
+    all.into_iter().flatten().collect()
+}
+
+fn workers(count: usize) -> Placement {
+    Placement::ThreadPool(NonZeroUsize::new(count).unwrap())
+}
+
+/// Runs a test on each placement.
+fn on_both(limits: &Limits, test: impl Fn(MotuBuilder)) {
+    for placement in [workers(2), workers(1), Placement::ThreadPerTenant] {
+        test(builder(limits.clone()).placement(placement));
+    }
+}
+
+/// A tenant with one bundle of this source, under the name `main`.
+fn deployed(motu: &Motu, tenant: &str, source: &str) -> TenantRef {
+    let tenant = motu.tenant(&tenant.parse().unwrap());
+    run(tenant.deploy("main", &bundle(&[("init.luau", source)]))).unwrap();
+    tenant
+}
