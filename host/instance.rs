@@ -6,14 +6,17 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wasmtime::Store;
 
 use crate::error::{Error, ErrorKind};
+use crate::guest::exports::motu::guest::vm::Guest as VmExports;
+use crate::guest::motu::guest::types::{Answer, Failure, FailureKind};
 use crate::limits::Limits;
 use crate::motu::{Loaded, Shared};
 use crate::outcome::{Outcome, Tier, Usage};
 use crate::tenant::Tenant;
 use crate::value::Value;
-use crate::vm::{Budget, Vm, failed};
+use crate::vm::{Budget, State, Vm, failed};
 use crate::wire::{self, WireError};
 
 /// One bundle running for one tenant. Keeps its globals from event to event, until a limit ends it: the next event is
@@ -30,11 +33,13 @@ pub struct Instance {
     /// What `math.random` starts from; a new one for each start, unless it was set.
     seed: Option<u64>,
     starts: u64,
+    /// The number of the last event.
+    events: u64,
 }
 
 impl Instance {
     pub(crate) fn new(loaded: Loaded, tenant: Tenant) -> Instance {
-        Instance { loaded, tenant, limits: None, seed: None, vm: None, starts: 0 }
+        Instance { loaded, tenant, limits: None, seed: None, vm: None, starts: 0, events: 0 }
     }
 
     /// Makes `math.random` give the same numbers at each start: for tests and for replaying. Default: a seed that nobody
@@ -154,11 +159,13 @@ impl Instance {
             Some(vm) => vm,
             None => self.start()?,
         };
+        self.events += 1;
+        let number = self.events;
         let limits = self.limits();
         let budget = Budget { fuel: limits.event_fuel, deadline: limits.event_deadline, since };
         let (result, usage) = vm
             .call(&budget, async |exports, store| match event {
-                Some(event) => exports.call_start(store, event.as_bytes(), payload).await,
+                Some(event) => drive(exports, store, number, event, payload, &budget).await,
                 None => exports.call_entry_value(store).await,
             })
             .await;
@@ -173,6 +180,53 @@ impl Instance {
         let Shared { factory, log, .. } = self.shared();
         let vm = factory.start(&self.loaded.0.image, self.limits(), seed, log.clone(), Some(self.tenant.clone()))?;
         Ok(vm.without_image())
+    }
+}
+
+/// Runs an event to its end, and sleeps as long as its tasks do. It holds the thread meanwhile: only until instances have
+/// workers and mailboxes.
+async fn drive(
+    exports: &VmExports,
+    store: &mut Store<State>,
+    event: u64,
+    name: &str,
+    payload: &[u8],
+    budget: &Budget,
+) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+    let mut outcome = None;
+    let mut step = exports.call_start(&mut *store, event, name.as_bytes(), payload).await?;
+    loop {
+        let ended = step.ended.into_iter().find(|ended| ended.event == event);
+        outcome = outcome.or(ended.map(|ended| ended.outcome));
+        step = if step.deferred {
+            exports.call_run_deferred(&mut *store).await?
+        } else if let Some(outcome) = outcome {
+            return Ok(outcome);
+        } else if let Some((wait, due)) = store.data_mut().take_sleep() {
+            pause_until(due, budget).await;
+            exports.call_resume(&mut *store, wait, &Answer::Elapsed).await?
+        } else {
+            exports.call_cancel(&mut *store, event).await?;
+            return Ok(Err(Failure {
+                kind: FailureKind::Script,
+                message: b"the handler yielded, and nothing will resume it".to_vec(),
+                traceback: Vec::new(),
+                value: None,
+            }));
+        };
+    }
+}
+
+/// Sleeps, but not past the deadline: then it never ends, and whoever polls sees that the time is up.
+async fn pause_until(due: Instant, budget: &Budget) {
+    let pause = due.saturating_duration_since(Instant::now());
+    let left = budget.deadline.map(|deadline| deadline.saturating_sub(budget.since.elapsed()));
+    match left {
+        Some(left) if left <= pause => {
+            std::thread::sleep(left);
+            std::future::pending().await
+        }
+        _ => std::thread::sleep(pause),
     }
 }
 

@@ -44,6 +44,15 @@ pub struct Limits {
     /// What one event, or loading, may log, in bytes. Default 64 KiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub log_bytes: u32,
+    /// How many coroutines that scripts made may be alive in an instance, garbage not counted. Default 20,000, at most
+    /// 1,000,000. One more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub coroutines: u32,
+    /// How many sleeps (`task.wait`, `task.delay`) may be under way in an instance. Default 20,000, at most 1,000,000. One
+    /// more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub timers: u32,
+    /// How many calls of host functions may be under way in an instance. Default 1,000, at most 100,000. One more is an
+    /// error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub calls_in_flight: u32,
     /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
     pub source_bytes: u32,
@@ -62,6 +71,9 @@ impl Default for Limits {
             result_bytes: 1 << 20,
             result_depth: 64,
             log_bytes: 64 << 10,
+            coroutines: 20_000,
+            timers: 20_000,
+            calls_in_flight: 1_000,
             source_bytes: 8 << 20,
         }
     }
@@ -74,6 +86,10 @@ impl Limits {
     pub const BYTES_MAX: u32 = 1 << 30;
     /// The deepest payload or result that can be asked for.
     pub const DEPTH_MAX: u32 = 200;
+    /// The most coroutines, and the most sleeps, that can be asked for.
+    pub const COROUTINES_MAX: u32 = 1_000_000;
+    /// The most calls in flight that can be asked for.
+    pub const CALLS_IN_FLIGHT_MAX: u32 = 100_000;
     /// Fuel after which a running script makes room for others and its deadline is looked at: about 50 us.
     pub const SLICE_FUEL: u64 = 1_000_000;
     /// How many calls may be under way in a coroutine. One more is an error that the script can catch: it takes no memory
@@ -100,6 +116,9 @@ impl Limits {
         for (name, depth) in [("payload_depth", self.payload_depth), ("result_depth", self.result_depth)] {
             at_most(name, depth.into(), Self::DEPTH_MAX.into())?;
         }
+        at_most("coroutines", self.coroutines.into(), Self::COROUTINES_MAX.into())?;
+        at_most("timers", self.timers.into(), Self::COROUTINES_MAX.into())?;
+        at_most("calls_in_flight", self.calls_in_flight.into(), Self::CALLS_IN_FLIGHT_MAX.into())?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Callers: `motu` (loads bundles) and `instance` (runs events). Keeps invariant M3, no limit can be caught: each one ends
 //! the call from the host's side, and a [`Vm`] whose call was stopped is never called again.
 
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use wasmtime::{Engine, Module, ResourceLimiter, Store, Trap};
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::guest::exports::motu::guest::vm::Guest as VmExports;
-use crate::guest::motu::guest::host::{Host, Limit, LogLevel as GuestLevel};
-use crate::guest::motu::guest::types::{Failure, FailureKind, Limits as GuestLimits};
+use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel};
+use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, Limits as GuestLimits, Refusal};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
@@ -89,6 +90,9 @@ impl Factory {
             result_bytes: limits.result_bytes,
             result_depth: limits.result_depth,
             log_bytes: limits.log_bytes,
+            coroutines: limits.coroutines,
+            timers: limits.timers,
+            calls: limits.calls_in_flight,
         };
         let configured = vm.exports().call_configure(&mut vm.store, seed, guest_limits);
         configured.map_err(|error| Error::internal(format!("the VM can't be configured: {error:#}")))?;
@@ -243,6 +247,9 @@ pub(crate) fn failed(failure: Failure) -> Error {
     let kind = match failure.kind {
         FailureKind::Compile => ErrorKind::Compile,
         FailureKind::Script => ErrorKind::Script,
+        FailureKind::Limit => ErrorKind::Limit,
+        FailureKind::Denied => ErrorKind::Denied,
+        FailureKind::Host => ErrorKind::Host,
     };
     let text = |bytes: Vec<u8>| {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
@@ -265,6 +272,16 @@ pub(crate) struct State {
     hostcall_bytes: usize,
     limits: Limits,
     born: Instant,
+    sleeps: Sleeps,
+}
+
+/// The sleeps that are under way in a VM.
+#[derive(Default)]
+struct Sleeps {
+    /// By when they are over; of those at the same time, the one that began first.
+    due: BTreeMap<(Instant, u64), u32>,
+    by_wait: HashMap<u32, (Instant, u64)>,
+    begun: u64,
 }
 
 struct Log {
@@ -284,7 +301,15 @@ impl State {
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
             born: factory.born,
+            sleeps: Sleeps::default(),
         }
+    }
+
+    /// Takes the sleep that is over first: its wait, and when that is.
+    pub(crate) fn take_sleep(&mut self) -> Option<(u32, Instant)> {
+        let ((due, _), wait) = self.sleeps.due.pop_first()?;
+        self.sleeps.by_wait.remove(&wait);
+        Some((wait, due))
     }
 }
 
@@ -359,6 +384,35 @@ impl Host for State {
 
     fn monotonic_clock(&mut self) -> wasmtime::Result<u64> {
         Ok(u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn sleep(&mut self, wait: u32, nanoseconds: u64) -> wasmtime::Result<()> {
+        let Sleeps { due, by_wait, begun } = &mut self.sleeps;
+        // the guest keeps to both by itself
+        if by_wait.len() >= self.limits.timers as usize {
+            wasmtime::bail!("the guest sleeps more often at once than the limit timers of {}", self.limits.timers);
+        }
+        let end = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
+        let end = end.ok_or_else(|| wasmtime::format_err!("the guest sleeps for {nanoseconds} ns"))?;
+        *begun += 1;
+        if by_wait.insert(wait, (end, *begun)).is_some() {
+            wasmtime::bail!("the guest waits twice under the number {wait}");
+        }
+        due.insert((end, *begun), wait);
+        Ok(())
+    }
+
+    fn call(&mut self, _: u32, function: Vec<u8>, _: Vec<u8>) -> wasmtime::Result<Called> {
+        let name = String::from_utf8_lossy(function.get(..function.len().min(128)).unwrap_or_default()).into_owned();
+        let value = Value::string(format!("there is no host function {name}")).encode()?;
+        Ok(Called::Ready(Answer::Refused(Refusal { kind: FailureKind::Host, value })))
+    }
+
+    fn abandon(&mut self, wait: u32) -> wasmtime::Result<()> {
+        if let Some(key) = self.sleeps.by_wait.remove(&wait) {
+            self.sleeps.due.remove(&key);
+        }
+        Ok(())
     }
 
     fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {

@@ -255,7 +255,7 @@ fn i5_bombs_leave_the_process_small() {
 }
 
 fn bombs() {
-    let limits = Limits { memory_bytes: 32 << 20, ..small() };
+    let limits = Limits { memory_bytes: 32 << 20, coroutines: Limits::COROUTINES_MAX, ..small() };
     // what is made once for the whole process is not the bombs'
     event(&mut instance_with(limits.clone(), &hostile("")), "go").unwrap();
     for round in 0..2 {
