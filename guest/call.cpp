@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::string_view module_name = "@motu/call";
 
+constexpr size_t name_bytes_max = 256; // no function has a longer one, and the host copies it
+
 char function_key; // its address is the key of the function in the registry
 
 // The function's name as messages have it.
@@ -26,7 +28,7 @@ std::string shown(std::string_view name) {
     for (char c : name)
         if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7F || c == '"')
             return quoted(name);
-    return name.empty() || name.size() > 128 ? quoted(name) : std::string(name);
+    return name.empty() ? quoted(name) : std::string(name);
 }
 
 [[noreturn]] void raise(lua_State *L, std::string_view message) {
@@ -71,6 +73,8 @@ int call(lua_State *L) {
     luaL_checktype(L, 1, LUA_TSTRING);
     guest_list_u8_t function;
     function.ptr = reinterpret_cast<uint8_t *>(const_cast<char *>(lua_tolstring(L, 1, &function.len)));
+    if (function.len > name_bytes_max)
+        luaL_error(L, "the name of a host function has %d bytes at most", static_cast<int>(name_bytes_max));
     motu_guest_host_called_t called;
     uint32_t wait = next_wait();
     {
@@ -81,6 +85,7 @@ int call(lua_State *L) {
         motu_guest_host_call(wait, &function, &arguments, &called);
         guest_list_u8_free(&arguments);
     }
+    lua_settop(L, 1); // there may be as many as a stack can hold
     if (called.tag == MOTU_GUEST_HOST_CALLED_PENDING) {
         add_pending(L, Kind::call, true, wait);
         return lua_yield(L, 0);

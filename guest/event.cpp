@@ -12,6 +12,7 @@
 #include "text.h"
 #include "vm.h"
 
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -41,31 +42,63 @@ Place place_of_function(lua_State *L) {
     return {find_file(info.source + 1), info.currentline};
 }
 
-// A new item of what the host is told.
-exports_motu_guest_vm_ended_t &add_ended(uint64_t event) {
+// What the host copies for an item of the list, at most.
+uint64_t bytes_of(const exports_motu_guest_vm_ended_t &ended) {
+    constexpr uint64_t item_bytes = 256;
+    if (!ended.outcome.is_err)
+        return item_bytes + ended.outcome.val.ok.len;
+    const exports_motu_guest_vm_failure_t &failure = ended.outcome.val.err;
+    size_t value = failure.value.is_some ? failure.value.val.len : 0;
+    return item_bytes + failure.message.len + failure.traceback.len + value;
+}
+
+void add_ended(const exports_motu_guest_vm_ended_t &ended) {
     auto &list = hot.ended;
     if (list.len == hot.ended_capacity) {
         size_t capacity = list.len ? 2 * list.len : 1;
-        size_t size = capacity * sizeof(*list.ptr);
+        size_t size = capacity * sizeof(ended);
         void *block = list.ptr ? reallocate(list.ptr, size) : allocate_crossing(size);
         list.ptr = static_cast<exports_motu_guest_vm_ended_t *>(block);
         hot.ended_capacity = capacity;
     }
-    exports_motu_guest_vm_ended_t &ended = list.ptr[list.len++];
-    ended.event = event;
-    return ended;
+    list.ptr[list.len++] = ended;
+    hot.ended_bytes += bytes_of(ended);
 }
 
 void add_failure(uint64_t event, const exports_motu_guest_vm_failure_t &failure) {
-    exports_motu_guest_vm_ended_t &ended = add_ended(event);
+    exports_motu_guest_vm_ended_t ended;
+    ended.event = event;
     ended.outcome.is_err = true;
     ended.outcome.val.err = failure;
+    add_ended(ended);
 }
 
 void add_result(uint64_t event, guest_list_u8_t bytes) {
-    exports_motu_guest_vm_ended_t &ended = add_ended(event);
+    exports_motu_guest_vm_ended_t ended;
+    ended.event = event;
     ended.outcome.is_err = false;
     ended.outcome.val.ok = bytes;
+    add_ended(ended);
+}
+
+// Takes as much of the list as the host copies at once, and leaves the rest.
+exports_motu_guest_vm_list_ended_t take_some_ended(uint64_t bytes_max) {
+    size_t count = 0;
+    uint64_t bytes = 0;
+    while (count < hot.ended.len) {
+        uint64_t more = bytes_of(hot.ended.ptr[count]);
+        if (count > 0 && bytes + more > bytes_max)
+            break;
+        bytes += more;
+        count++;
+    }
+    size_t size = count * sizeof(*hot.ended.ptr);
+    auto *some = static_cast<exports_motu_guest_vm_ended_t *>(allocate(size));
+    memcpy(some, hot.ended.ptr, size);
+    hot.ended.len -= count;
+    hot.ended_bytes -= bytes;
+    memmove(hot.ended.ptr, hot.ended.ptr + count, hot.ended.len * sizeof(*hot.ended.ptr));
+    return {some, count};
 }
 
 // Encodes the result for the bindings. If something in it can't cross, `reason` says what and where. Over a limit it
@@ -175,10 +208,18 @@ void close_event(Task &task, const char *how) {
 }
 
 void take_step(exports_motu_guest_vm_step_t *step) {
+    // The host copies the result limit and 1 MiB in one call. One event always fits; when many end at once, those that
+    // don't are for the next entry.
+    uint64_t bytes_max = static_cast<uint64_t>(limits().result_bytes) + (512 << 10);
     step->ended = hot.ended;
-    step->deferred = has_deferred();
-    hot.ended = {nullptr, 0};
-    hot.ended_capacity = 0;
+    if (hot.ended_bytes > bytes_max && hot.ended.len > 1)
+        step->ended = take_some_ended(bytes_max);
+    if (step->ended.ptr == hot.ended.ptr) {
+        hot.ended = {nullptr, 0};
+        hot.ended_capacity = 0;
+        hot.ended_bytes = 0;
+    }
+    step->deferred = has_deferred() || hot.ended.len > 0;
 }
 
 } // namespace motu

@@ -26,6 +26,9 @@ use crate::outcome::Usage;
 use crate::tenant::Tenant;
 use crate::value::Value;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes that a call may carry beside what the limits count: names, paths, frames of a traceback.
 const CALL_OVERHEAD_BYTES: usize = 1 << 20;
 
@@ -273,6 +276,8 @@ pub(crate) struct State {
     limits: Limits,
     born: Instant,
     sleeps: Sleeps,
+    #[cfg(test)]
+    scripted: tests::Scripted,
 }
 
 /// The sleeps that are under way in a VM.
@@ -302,6 +307,8 @@ impl State {
             limits: limits.clone(),
             born: factory.born,
             sleeps: Sleeps::default(),
+            #[cfg(test)]
+            scripted: tests::Scripted::default(),
         }
     }
 
@@ -402,13 +409,20 @@ impl Host for State {
         Ok(())
     }
 
-    fn call(&mut self, _: u32, function: Vec<u8>, _: Vec<u8>) -> wasmtime::Result<Called> {
+    #[cfg_attr(not(test), expect(unused_variables, reason = "no host function asks for them yet"))]
+    fn call(&mut self, wait: u32, function: Vec<u8>, arguments: Vec<u8>) -> wasmtime::Result<Called> {
+        #[cfg(test)]
+        if let Some(called) = self.scripted.answer(wait, &function, &arguments) {
+            return Ok(called);
+        }
         let name = String::from_utf8_lossy(function.get(..function.len().min(128)).unwrap_or_default()).into_owned();
         let value = Value::string(format!("there is no host function {name}")).encode()?;
         Ok(Called::Ready(Answer::Refused(Refusal { kind: FailureKind::Host, value })))
     }
 
     fn abandon(&mut self, wait: u32) -> wasmtime::Result<()> {
+        #[cfg(test)]
+        self.scripted.abandoned.push(wait);
         if let Some(key) = self.sleeps.by_wait.remove(&wait) {
             self.sleeps.due.remove(&key);
         }

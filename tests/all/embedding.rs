@@ -216,6 +216,7 @@ const MISUSE: &str = "local function misuse(co)\n\
       try(coroutine.status(co)) try(coroutine.resume(co)) try(coroutine.resume(co, 1, {}, print)) try(pcall(coroutine.close, co))\n\
       try(debug.traceback(co)) try(pcall(debug.info, co, 0, 'slnaf')) try(pcall(debug.info, co, 1, 'slnaf'))\n\
       try(pcall(coroutine.wrap(function() coroutine.resume(co) coroutine.close(co) end)))\n\
+      try(pcall(task.spawn, co)) try(pcall(task.defer, co, {})) try(pcall(task.delay, 0, co, print)) try(pcall(task.cancel, co))\n\
     end\n\
     return table.concat(out, ' ')\nend\n";
 

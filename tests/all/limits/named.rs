@@ -31,6 +31,8 @@ trials![
     log_bytes_are_for_each_event,
     source_bytes,
     source_bytes_for_check,
+    coroutines,
+    timers,
     call_depth,
     limits_that_cannot_be_held_are_refused,
     defaults_are_as_documented,
@@ -329,6 +331,54 @@ fn source_bytes_for_check() {
     assert!(run(motu.check(&bundle(&[("init.luau", "return {} ")]))).unwrap().is_empty());
 }
 
+/// The n-th works, one more is refused by an error like any other, and what goes makes room.
+fn refused_and_there_again(limits: Limits, name: &str, make: &str, unmake: &str) {
+    let source = format!(
+        "local kept = {{}}\n\
+         return {{\n\
+           make = function(n) for _ = 1, n do table.insert(kept, {make}) end return #kept end,\n\
+           unmake = function() for _, one in kept do {unmake} end kept = {{}} end,\n\
+           safe = function() return (pcall(function() return {make} end)) end }}"
+    );
+    let mut instance = instance_with(limits, &source);
+    for _ in 0..2 {
+        assert_eq!(send(&mut instance, "make", &Value::from(100)).unwrap().value, Value::from(100));
+        let error = send(&mut instance, "make", &Value::from(1)).unwrap_err();
+        assert_limit(&error, &format!("over the limit {name} of 100"));
+        assert!(error.message().starts_with("init.luau:3: "), "{error}");
+        assert!(error.traceback().contains("init.luau:3 function make"), "{error:?}");
+        assert_eq!(event(&mut instance, "safe").unwrap().value, Value::Boolean(false));
+        event(&mut instance, "unmake").unwrap();
+    }
+    assert_eq!(instance.starts(), 1, "the instance goes on");
+}
+
+fn coroutines() {
+    let limits = Limits { coroutines: 100, ..limits() };
+    refused_and_there_again(limits.clone(), "coroutines", "coroutine.create(print)", "");
+    refused_and_there_again(limits.clone(), "coroutines", "coroutine.wrap(print)", "");
+    refused_and_there_again(limits.clone(), "coroutines", "task.spawn(coroutine.yield)", "");
+    // those of the image count, and those of Motu itself don't: `n` more than 99 are one too many
+    let source = "kept = { coroutine.create(print) }\n\
+        return { go = function(n) for i = 1, n do kept[i + 1] = coroutine.create(print) end end }";
+    send(&mut instance_with(limits.clone(), source), "go", &Value::from(99)).unwrap();
+    assert_limit(
+        &send(&mut instance_with(limits, source), "go", &Value::from(100)).unwrap_err(),
+        "over the limit coroutines of 100",
+    );
+    let error = try_load(Limits { coroutines: 0, ..crate::support::limits() }, "coroutine.create(print)").unwrap_err();
+    assert_limit(&error, "over the limit coroutines of 0");
+}
+
+fn timers() {
+    let limits = Limits { timers: 100, ..limits() };
+    refused_and_there_again(limits.clone(), "timers", "task.delay(3600, print)", "task.cancel(one)");
+    refused_and_there_again(limits.clone(), "timers", "task.delay(3600, print)", "coroutine.close(one)");
+    let source = "return { go = function() task.wait() end }";
+    let mut instance = instance_with(Limits { timers: 0, ..limits }, source);
+    assert_limit(&event(&mut instance, "go").unwrap_err(), "over the limit timers of 0");
+}
+
 fn call_depth() {
     // the handler itself is one of them
     let source = "local function down(n) if n == 0 then return 0 end return 1 + down(n - 1) end\n\
@@ -347,7 +397,7 @@ fn call_depth() {
 fn limits_that_cannot_be_held_are_refused() {
     let at = |limits: Limits| builder(limits).build().map(drop);
     type Set = fn(&mut Limits, u64);
-    let all: [(&str, u64, Set); 7] = [
+    let all: [(&str, u64, Set); 10] = [
         ("memory_bytes", Limits::MEMORY_BYTES_MAX, |limits, n| limits.memory_bytes = n),
         ("payload_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.payload_bytes = n as u32),
         ("result_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.result_bytes = n as u32),
@@ -355,6 +405,9 @@ fn limits_that_cannot_be_held_are_refused() {
         ("source_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.source_bytes = n as u32),
         ("payload_depth", Limits::DEPTH_MAX.into(), |limits, n| limits.payload_depth = n as u32),
         ("result_depth", Limits::DEPTH_MAX.into(), |limits, n| limits.result_depth = n as u32),
+        ("coroutines", 1_000_000, |limits, n| limits.coroutines = n as u32),
+        ("timers", 1_000_000, |limits, n| limits.timers = n as u32),
+        ("calls_in_flight", 100_000, |limits, n| limits.calls_in_flight = n as u32),
     ];
     for (name, most, set) in all {
         let mut limits = limits();
@@ -377,5 +430,6 @@ fn defaults_are_as_documented() {
     assert_eq!((limits.payload_bytes, limits.payload_depth), (1 << 20, 64));
     assert_eq!((limits.result_bytes, limits.result_depth), (1 << 20, 64));
     assert_eq!((limits.log_bytes, limits.source_bytes), (64 << 10, 8 << 20));
+    assert_eq!((limits.coroutines, limits.timers, limits.calls_in_flight), (20_000, 20_000, 1_000));
     assert_eq!((Limits::CALL_DEPTH, Bundle::FILES_MAX), (20_000, 4096));
 }
