@@ -92,6 +92,40 @@ const PATCHES: &[Patch] = &[
               luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
     },
     Patch {
+        file: "luau/VM/src/lcorolib.cpp",
+        why: "guest/scheduler.cpp says who may resume a coroutine",
+        old: "    // error handling for edge cases\n    if (co->status != LUA_YIELD)\n",
+        new: "    if (const char* refused = co->userdata ? motu_before_resume(co) : NULL)\n    {\n        \
+              lua_pushstring(L, refused);\n        return CO_STATUS_ERROR;\n    }\n\n    \
+              // error handling for edge cases\n    if (co->status != LUA_YIELD)\n",
+    },
+    Patch {
+        file: "luau/VM/src/lcorolib.cpp",
+        why: "an event has ended when its handler's coroutine has, whoever resumed that; its result is still there",
+        old: "    int status = lua_resume(co, L, narg);\n",
+        new: "    int status = lua_resume(co, L, narg);\n    if (co->userdata)\n        motu_after_resume(L, co, status);\n",
+    },
+    Patch {
+        file: "luau/VM/src/lcorolib.cpp",
+        why: "coroutines are limited in number",
+        old: "    lua_State* NL = lua_newthread(L);\n",
+        new: "    motu_before_create(L);\n    lua_State* NL = lua_newthread(L);\n",
+    },
+    Patch {
+        file: "luau/VM/src/lcorolib.cpp",
+        why: "a coroutine that is closed waits for nothing, and an event whose handler is closed has ended",
+        old: "    if (co->status == LUA_OK || co->status == LUA_YIELD)\n    {\n        lua_pushboolean(L, true);\n",
+        new: "    if (co->userdata)\n        motu_before_close(co);\n    \
+              if (co->status == LUA_OK || co->status == LUA_YIELD)\n    {\n        lua_pushboolean(L, true);\n",
+    },
+    Patch {
+        file: "luau/VM/src/lcorolib.cpp",
+        why: "the four hooks above",
+        old: "static int costatus(lua_State* L)\n",
+        new: "const char* motu_before_resume(lua_State* co);\nvoid motu_after_resume(lua_State* L, lua_State* co, int status);\n\
+              void motu_before_create(lua_State* L);\nvoid motu_before_close(lua_State* co);\n\nstatic int costatus(lua_State* L)\n",
+    },
+    Patch {
         file: "luau/VM/src/lveclib.cpp",
         why: "an opaque file's errors show no names of a vector's parts",
         old: "    luaL_error(L, \"attempt to index vector with '%s'\", name);",

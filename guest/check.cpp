@@ -3,6 +3,7 @@
 //
 // A file that nothing requires is checked like any other, and its being unused is not an error.
 #include "bundle.h"
+#include "call.h"
 #include "guest.h"
 #include "memory.h"
 #include "resolver.h"
@@ -80,6 +81,8 @@ private:
     }
 
     void check(std::string_view wanted, unsigned line) {
+        if (is_host_module(wanted))
+            return;
         Resolution found = resolve(file_, wanted);
         if (!found.file)
             findings_.add(file_.path, line, found.error);

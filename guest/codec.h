@@ -25,6 +25,10 @@ struct Encoded {
 // bytes is checked before anything is copied. Raises no Lua error.
 Encoded encode(lua_State *L, int index, const char *root, size_t bytes_max, size_t depth_max);
 
+// Encodes `count` values from `first` on as one list; a path starts with "argument 2 of NAME", and each value may be as
+// deep as `depth_max`.
+Encoded encode_arguments(lua_State *L, int first, int count, const char *name, size_t bytes_max, size_t depth_max);
+
 // Pushes the one value that the bytes hold, or returns false with the reason and pushes nothing. May raise a Lua error
 // for a table that is larger than Luau allows.
 bool decode(lua_State *L, const uint8_t *bytes, size_t size, std::string &reason);

@@ -29,8 +29,11 @@ lua_State *take_coroutine(lua_State *main) {
 
 void give_back_coroutine(lua_State *main, lua_State *coroutine) {
     lua_resetthread(coroutine);
-    if (!was_seen)
-        return;
+    if (was_seen)
+        leave_coroutine(main);
+}
+
+void leave_coroutine(lua_State *main) {
     lua_unref(main, reference);
     event_coroutine = nullptr;
 }

@@ -20,6 +20,9 @@ lua_State *take_coroutine(lua_State *main);
 // Closes the coroutine: whoever has kept it finds it dead.
 void give_back_coroutine(lua_State *main, lua_State *coroutine);
 
+// Lets go of the coroutine that was taken: its event goes on, and the next has another.
+void leave_coroutine(lua_State *main);
+
 // `coroutine.running`, which is how a script gets hold of the coroutine it runs in.
 int running(lua_State *L);
 

@@ -88,17 +88,33 @@ public:
     Encoder(lua_State *L, const char *root, size_t bytes_max, size_t depth_max)
         : L(L), root(root), depth_max(depth_max), out(bytes_max) {}
 
-    Encoded run(int index) {
+    Encoded run(int index) { return finish(write_all(index)); }
+
+    Encoded run_arguments(int first, int count) {
+        out.reserve();
+        put_table(static_cast<unsigned>(count), false);
+        Crossing outcome = Crossing::done;
+        for (argument = 1; outcome == Crossing::done && argument <= count; argument++)
+            outcome = write_all(first + argument - 1);
+        return finish(outcome);
+    }
+
+private:
+    // Writes a value and all that is in it.
+    Crossing write_all(int index) {
         Crossing outcome = write(luaA_toobject(L, index));
         while (outcome == Crossing::done && !frames.empty())
             outcome = frames.back().is_map ? step_map(frames.back()) : step_array(frames.back());
+        return outcome;
+    }
+
+    Encoded finish(Crossing outcome) {
         if (outcome == Crossing::done)
             return {outcome, out.release(), {}};
         out.drop();
         return {outcome, {nullptr, 0}, std::move(detail)};
     }
 
-private:
     // Writes the next values of the innermost open table, up to one that is a table itself, or closes it.
     Crossing step_array(Frame &frame) {
         size_t depth = frames.size();
@@ -208,12 +224,7 @@ private:
         frame.is_map = !count_entries(table, frame.count);
         frame.next = frame.is_map ? 0 : 1;
         unsigned count = static_cast<unsigned>(frame.count);
-        if (count < 16)
-            out.put((frame.is_map ? 0x80 : 0x90) | count);
-        else if (count < 65536)
-            put_head(frame.is_map ? 0xDE : 0xDC, count, 2);
-        else
-            put_head(frame.is_map ? 0xDF : 0xDD, count, 4);
+        put_table(count, frame.is_map);
         if (!out.fits(count)) // each entry takes a byte at least
             return over(Crossing::too_many_bytes);
         if (frames.empty())
@@ -244,6 +255,16 @@ private:
                 largest = key;
         }
         return positions && largest == count;
+    }
+
+    // The head of a table.
+    void put_table(unsigned count, bool is_map) {
+        if (count < 16)
+            out.put((is_map ? 0x80 : 0x90) | count);
+        else if (count < 65536)
+            put_head(is_map ? 0xDE : 0xDC, count, 2);
+        else
+            put_head(is_map ? 0xDF : 0xDD, count, 4);
     }
 
     void put_head(unsigned byte, uint64_t value, int bytes) {
@@ -352,7 +373,7 @@ private:
     // The way from the root through the first `length` open tables. The middle of a very long way is left out.
     std::string path(size_t length) const {
         constexpr size_t ends = 12;
-        std::string text = root;
+        std::string text = argument ? "argument " + std::to_string(argument) + " of " + root : root;
         for (size_t i = 0; i < length; i++) {
             if (length > 2 * ends && i == ends) {
                 text += "...";
@@ -393,6 +414,7 @@ private:
     lua_State *L;
     const char *root;
     size_t depth_max;
+    int argument = 0; // the one being written, of a list of them
     Output out;
     std::vector<Frame> frames;
     std::string detail;
@@ -402,6 +424,10 @@ private:
 
 Encoded encode(lua_State *L, int index, const char *root, size_t bytes_max, size_t depth_max) {
     return Encoder(L, root, bytes_max, depth_max).run(index);
+}
+
+Encoded encode_arguments(lua_State *L, int first, int count, const char *name, size_t bytes_max, size_t depth_max) {
+    return Encoder(L, name, bytes_max, depth_max).run_arguments(first, count);
 }
 
 } // namespace motu

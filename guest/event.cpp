@@ -1,29 +1,104 @@
-// The exports `start`, which runs a handler, and `entry-value`. This is the warm path: what an event costs beside the
-// handler itself is here and in the codec.
+// The exports `start`, which runs a handler, `cancel` and `entry-value`. This is the warm path: what an event costs
+// beside the handler itself is here and in the codec.
+
+#include "event.h"
 
 #include "bundle.h"
 #include "codec.h"
 #include "coroutine.h"
 #include "failure.h"
+#include "hot.h"
+#include "memory.h"
 #include "text.h"
 #include "vm.h"
 
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 namespace motu {
 namespace {
 
-// "path:line: " of the function on top of the stack, for an error that comes after it has returned.
-std::string place_of_function(lua_State *L) {
+std::unordered_map<uint64_t, Task *> waiting; // the events whose handlers have not ended, by number
+
+// The place of a function, for an error that comes after it has returned.
+struct Place {
+    const File *file = nullptr;
+    int line = 0;
+
+    // "path:line: "
+    std::string text() const {
+        return file ? file->path + (file->opaque ? "" : ":" + std::to_string(line)) + ": " : std::string();
+    }
+};
+
+// Of the function on top of the stack.
+Place place_of_function(lua_State *L) {
     lua_Debug info = {};
     if (!lua_getinfo(L, -1, "sl", &info) || info.source[0] != '=' || info.what[0] == 'C')
         return {};
-    const File *file = find_file(info.source + 1);
-    if (!file)
-        return {};
-    return file->path + (file->opaque ? "" : ":" + std::to_string(info.currentline)) + ": ";
+    return {find_file(info.source + 1), info.currentline};
+}
+
+// What the host copies for an item of the list, at most.
+uint64_t bytes_of(const exports_motu_guest_vm_ended_t &ended) {
+    constexpr uint64_t item_bytes = 256;
+    if (!ended.outcome.is_err)
+        return item_bytes + ended.outcome.val.ok.len;
+    const exports_motu_guest_vm_failure_t &failure = ended.outcome.val.err;
+    size_t value = failure.value.is_some ? failure.value.val.len : 0;
+    return item_bytes + failure.message.len + failure.traceback.len + value;
+}
+
+void add_ended(const exports_motu_guest_vm_ended_t &ended) {
+    auto &list = hot.ended;
+    if (list.len == hot.ended_capacity) {
+        size_t capacity = list.len ? 2 * list.len : 1;
+        size_t size = capacity * sizeof(ended);
+        void *block = list.ptr ? reallocate(list.ptr, size) : allocate_crossing(size);
+        list.ptr = static_cast<exports_motu_guest_vm_ended_t *>(block);
+        hot.ended_capacity = capacity;
+    }
+    list.ptr[list.len++] = ended;
+    hot.ended_bytes += bytes_of(ended);
+}
+
+void add_failure(uint64_t event, const exports_motu_guest_vm_failure_t &failure) {
+    exports_motu_guest_vm_ended_t ended;
+    ended.event = event;
+    ended.outcome.is_err = true;
+    ended.outcome.val.err = failure;
+    add_ended(ended);
+}
+
+void add_result(uint64_t event, guest_list_u8_t bytes) {
+    exports_motu_guest_vm_ended_t ended;
+    ended.event = event;
+    ended.outcome.is_err = false;
+    ended.outcome.val.ok = bytes;
+    add_ended(ended);
+}
+
+// Takes as much of the list as the host copies at once, and leaves the rest.
+exports_motu_guest_vm_list_ended_t take_some_ended(uint64_t bytes_max) {
+    size_t count = 0;
+    uint64_t bytes = 0;
+    while (count < hot.ended.len) {
+        uint64_t more = bytes_of(hot.ended.ptr[count]);
+        if (count > 0 && bytes + more > bytes_max)
+            break;
+        bytes += more;
+        count++;
+    }
+    size_t size = count * sizeof(*hot.ended.ptr);
+    auto *some = static_cast<exports_motu_guest_vm_ended_t *>(allocate(size));
+    memcpy(some, hot.ended.ptr, size);
+    hot.ended.len -= count;
+    hot.ended_bytes -= bytes;
+    memmove(hot.ended.ptr, hot.ended.ptr + count, hot.ended.len * sizeof(*hot.ended.ptr));
+    return {some, count};
 }
 
 // Encodes the result for the bindings. If something in it can't cross, `reason` says what and where. Over a limit it
@@ -58,58 +133,132 @@ bool push_handler(lua_State *L, const guest_list_u8_t &event, std::string &reaso
     return false;
 }
 
-bool run_handler(lua_State *L, lua_State *coroutine, const guest_list_u8_t &event, const guest_list_u8_t &payload,
-                 guest_list_u8_t *ret, exports_motu_guest_vm_failure_t *err) {
+// The coroutine has returned: its first result is the event's. False, with the reason, if that can't cross.
+bool add_result_of(lua_State *coroutine, uint64_t event, std::string &reason) {
+    bool returned = lua_gettop(coroutine) > 0;
+    if (!returned)
+        lua_pushnil(coroutine);
+    guest_list_u8_t bytes;
+    bool done = give_result(coroutine, 1, "result", &bytes, reason);
+    if (done)
+        add_result(event, bytes);
+    if (!returned)
+        lua_pop(coroutine, 1); // whoever resumed it gets no result
+    return done;
+}
+
+// From here on, the event ends when its coroutine does.
+void wait_for(lua_State *coroutine, uint64_t event, const Place &place) {
+    lua_settop(coroutine, 0); // what it yielded is for nobody
+    Task &task = task_of(coroutine);
+    retain(task);
+    task.is_handler = true;
+    task.event = event;
+    task.file = place.file;
+    task.line = place.line;
+    waiting.emplace(event, &task);
+}
+
+void forget(Task &task) {
+    waiting.erase(task.event);
+    task.is_handler = false;
+    release(task);
+}
+
+// Whether the coroutine goes on.
+bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest_list_u8_t &name,
+                 const guest_list_u8_t &payload) {
     std::string reason;
-    if (!push_handler(L, event, reason)) {
-        *err = script_failure(reason);
+    if (!push_handler(L, name, reason)) {
+        add_failure(event, script_failure(reason));
         return false;
     }
     lua_xpush(L, coroutine, -1); // the handler stays on top of L
     if (!decode(coroutine, payload.ptr, payload.len, reason)) {
-        *err = script_failure("the payload can't be decoded: " + reason);
+        add_failure(event, script_failure("the payload can't be decoded: " + reason));
         return false;
     }
 
     int status = lua_resume(coroutine, nullptr, 1);
-    if (status == LUA_OK) {
-        if (lua_gettop(coroutine) == 0)
-            lua_pushnil(coroutine);
-        if (give_result(coroutine, 1, "result", ret, reason))
-            return true;
-        *err = script_failure(place_of_function(L) + reason);
-    } else if (status == LUA_YIELD || status == LUA_BREAK) {
-        *err = script_failure(place_of(coroutine) + "the handler yielded, and nothing will resume it",
-                              traceback_of(coroutine));
-    } else {
-        *err = failure_of(coroutine);
+    if (status == LUA_YIELD) {
+        wait_for(coroutine, event, place_of_function(L));
+        return true;
     }
+    if (status != LUA_OK)
+        add_failure(event, failure_of(coroutine));
+    else if (!add_result_of(coroutine, event, reason))
+        add_failure(event, script_failure(place_of_function(L).text() + reason));
     return false;
 }
 
 } // namespace
+
+void end_event(Task &task, lua_State *from, int status) {
+    std::string reason;
+    if (status != LUA_OK)
+        add_failure(task.event, failure_of(task.thread, from));
+    else if (!add_result_of(task.thread, task.event, reason))
+        add_failure(task.event, script_failure(Place{task.file, task.line}.text() + reason));
+    forget(task);
+}
+
+void close_event(Task &task, const char *how) {
+    add_failure(task.event, script_failure(std::string("the handler's coroutine was ") + how));
+    forget(task);
+}
+
+void take_step(exports_motu_guest_vm_step_t *step) {
+    // The host copies the result limit and 1 MiB in one call. One event always fits; when many end at once, those that
+    // don't are for the next entry.
+    uint64_t bytes_max = static_cast<uint64_t>(limits().result_bytes) + (512 << 10);
+    step->ended = hot.ended;
+    if (hot.ended_bytes > bytes_max && hot.ended.len > 1)
+        step->ended = take_some_ended(bytes_max);
+    if (step->ended.ptr == hot.ended.ptr) {
+        hot.ended = {nullptr, 0};
+        hot.ended_capacity = 0;
+        hot.ended_bytes = 0;
+    }
+    step->deferred = has_deferred() || hot.ended.len > 0;
+}
+
 } // namespace motu
 
 using namespace motu;
 
-bool exports_motu_guest_vm_start(guest_list_u8_t *event, guest_list_u8_t *payload, guest_list_u8_t *ret,
-                                 exports_motu_guest_vm_failure_t *err) {
+void exports_motu_guest_vm_start(uint64_t event, guest_list_u8_t *name, guest_list_u8_t *payload,
+                                 exports_motu_guest_vm_step_t *ret) {
     begin(false);
     lua_State *main = main_state();
     int top = lua_gettop(main);
     lua_State *coroutine = take_coroutine(main);
-    bool done;
+    bool goes_on = false;
     try {
-        done = run_handler(main, coroutine, *event, *payload, ret, err);
+        goes_on = run_handler(main, coroutine, event, *name, *payload);
     } catch (const std::exception &error) { // a payload's table larger than Luau allows
-        *err = script_failure(error.what());
-        done = false;
+        add_failure(event, script_failure(error.what()));
     }
-    give_back_coroutine(main, coroutine);
+    if (goes_on)
+        leave_coroutine(main);
+    else
+        give_back_coroutine(main, coroutine);
     lua_settop(main, top);
-    guest_list_u8_free(event);
+    guest_list_u8_free(name);
     guest_list_u8_free(payload);
-    return done;
+    take_step(ret);
+}
+
+void exports_motu_guest_vm_cancel(uint64_t event) {
+    auto found = waiting.find(event);
+    if (found == waiting.end())
+        return;
+    Task &task = *found->second;
+    lua_State *thread = task.thread;
+    waiting.erase(found);
+    task.is_handler = false; // nothing is listed
+    stop_waiting(thread, nullptr);
+    lua_resetthread(thread);
+    release(task);
 }
 
 bool exports_motu_guest_vm_entry_value(guest_list_u8_t *ret, exports_motu_guest_vm_failure_t *err) {

@@ -4,6 +4,7 @@
 #include "failure.h"
 
 #include "codec.h"
+#include "lstate.h"
 #include "lualib.h"
 #include "text.h"
 #include "vm.h"
@@ -13,6 +14,20 @@ namespace {
 
 constexpr int first_frames = 20;
 constexpr int last_frames = 10;
+
+// What was refused last. Only that one: a script that catches many rethrows the last, or says something of its own.
+char refusal_key; // its address is the key of the value in the registry
+motu_guest_types_failure_kind_t refusal_kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+
+// The kind of the error value on top of the stack.
+motu_guest_types_failure_kind_t kind_of_error(lua_State *coroutine) {
+    if (refusal_kind == MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT)
+        return refusal_kind;
+    lua_rawgetp(coroutine, LUA_REGISTRYINDEX, &refusal_key);
+    bool same = lua_rawequal(coroutine, -1, -2);
+    lua_pop(coroutine, 1);
+    return same ? refusal_kind : MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+}
 
 // A line of a traceback, or "" for a frame that isn't shown.
 std::string frame_text(lua_State *coroutine, int level) {
@@ -116,29 +131,42 @@ exports_motu_guest_vm_failure_t compile_failure(std::string_view message) {
     return failure;
 }
 
-exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine) {
-    std::string traceback = traceback_of(coroutine);
+std::string message_of(lua_State *coroutine, lua_State *from) {
     lua_rawcheckstack(coroutine, 4);
+    size_t size = 0;
     if (lua_type(coroutine, -1) == LUA_TSTRING) {
-        size_t size = 0;
         const char *message = lua_tolstring(coroutine, -1, &size);
-        return script_failure({message, size}, traceback);
+        return cut({message, size}, text_bytes_max);
     }
-
     lua_State *main = main_state();
     int top = lua_gettop(main);
+    lua_rawcheckstack(main, 1);
     lua_State *helper = lua_newthread(main);
-    exports_motu_guest_vm_failure_t failure;
+    helper->nCcalls = helper->baseCcalls = from ? from->nCcalls : 0; // or each level would have all of the stack
+    std::string text;
     if (push_message(helper, coroutine)) {
-        size_t size = 0;
         const char *message = lua_tolstring(helper, -1, &size);
-        failure = script_failure({message, size}, traceback);
+        text = cut({message, size}, text_bytes_max);
     } else {
-        std::string type = lua_typename(coroutine, lua_type(coroutine, -1));
-        failure = script_failure("error value of type " + type, traceback);
+        text = std::string("error value of type ") + lua_typename(coroutine, lua_type(coroutine, -1));
     }
-    failure.value = encode_error_value(coroutine);
     lua_settop(main, top);
+    return text;
+}
+
+void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind) {
+    lua_rawcheckstack(L, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &refusal_key);
+    refusal_kind = kind;
+}
+
+exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from) {
+    std::string traceback = traceback_of(coroutine);
+    exports_motu_guest_vm_failure_t failure = script_failure(message_of(coroutine, from), traceback);
+    failure.kind = kind_of_error(coroutine);
+    if (lua_type(coroutine, -1) != LUA_TSTRING)
+        failure.value = encode_error_value(coroutine);
     return failure;
 }
 

@@ -28,6 +28,10 @@ struct alignas(4096) Hot {
     uint64_t log_left; // bytes that the script may still log
     uint64_t random_seed;
     exports_motu_guest_vm_limits_t limits;
+    uint32_t coroutines; // that scripts made and that are not collected
+    exports_motu_guest_vm_list_ended_t ended; // what the host is told at the end of this entry
+    size_t ended_capacity;
+    uint64_t ended_bytes; // what the host copies for that
 };
 
 extern Hot hot;

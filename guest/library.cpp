@@ -3,6 +3,7 @@
 
 #include "library.h"
 
+#include "call.h"
 #include "coroutine.h"
 #include "hot.h"
 #include "lstate.h"
@@ -10,6 +11,8 @@
 #include "lualib.h"
 #include "memory.h"
 #include "require.h"
+#include "scheduler.h"
+#include "task.h"
 #include "vm.h"
 
 #include <cstdlib>
@@ -21,9 +24,9 @@ namespace {
 
 int randomseed = -1; // reference of math.randomseed: the field of that name is the script's, the function is not
 
-[[noreturn]] void over_log_budget(uint64_t size) {
-    exceeded(MOTU_GUEST_HOST_LIMIT_LOG_BYTES,
-             "print of " + std::to_string(size) + " bytes with " + std::to_string(hot.log_left) + " left");
+[[noreturn]] void over_log_budget(const char *what, uint64_t size) {
+    exceeded(MOTU_GUEST_HOST_LIMIT_LOG_BYTES, std::string(what) + " of " + std::to_string(size) + " bytes with " +
+                                                  std::to_string(hot.log_left) + " left");
 }
 
 // print(...): one line of the log. The size is known before anything is put together.
@@ -36,10 +39,10 @@ int print(lua_State *L) {
         lua_replace(L, i);
         size += length + (i > 1 ? 1 : 0);
         if (size > hot.log_left)
-            over_log_budget(size);
+            over_log_budget("print", size);
     }
     if (size > hot.log_left)
-        over_log_budget(size);
+        over_log_budget("print", size);
     hot.log_left -= size;
 
     guest_list_u8_t line = {nullptr, 0};
@@ -83,6 +86,7 @@ void remove_global(lua_State *L, const char *name) {
 } // namespace
 
 void open_library(lua_State *L) {
+    open_scheduler(L);
     luaL_openlibs(L);
 
     remove_global(L, "getfenv");
@@ -98,6 +102,8 @@ void open_library(lua_State *L) {
     lua_pop(L, 1);
     push_require(L);
     lua_setglobal(L, "require");
+    open_task(L);
+    open_call(L);
 
     lua_getglobal(L, "math");
     lua_getfield(L, -1, "randomseed");
@@ -112,6 +118,15 @@ void seed_random(lua_State *L, uint64_t seed) {
     lua_pushnumber(L, static_cast<int32_t>(seed ^ seed >> 32)); // it takes 32 bits
     if (lua_pcall(L, 1, 0, 0) != LUA_OK)
         lua_pop(L, 1);
+}
+
+void log_line(motu_guest_host_log_level_t level, std::string_view text, const char *what) {
+    uint64_t size = static_cast<uint64_t>(text.size()) + 1; // the line's end
+    if (size > hot.log_left)
+        over_log_budget(what, size);
+    hot.log_left -= size;
+    guest_list_u8_t line = {reinterpret_cast<uint8_t *>(const_cast<char *>(text.data())), text.size()};
+    motu_guest_host_log(level, &line);
 }
 
 void set_log_budget(uint32_t bytes) { hot.log_left = bytes; }

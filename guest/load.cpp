@@ -17,6 +17,8 @@
 namespace motu {
 namespace {
 
+bool loading;
+
 std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics) {
     constexpr size_t shown_max = 20;
     std::string text;
@@ -96,6 +98,9 @@ exports_motu_guest_vm_loaded_t list_handlers(lua_State *L) {
 }
 
 } // namespace
+
+bool is_loading() { return loading; }
+
 } // namespace motu
 
 using namespace motu;
@@ -123,7 +128,9 @@ bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, gue
     lua_State *coroutine = lua_newthread(main);
     lua_pushcfunction(coroutine, run_entry, nullptr);
     lua_pushlightuserdata(coroutine, const_cast<File *>(file));
+    loading = true;
     int status = lua_resume(coroutine, nullptr, 1);
+    loading = false;
     bool loaded = status == LUA_OK;
     if (loaded) {
         entry().value = lua_ref(coroutine, -1);

@@ -1,5 +1,6 @@
 #include "require.h"
 
+#include "call.h"
 #include "lualib.h"
 #include "resolver.h"
 
@@ -120,6 +121,10 @@ int require_function(lua_State *L) {
     size_t length = 0;
     luaL_checktype(L, 1, LUA_TSTRING);
     const char *wanted = lua_tolstring(L, 1, &length);
+    if (is_host_module({wanted, length})) {
+        push_host_module(L);
+        return 1;
+    }
     const File *file = find_module(L, std::string_view(wanted, length));
     if (!file)
         lua_error(L);

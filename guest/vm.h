@@ -22,6 +22,9 @@ struct Entry {
 };
 Entry &entry();
 
+// Whether the top level of the bundle runs.
+bool is_loading();
+
 // Seeds `math.random` and starts the log's budget anew, as every exported function that runs a script does first.
 void begin(bool reseed);
 

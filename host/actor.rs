@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::bundles::{Bundles, Waiter};
 use crate::error::{Error, ErrorKind};
+use crate::functions::{Called, Caller};
+use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
 use crate::load::out_of_time;
 use crate::motu::{Bundled, Shared};
@@ -19,6 +21,7 @@ use crate::queue::{Job, Queue};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Place, Spec};
 use crate::vm::{Entering, Entry, Exit, Gauge, Left, Vm, failed};
+use crate::waits::Owner;
 
 /// What an event comes by on its way, for tests that have a worker die there.
 #[doc(hidden)]
@@ -69,6 +72,12 @@ enum Message {
     Command(Command),
     /// The bundle's image was made, or not.
     Loaded(Result<Arc<Bundled>, Error>),
+    /// A host function that the so manyth VM had called was done.
+    Called {
+        starts: u64,
+        wait: u32,
+        called: Called,
+    },
 }
 
 #[derive(Default)]
@@ -99,6 +108,16 @@ struct Body {
     started: HashMap<EventId, Account>,
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
+    /// Answers of host functions, for coroutines that wait.
+    answers: VecDeque<(u32, Answer)>,
+    /// The guest has tasks to run before anything else, on behalf of this owner.
+    deferred: Option<Owner>,
+    /// Events whose handlers are to be closed.
+    cancels: VecDeque<EventId>,
+    /// Whether an event was started last, and not something that waited resumed: they take turns.
+    started_last: bool,
+    /// The handler `start` of this VM has not ended yet: no event starts before.
+    starting: bool,
     starts: u64,
     /// A VM is there, at rest or at work.
     live: bool,
@@ -117,7 +136,7 @@ struct Body {
 struct Waiting {
     event: EventId,
     /// The handler; none asks for the entry's value.
-    name: Option<String>,
+    name: Option<Arc<str>>,
     payload: Vec<u8>,
     since: Instant,
     time: Option<Duration>,
@@ -129,11 +148,15 @@ impl Waiting {
     }
 }
 
-/// What an event has used.
+/// What an event may use, and has used.
 struct Account {
+    name: Arc<str>,
     since: Instant,
     time: Option<Duration>,
+    budget: Option<u64>,
     fuel: u64,
+    /// Nobody wants its answer any more: it ends when it waits next.
+    unwanted: bool,
 }
 
 impl Account {
@@ -145,10 +168,18 @@ impl Account {
 /// An entry that is under way.
 struct Inside {
     entering: Entering,
-    event: EventId,
+    owner: Owner,
+    /// Its fuel, if it isn't that of an event.
+    budget: Option<u64>,
     /// Fuel that was charged to the share already, slice by slice.
     charged: u64,
 }
+
+/// Nil, on the wire.
+const NIL: u8 = 0xc0;
+
+/// The number of the handler `start`, which is nobody's event.
+const START: EventId = 0;
 
 /// What a slice came to.
 enum Slice {
@@ -311,8 +342,7 @@ impl Body {
             self.take_messages(actor);
             let now = Instant::now();
             self.end_overdue(actor, now);
-            let work = self.inside.is_some() || !self.mailbox.is_empty() && !self.loading;
-            if !work || self.paused {
+            if self.paused || self.inside.is_none() && !self.has_entry(now) {
                 self.rest(actor, now);
                 return (Slice::Rest, burnt);
             }
@@ -323,19 +353,35 @@ impl Body {
             if let Some(until) = actor.share.held_until(now) {
                 return (Slice::Held(until), burnt);
             }
-            if self.inside.is_none() && !self.start_next(actor) {
-                continue;
+            if self.inside.is_none() {
+                self.enter_next(actor, now);
             }
             burnt = burnt.saturating_add(self.poll(actor));
         }
     }
 
+    /// Whether there is something to enter the guest for.
+    fn has_entry(&mut self, now: Instant) -> bool {
+        let resumes = self.deferred.is_some() || !self.cancels.is_empty() || !self.answers.is_empty();
+        resumes || self.sleep_is_over(now) || self.may_start()
+    }
+
+    fn may_start(&self) -> bool {
+        !self.mailbox.is_empty() && !self.loading && !self.starting
+    }
+
+    fn sleep_is_over(&mut self, now: Instant) -> bool {
+        self.vm.as_mut().and_then(|vm| vm.waits().next_due()).is_some_and(|due| due <= now)
+    }
+
     /// When to look again, if nothing is sent before.
-    fn next_due(&self, limits: &Limits) -> Option<Instant> {
+    fn next_due(&mut self, limits: &Limits) -> Option<Instant> {
+        let sleep = self.vm.as_mut().and_then(|vm| vm.waits().next_due()).filter(|_| !self.paused);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
         deadline
             .into_iter()
+            .chain(sleep)
             .chain(idle.filter(|_| self.live))
             .chain(self.quarantine.as_ref().map(|(until, _)| *until))
             .min()
@@ -346,7 +392,8 @@ impl Body {
         if self.quarantine.as_ref().is_some_and(|(until, _)| *until <= now) {
             self.release(actor);
         }
-        if !self.started.is_empty() || !self.mailbox.is_empty() || self.paused {
+        let waits = self.vm.as_mut().is_some_and(|vm| !vm.waits().is_empty());
+        if waits || !self.started.is_empty() || !self.mailbox.is_empty() || self.paused {
             self.idle_since = None;
             return;
         }
@@ -360,6 +407,9 @@ impl Body {
 
     fn drop_vm(&mut self, actor: &Actor) {
         drop((self.vm.take(), self.inside.take())); // before anybody is told
+        self.answers.clear();
+        self.cancels.clear();
+        (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {
             actor.notice(Notice::Gone);
         }
@@ -395,6 +445,12 @@ impl Body {
                     self.release(actor);
                 }
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
+                // what a VM before this one called is of no use
+                Message::Called { starts, .. } if starts != self.starts || !self.live => (),
+                Message::Called { wait, called: Called::Answer(answer), .. } => self.answers.push_back((wait, answer)),
+                Message::Called { wait, called: Called::Panicked { what, message }, .. } => {
+                    self.call_panicked(actor, wait, &what, &message);
+                }
             }
         }
     }
@@ -432,11 +488,32 @@ impl Body {
         }
     }
 
-    /// Whoever wanted the answer is gone. An event that was not started never is; one that computes goes on to its end.
+    /// Whoever wanted the answer is gone. An event that was not started never is. One that waits is closed; one that
+    /// computes goes on to its next wait, or its end.
     fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
             Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
+        } else if self.inside.is_some()
+            && let Some(account) = self.started.get_mut(&event)
+        {
+            account.unwanted = true;
+        } else if self.started.contains_key(&event) {
+            self.close(actor, event, Error::new(ErrorKind::InstanceLost, "cancelled"));
         }
+    }
+
+    /// Ends an event that waits, and closes its coroutine.
+    fn close(&mut self, actor: &Actor, event: EventId, error: Error) {
+        self.end_started(actor, event, Err(error));
+        self.cancels.push_back(event);
+    }
+
+    /// The event that called ends with what happened, and the instance with it.
+    fn call_panicked(&mut self, actor: &Actor, wait: u32, what: &str, message: &str) {
+        let error = Error::new(ErrorKind::Host, format!("{what} panicked: {message}"));
+        let cause = error.message().to_owned();
+        let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
+        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
     }
 
     fn take_waiting(&mut self, event: EventId) -> Option<Waiting> {
@@ -459,46 +536,109 @@ impl Body {
                 Body::refuse(actor, &waiting, out_of_time(waiting.time.unwrap_or_default()));
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
-                self.lose(actor, Some((event, error)), "another event of it ran out of time");
+                if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event) {
+                    // it computes, and can't be stopped otherwise
+                    let cause = format!("the event {:?} ran out of time", account.name);
+                    self.lose(actor, Some((event, error)), &cause);
+                } else {
+                    self.close(actor, event, error);
+                }
             }
         }
     }
 
-    /// Enters the VM with the next event of the mailbox, starting a VM if there is none. False if that could not be.
-    fn start_next(&mut self, actor: &Actor) -> bool {
-        let vm = match self.vm.take() {
-            Some(vm) => Ok(vm),
-            None => match self.bundled.clone().or_else(|| actor.shared.bundles.find(&actor.spec.bundle)) {
-                Some(bundled) => self.start_vm(actor, bundled),
-                None => {
-                    self.load(actor);
-                    return false;
+    /// Enters the VM for what is next: what was deferred, what is to be closed, and then, in turns, what waited and is
+    /// answered, and the next event of the mailbox.
+    fn enter_next(&mut self, actor: &Actor, now: Instant) {
+        if let Some(owner) = self.deferred.take() {
+            return self.enter(actor, owner, Entry::Deferred);
+        }
+        if let Some(event) = self.cancels.pop_front() {
+            let owner = Owner { event, name: "".into() };
+            return self.enter(actor, owner, Entry::Cancel { event });
+        }
+        if self.may_start() && !self.started_last {
+            self.started_last = true;
+            return self.start_next(actor);
+        }
+        self.started_last = false;
+        if let Some(vm) = &mut self.vm {
+            if let Some((wait, answer)) = self.answers.pop_front() {
+                if let Some(owner) = vm.waits().take(wait) {
+                    self.enter(actor, owner, Entry::Resume { wait, answer });
                 }
-            },
-        };
-        let Some(next) = self.mailbox.front_mut() else { return false };
-        let (event, since, time) = (next.event, next.since, next.time);
-        let vm = match vm {
-            Ok(vm) => vm,
-            Err(error) => {
-                if let Some(waiting) = self.take_waiting(event) {
-                    Body::refuse(actor, &waiting, error);
-                }
-                return false;
+                return;
             }
+            if let Some((wait, owner)) = vm.waits().take_due(now) {
+                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed });
+            }
+        }
+        if self.may_start() {
+            self.start_next(actor);
+        }
+    }
+
+    /// Enters the VM that is there, on the account of the event, or if that has ended, with the budget of what it left.
+    fn enter(&mut self, actor: &Actor, owner: Owner, entry: Entry) {
+        let Some(vm) = self.vm.take() else { return };
+        let account = self.started.get(&owner.event);
+        let budget = match account {
+            Some(account) => account.budget.map(|budget| budget.saturating_sub(account.fuel)),
+            None if matches!(entry, Entry::Cancel { .. }) => None,
+            None => actor.limits().background_fuel,
         };
-        let budget = actor.limits().event_fuel;
-        self.started.insert(event, Account { since, time, fuel: 0 });
-        let payload_bytes = next.payload.len() as u64;
-        let entry = match next.name.take() {
-            Some(event) => Entry::Start { event, payload: std::mem::take(&mut next.payload) },
-            None => Entry::Value,
-        };
+        self.inside =
+            Some(Inside { entering: vm.enter(entry, budget, Some(owner.clone())), owner, budget, charged: 0 });
+    }
+
+    /// Starts the next event of the mailbox, and a VM for it if there is none.
+    fn start_next(&mut self, actor: &Actor) {
+        if self.vm.is_none() {
+            let bundled = self.bundled.clone().or_else(|| actor.shared.bundles.find(&actor.spec.bundle));
+            let Some(bundled) = bundled else { return self.load(actor) };
+            let has_start = bundled.has_start;
+            match self.start_vm(actor, bundled) {
+                Ok(vm) => self.vm = Some(vm),
+                Err(error) => {
+                    let event = self.mailbox.front().map(|waiting| waiting.event);
+                    if let Some(waiting) = event.and_then(|event| self.take_waiting(event)) {
+                        Body::refuse(actor, &waiting, error);
+                    }
+                    return;
+                }
+            }
+            if has_start {
+                return self.run_start(actor);
+            }
+        }
+        let Some(next) = self.mailbox.front_mut() else { return };
+        let (event, since, time) = (next.event, next.since, next.time);
+        let name = next.name.clone();
+        let payload = std::mem::take(&mut next.payload);
+        let payload_bytes = payload.len() as u64;
+        let (shown, budget) = (name.clone().unwrap_or_else(|| "".into()), actor.limits().event_fuel);
+        self.started.insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, unwanted: false });
         self.mailbox.pop_front();
         actor.notice(Notice::Started { payload_bytes });
         actor.stage(Stage::Started);
-        self.inside = Some(Inside { entering: vm.enter(entry, budget), event, charged: 0 });
-        true
+        let entry = match name {
+            Some(name) => Entry::Start { event, name, payload },
+            None => Entry::Value,
+        };
+        self.enter(actor, Owner { event, name: shown }, entry);
+    }
+
+    /// A fresh VM runs its handler `start` before its first event.
+    fn run_start(&mut self, actor: &Actor) {
+        let (since, time, name) = (Instant::now(), actor.limits().start_deadline, Arc::<str>::from("start"));
+        self.starting = true;
+        if let Some(at) = over(since, time) {
+            self.deadlines.insert((at, START));
+        }
+        let budget = actor.limits().start_fuel;
+        self.started.insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, unwanted: false });
+        let entry = Entry::Start { event: START, name: name.clone(), payload: vec![NIL] };
+        self.enter(actor, Owner { event: START, name }, entry);
     }
 
     /// Has the bundle's image made: it was dropped when nobody used it, or never made.
@@ -524,7 +664,19 @@ impl Body {
         let tenant = Some(actor.spec.tenant.clone());
         let vm = factory.start(&bundled.image, actor.limits(), seed, log.clone(), tenant, actor.gauge.clone());
         self.bundled = Some(bundled);
-        let vm = vm?.without_image();
+        let (starts, told) = (self.starts, actor.this.clone());
+        let answer = move |wait, called| {
+            if let Some(actor) = told.upgrade() {
+                actor.send(Message::Called { starts, wait, called });
+            }
+        };
+        let vm = vm?.without_image().with_caller(Caller {
+            functions: actor.shared.functions.clone(),
+            tenant: actor.spec.tenant.clone(),
+            limits: actor.spec.limits.clone(),
+            grants: actor.spec.grants.clone(),
+            answer: Arc::new(answer),
+        });
         self.live = true;
         actor.notice(Notice::Live { starts: self.starts });
         Ok(vm)
@@ -539,26 +691,65 @@ impl Body {
             actor.stage(Stage::Slice);
             return Limits::SLICE_FUEL;
         };
-        let (event, burnt) = (inside.event, fuel.saturating_sub(inside.charged));
+        let burnt = fuel.saturating_sub(inside.charged);
+        let (owner, budget) = (inside.owner.clone(), inside.budget);
         actor.share.charge(burnt);
         self.inside = None;
         actor.stage(Stage::Left);
-        if let Some(account) = self.started.get_mut(&event) {
+        if let Some(account) = self.started.get_mut(&owner.event) {
             account.fuel += fuel;
         }
         match exit {
-            Ok(Exit::Answered(answer)) => {
+            Ok(exit) => {
                 self.vm = vm;
-                self.end_started(actor, event, answer.map_err(failed));
-                actor.stage(Stage::Answered);
+                self.left(actor, &owner, exit);
             }
-            Ok(_) => self.lose(actor, Some((event, Error::internal("the guest gave an answer to something else"))), ""),
-            Err(error) => {
-                let cause = format!("another event of it ended with {error}");
-                self.lose(actor, Some((event, error)), &cause);
+            Err(error) => self.stopped(actor, &owner, error, budget),
+        }
+        actor.stage(Stage::Answered);
+        burnt
+    }
+
+    /// The guest came back by itself.
+    fn left(&mut self, actor: &Actor, owner: &Owner, exit: Exit) {
+        match exit {
+            Exit::Value(answer) => self.end_started(actor, owner.event, answer.map_err(failed)),
+            Exit::Cancelled => (),
+            Exit::Step(step) => {
+                if step.deferred {
+                    self.deferred = Some(owner.clone());
+                }
+                for ended in step.ended {
+                    self.end_started(actor, ended.event, ended.outcome.map_err(failed));
+                }
+            }
+            Exit::Loaded(_) | Exit::Checked(_) => {
+                let error = Error::internal("the guest gave an answer to something else");
+                self.lose(actor, Some((owner.event, error)), "the guest broke its word");
             }
         }
-        burnt
+        // one whose caller is gone, and that waits now
+        if self.started.get(&owner.event).is_some_and(|account| account.unwanted) && self.deferred.is_none() {
+            self.close(actor, owner.event, Error::new(ErrorKind::InstanceLost, "cancelled"));
+        }
+    }
+
+    /// A limit or a trap ended the entry, and the VM.
+    fn stopped(&mut self, actor: &Actor, owner: &Owner, error: Error, budget: Option<u64>) {
+        let Some(account) = self.started.get(&owner.event) else {
+            let budget = budget.map_or("no limit".to_owned(), |fuel| fuel.to_string());
+            let cause = format!("a task that the event {:?} had left behind ended with {error}", owner.name);
+            tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
+            self.lose(actor, None, &cause);
+            return self.count_end(actor, &cause);
+        };
+        // an entry has what is left of the event's budget: say what the whole was
+        let error = match (error.kind(), account.budget) {
+            (ErrorKind::Fuel, Some(budget)) => crate::vm::out_of_fuel(budget),
+            _ => error,
+        };
+        let cause = format!("the event {:?} of it ended with {error}", owner.name);
+        self.lose(actor, Some((owner.event, error)), &cause);
     }
 
     fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
@@ -568,7 +759,21 @@ impl Body {
         }
         let usage = account.usage(&actor.gauge);
         let answer = answer.map_err(|error| error.with_usage(usage));
+        if event == START {
+            self.starting = false;
+            if let Err(error) = answer {
+                self.start_failed(actor, &error);
+            }
+            return;
+        }
         actor.notice(Notice::Ended { event, unstarted_bytes: None, answer, usage });
+    }
+
+    /// The handler `start` failed: so does what waited for it, and the VM is of no use.
+    fn start_failed(&mut self, actor: &Actor, error: &Error) {
+        self.drop_vm(actor);
+        self.refuse_all(actor, error);
+        self.count_end(actor, &error.to_string());
     }
 
     /// Ends an event that was taken out of the mailbox.
@@ -583,7 +788,7 @@ impl Body {
     /// not stay in the mailbox.
     fn lose(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str) {
         if let Some(inside) = &self.inside
-            && let Some(account) = self.started.get_mut(&inside.event)
+            && let Some(account) = self.started.get_mut(&inside.owner.event)
         {
             account.fuel += inside.charged;
         }
@@ -591,7 +796,7 @@ impl Body {
         // one whose start was under way when a worker died
         let started = &self.started;
         self.mailbox.retain(|waiting| !started.contains_key(&waiting.event));
-        let blamed = why.as_ref().map(|(_, error)| error.to_string());
+        let blamed = why.as_ref().filter(|(event, _)| *event != START).map(|(_, error)| error.to_string());
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }

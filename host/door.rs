@@ -46,7 +46,7 @@ struct Events {
 }
 
 struct Pending {
-    event: Option<String>,
+    event: Option<Arc<str>>,
     waiter: Waiter,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Totals {
 
 /// What is to be run.
 pub(crate) enum Request {
-    Event { name: String, payload: Vec<u8> },
+    Event { name: Arc<str>, payload: Vec<u8> },
     Value,
 }
 
@@ -176,7 +176,7 @@ impl Front for Waiters {
                     }
                     Waiter::Nobody(door) => {
                         if let Err(error) = answer {
-                            tracing::warn!(tenant = %door.spec.tenant, event = pending.event, %error, "an event failed");
+                            tracing::warn!(tenant = %door.spec.tenant, event = pending.event.as_deref(), %error, "an event failed");
                         }
                     }
                 }
@@ -320,7 +320,7 @@ impl Door {
     }
 
     /// The events that haven't ended.
-    pub(crate) fn pending(&self) -> Vec<Option<String>> {
+    pub(crate) fn pending(&self) -> Vec<Option<Arc<str>>> {
         let events = self.front.events();
         let mut pending: Vec<_> =
             events.pending.iter().map(|(number, pending)| (*number, pending.event.clone())).collect();
@@ -390,7 +390,12 @@ impl Shared {
             if !pending.is_empty() {
                 door.tell(Command::Stop { cause: "this Motu was drained".to_owned() });
                 let tenant = &door.spec.tenant;
-                unfinished.extend(pending.into_iter().map(|event| Unfinished { tenant: tenant.clone(), event }));
+                unfinished.extend(
+                    pending.into_iter().map(|event| Unfinished {
+                        tenant: tenant.clone(),
+                        event: event.map(|event| event.to_string()),
+                    }),
+                );
             }
         }
         Drained { unfinished }

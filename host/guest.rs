@@ -11,6 +11,9 @@ wasmtime::component::bindgen!({
         "motu:guest/vm.settle": async,
         "motu:guest/vm.entry-value": async,
         "motu:guest/vm.start": async,
+        "motu:guest/vm.resume": async,
+        "motu:guest/vm.run-deferred": async,
+        "motu:guest/vm.cancel": async,
         "motu:guest/vm.check": async,
     },
 });

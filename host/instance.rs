@@ -31,8 +31,12 @@ pub struct Instance {
 impl Instance {
     pub(crate) fn new(loaded: Loaded, tenant: Tenant) -> Instance {
         let bundle = loaded.bundled.bundle.clone();
-        let limits = loaded.motu.shared().limits.clone();
-        Instance { loaded, spec: Spec { tenant, bundle, limits, seed: None }, door: Mutex::default() }
+        let limits = loaded.motu.shared().limits_of(&tenant).clone();
+        Instance {
+            loaded,
+            spec: Spec { tenant, bundle, limits, seed: None, grants: Arc::default() },
+            door: Mutex::default(),
+        }
     }
 
     /// Makes `math.random` give the same numbers at each start: for tests and for replaying. Default: a seed that nobody
@@ -55,6 +59,15 @@ impl Instance {
         self.spec.limits = limits;
         self.door = Mutex::default();
         Ok(self)
+    }
+
+    /// Lets it call host functions, by their names. Default: none. It starts anew with its next event.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_grants<S: Into<String>>(mut self, grants: impl IntoIterator<Item = S>) -> Instance {
+        self.spec.grants = grants.into_iter().map(Into::into).collect();
+        self.door = Mutex::default();
+        self
     }
 
     /// Who it runs for.
@@ -153,7 +166,7 @@ impl Instance {
             let message = format!("nothing handles the event {event:?}; the bundle handles {handled}");
             return (Err(Error::usage_error(message).with_event(event)), Usage::default());
         }
-        let request = Request::Event { name: event.to_owned(), payload };
+        let request = Request::Event { name: event.into(), payload };
         match self.door().and_then(|door| door.call(request, None)) {
             Ok(call) => call.answer().await,
             Err(error) => (Err(error.with_event(event)), Usage::default()),

@@ -36,6 +36,7 @@ mod door;
 mod engine;
 mod error;
 mod folder;
+mod functions;
 mod guest;
 mod image;
 mod instance;
@@ -51,6 +52,7 @@ mod tenant;
 mod tenants;
 mod value;
 mod vm;
+mod waits;
 mod wire;
 mod worker;
 
@@ -60,6 +62,8 @@ pub use bundle::{Bundle, Digest};
 pub use door::Status;
 pub use engine::CompileCache;
 pub use error::{Error, ErrorKind, Fault};
+#[doc(hidden)]
+pub use functions::CallContext;
 pub use instance::Instance;
 pub use limits::Limits;
 pub use log::{LogLevel, LogLine};

@@ -20,11 +20,19 @@ pub struct Limits {
     pub load_fuel: Option<u64>,
     /// Fuel for an event. Default 5,000,000,000. Over it: [`Fuel`](crate::ErrorKind::Fuel).
     pub event_fuel: Option<u64>,
+    /// Fuel for the handler `start`, which runs once in each fresh instance. Default 5,000,000,000. Over it:
+    /// [`Fuel`](crate::ErrorKind::Fuel), for the events that wait for it.
+    pub start_fuel: Option<u64>,
+    /// Fuel each time that a task is resumed which an event left behind when it ended. Default 100,000,000. Over it, the
+    /// instance is lost.
+    pub background_fuel: Option<u64>,
     /// Wall-clock time for loading a bundle. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline), noticed
     /// within a slice of [`SLICE_FUEL`](Self::SLICE_FUEL).
     pub load_deadline: Option<Duration>,
     /// Wall-clock time for an event. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline).
     pub event_deadline: Option<Duration>,
+    /// Wall-clock time for the handler `start`. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline).
+    pub start_deadline: Option<Duration>,
     /// Memory of an instance in bytes: the VM (about 1.3 MiB), the bundle and all that the script makes. Not counted: the
     /// heap of exceptions (at most 1 MiB) and the stack (2 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
     /// [`Memory`](crate::ErrorKind::Memory).
@@ -44,6 +52,15 @@ pub struct Limits {
     /// What one event, or loading, may log, in bytes. Default 64 KiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub log_bytes: u32,
+    /// How many coroutines that scripts made may be alive in an instance, garbage not counted. Default 20,000, at most
+    /// 1,000,000. One more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub coroutines: u32,
+    /// How many sleeps (`task.wait`, `task.delay`) may be under way in an instance. Default 20,000, at most 1,000,000. One
+    /// more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub timers: u32,
+    /// How many calls of host functions may be under way in an instance. Default 1,000, at most 100,000. One more is an
+    /// error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub calls_in_flight: u32,
     /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
     pub source_bytes: u32,
@@ -72,6 +89,9 @@ impl Default for Limits {
         Limits {
             load_fuel: Some(5_000_000_000),
             event_fuel: Some(5_000_000_000),
+            start_fuel: Some(5_000_000_000),
+            background_fuel: Some(100_000_000),
+            start_deadline: Some(Duration::from_secs(5)),
             load_deadline: Some(Duration::from_secs(5)),
             event_deadline: Some(Duration::from_secs(5)),
             memory_bytes: 64 << 20,
@@ -80,6 +100,9 @@ impl Default for Limits {
             result_bytes: 1 << 20,
             result_depth: 64,
             log_bytes: 64 << 10,
+            coroutines: 20_000,
+            timers: 20_000,
+            calls_in_flight: 1_000,
             source_bytes: 8 << 20,
             mailbox_events: 1_000,
             weight: 1,
@@ -103,6 +126,10 @@ impl Limits {
     pub const WEIGHT_MAX: u32 = 1_000;
     /// The deepest payload or result that can be asked for.
     pub const DEPTH_MAX: u32 = 200;
+    /// The most coroutines, and the most sleeps, that can be asked for.
+    pub const COROUTINES_MAX: u32 = 1_000_000;
+    /// The most calls in flight that can be asked for.
+    pub const CALLS_IN_FLIGHT_MAX: u32 = 100_000;
     /// Fuel after which a running script makes room for others and its deadline is looked at: about 50 us.
     pub const SLICE_FUEL: u64 = 1_000_000;
     /// How many calls may be under way in a coroutine. One more is an error that the script can catch: it takes no memory
@@ -129,6 +156,9 @@ impl Limits {
         for (name, depth) in [("payload_depth", self.payload_depth), ("result_depth", self.result_depth)] {
             at_most(name, depth.into(), Self::DEPTH_MAX.into())?;
         }
+        at_most("coroutines", self.coroutines.into(), Self::COROUTINES_MAX.into())?;
+        at_most("timers", self.timers.into(), Self::COROUTINES_MAX.into())?;
+        at_most("calls_in_flight", self.calls_in_flight.into(), Self::CALLS_IN_FLIGHT_MAX.into())?;
         at_most("mailbox_events", self.mailbox_events.into(), Self::MAILBOX_EVENTS_MAX.into())?;
         at_most("weight", self.weight.into(), Self::WEIGHT_MAX.into())?;
         if self.weight == 0 {

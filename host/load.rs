@@ -55,9 +55,9 @@ impl Load {
         let vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
         let files = guest_files(bundle);
         let entering = if check {
-            vm.without_image().enter(Entry::Check { files }, limits.load_fuel)
+            vm.without_image().enter(Entry::Check { files }, limits.load_fuel, None)
         } else {
-            vm.enter(Entry::Load { files, entry: bundle.entry().to_owned() }, limits.load_fuel)
+            vm.enter(Entry::Load { files, entry: bundle.entry().to_owned() }, limits.load_fuel, None)
         };
         let work = Work { entering: Some(entering), fuel: 0, done: Some(done), unwanted };
         let (queue, deadline) = (queue.clone(), limits.load_deadline);

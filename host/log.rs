@@ -25,6 +25,8 @@ pub enum LogLevel {
 pub struct LogLine {
     /// Whose script; none while a bundle is loaded, which happens once for all tenants.
     pub tenant: Option<Tenant>,
+    /// The event that it was logged for, or that left the task behind which logs; none while a bundle is loaded.
+    pub event: Option<Arc<str>>,
     /// How much it matters.
     pub level: LogLevel,
     /// The text; bytes that aren't UTF-8 are replaced. May hold line breaks.
@@ -40,12 +42,12 @@ impl LogSink {
     pub(crate) fn tracing() -> LogSink {
         LogSink(Arc::new(|line| {
             let tenant = line.tenant.as_ref().map(tracing::field::display);
-            let text = &line.text;
+            let (event, text) = (line.event.as_deref(), &line.text);
             match line.level {
-                LogLevel::Debug => tracing::debug!(target: "motu::script", tenant, "{text}"),
-                LogLevel::Info => tracing::info!(target: "motu::script", tenant, "{text}"),
-                LogLevel::Warn => tracing::warn!(target: "motu::script", tenant, "{text}"),
-                LogLevel::Error => tracing::error!(target: "motu::script", tenant, "{text}"),
+                LogLevel::Debug => tracing::debug!(target: "motu::script", tenant, event, "{text}"),
+                LogLevel::Info => tracing::info!(target: "motu::script", tenant, event, "{text}"),
+                LogLevel::Warn => tracing::warn!(target: "motu::script", tenant, event, "{text}"),
+                LogLevel::Error => tracing::error!(target: "motu::script", tenant, event, "{text}"),
             }
         }))
     }

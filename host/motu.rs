@@ -15,6 +15,7 @@ use crate::bundles::Bundles;
 use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
 use crate::error::Error;
+use crate::functions::{CallContext, Functions, Given};
 use crate::image::Image;
 use crate::instance::Instance;
 use crate::limits::Limits;
@@ -25,6 +26,7 @@ use crate::share::{Share, Shares};
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
 use crate::tenant::Tenant;
 use crate::tenants::{Drained, TenantRef, Tenants};
+use crate::value::Value;
 use crate::vm::{Exit, Factory, failed};
 
 /// Runs bundles. Cheap to clone: clones share the compiled VM, its images and the workers. The workers end with the last
@@ -50,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) bundles: Bundles,
     pub(crate) shares: Shares,
     pub(crate) doors: Doors,
+    pub(crate) functions: Arc<Functions>,
     pub(crate) totals: Arc<Totals>,
     /// What all mailboxes together may hold.
     pub(crate) queue_events: u64,
@@ -97,6 +100,7 @@ pub struct MotuBuilder {
     kinds: HashMap<String, Limits>,
     #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "for tests"))]
     failpoint: Option<Failpoint>,
+    functions: Given,
 }
 
 impl MotuBuilder {
@@ -145,6 +149,24 @@ impl MotuBuilder {
         self
     }
 
+    /// A function of the host that scripts may call, if they are granted it.
+    #[doc(hidden)]
+    pub fn host_function<F, Fut, E>(mut self, name: &str, function: F) -> MotuBuilder
+    where
+        F: Fn(CallContext, Vec<Value>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.functions.add(name, function);
+        self
+    }
+
+    /// Where host functions run that aren't done at once. Default: a runtime of Motu's own, if there are any.
+    pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> MotuBuilder {
+        self.functions.run_on(runtime);
+        self
+    }
+
     /// For tests of what happens when a worker dies. Does nothing in builds without debug assertions.
     #[doc(hidden)]
     pub fn failpoint(mut self, at: impl Fn(Stage) + Send + Sync + 'static) -> MotuBuilder {
@@ -174,6 +196,7 @@ impl MotuBuilder {
             bundles: Bundles::new(self.image_bytes),
             shares: Shares::default(),
             doors: Doors::default(),
+            functions: Arc::new(Functions::new(self.functions)?),
             totals: Arc::default(),
             queue_events: self.queue_events,
             queue_bytes: self.queue_bytes,
@@ -202,6 +225,7 @@ impl Motu {
             image_bytes: 256 << 20,
             kinds: HashMap::new(),
             failpoint: None,
+            functions: Given::default(),
         }
     }
 
@@ -292,6 +316,7 @@ impl Motu {
             answered: read(&totals.answered),
             failed: read(&totals.failed),
             worker_fuel: self.0.strategy.worker_fuel(),
+            blocked: self.0.shared.functions.blocked(),
         }
     }
 
@@ -334,6 +359,8 @@ pub struct Stats {
     pub failed: u64,
     /// The fuel that each worker of the pool has burnt; empty where each tenant has a worker of its own.
     pub worker_fuel: Vec<u64>,
+    /// The host functions that have held up a thread for longer than half a second, and still do.
+    pub blocked: Vec<String>,
 }
 
 /// Something wrong with a bundle, found by [`Motu::check`].
@@ -362,12 +389,17 @@ pub struct Loaded {
     pub(crate) motu: Motu,
 }
 
+/// The handler that runs in each fresh instance before its first event.
+const START: &str = "start";
+
 /// A bundle and its image.
 pub(crate) struct Bundled {
     shared: Arc<Shared>,
     pub(crate) bundle: Bundle,
     pub(crate) image: Arc<Image>,
     pub(crate) handlers: Arc<[String]>,
+    /// It has the handler `start`, which runs in each fresh instance.
+    pub(crate) has_start: bool,
     only_handlers: bool,
     usage: Usage,
 }
@@ -384,13 +416,15 @@ impl Bundled {
             return Err(Error::internal("the guest gave an answer to something else").with_usage(usage));
         };
         let loaded = loaded.map_err(|failure| failed(failure).with_usage(usage))?;
-        // an event's name is text: a handler that no text names is none
+        // an event's name is text: a handler that no text names is none. `start` runs by itself, and is no event
         let names = loaded.handlers.len();
         let handlers: Arc<[String]> =
             loaded.handlers.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
         let only_handlers = loaded.only_handlers && handlers.len() == names;
+        let has_start = handlers.iter().any(|name| name == START);
+        let handlers = handlers.iter().filter(|name| *name != START).cloned().collect();
         let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
-        Ok(Bundled { shared: shared.clone(), bundle: bundle.clone(), image, handlers, only_handlers, usage })
+        Ok(Bundled { shared: shared.clone(), bundle: bundle.clone(), image, handlers, has_start, only_handlers, usage })
     }
 }
 
@@ -407,7 +441,8 @@ impl Drop for Bundled {
 }
 
 impl Loaded {
-    /// The events it handles, sorted. Functions under names that aren't UTF-8 are left out: no event has such a name.
+    /// The events it handles, sorted. Functions under names that aren't UTF-8 are left out: no event has such a name. So is
+    /// `start`, which runs by itself in each fresh instance, before its first event.
     pub fn handlers(&self) -> &[String] {
         &self.bundled.handlers
     }

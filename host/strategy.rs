@@ -30,13 +30,15 @@ pub(crate) struct Spec {
     pub(crate) limits: Limits,
     /// What `math.random` starts from; a new one for each start, unless it is set.
     pub(crate) seed: Option<u64>,
+    /// The names of host functions that it may call.
+    pub(crate) grants: Arc<[String]>,
 }
 
 /// What an instance is told.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Run the handler of an event, within this time.
-    Start { event: EventId, name: String, payload: Vec<u8>, time: Option<Duration> },
+    Start { event: EventId, name: Arc<str>, payload: Vec<u8>, time: Option<Duration> },
     /// Answer with what the bundle's entry returned.
     Value { event: EventId, time: Option<Duration> },
     /// Nobody waits for the event's answer any more.

@@ -55,6 +55,7 @@ struct Registered {
 struct State {
     /// Instead of those of its kind.
     limits: Option<Limits>,
+    grants: Arc<[String]>,
     bundles: BTreeMap<String, Arc<Deployed>>,
 }
 
@@ -145,7 +146,8 @@ impl TenantRef {
         shared.bundles.keep(&bundled);
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
-        let spec = Spec { tenant: id.clone(), bundle: bundle.clone(), limits, seed: None };
+        let grants = state.grants.clone();
+        let spec = Spec { tenant: id.clone(), bundle: bundle.clone(), limits, seed: None, grants };
         let deployed = Deployed { spec, handlers: bundled.handlers.clone(), door: Mutex::default() };
         let before = state.bundles.insert(name.to_owned(), Arc::new(deployed));
         drop(state);
@@ -180,18 +182,30 @@ impl TenantRef {
         if let Some(limits) = &limits {
             limits.check()?;
         }
+        self.change(|state| state.limits = limits);
+        Ok(())
+    }
+
+    /// Lets it call host functions, by their names. Its instances start anew with their next events.
+    #[doc(hidden)]
+    pub fn set_grants<S: Into<String>>(&self, grants: impl IntoIterator<Item = S>) {
+        let grants = grants.into_iter().map(Into::into).collect();
+        self.change(|state| state.grants = grants);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.tenant.state();
-        state.limits = limits;
+        change(&mut state);
         let limits = state.limits.clone().unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone());
+        let grants = state.grants.clone();
         let mut before = Vec::new();
         for deployed in state.bundles.values_mut() {
-            let spec = Spec { limits: limits.clone(), ..deployed.spec.clone() };
+            let spec = Spec { limits: limits.clone(), grants: grants.clone(), ..deployed.spec.clone() };
             let fresh = Deployed { spec, handlers: deployed.handlers.clone(), door: Mutex::default() };
             before.push(std::mem::replace(deployed, Arc::new(fresh)));
         }
         drop(state);
-        drop(before);
-        Ok(())
+        drop(before); // outside of the lock
     }
 
     /// Runs the handlers of an event, in each of the tenant's instances whose bundle handles it, all at once, and waits for
@@ -267,7 +281,7 @@ impl TenantRef {
     pub fn post(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Vec<Answer<()>>, Error> {
         let payload = self.encode(event, payload)?;
         let post = |(bundle, door): (String, Result<Arc<Door>, Error>)| {
-            let request = Request::Event { name: event.to_owned(), payload: payload.clone() };
+            let request = Request::Event { name: event.into(), payload: payload.clone() };
             let result = door.and_then(|door| door.post(request, None)).map_err(|error| error.with_event(event));
             Answer { bundle, result }
         };
@@ -327,7 +341,7 @@ impl TenantRef {
 
     fn call(&self, event: &str, payload: &[u8], time: Option<Duration>) -> Vec<(String, Result<Call, Error>)> {
         let call = |(name, door): (String, Result<Arc<Door>, Error>)| {
-            let request = Request::Event { name: event.to_owned(), payload: payload.to_vec() };
+            let request = Request::Event { name: event.into(), payload: payload.to_vec() };
             (name, door.and_then(|door| door.call(request, time)).map_err(|error| error.with_event(event)))
         };
         self.doors(event).into_iter().map(call).collect()

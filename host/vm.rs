@@ -10,22 +10,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Module, ResourceLimiter, Store, Trap};
 
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
-use crate::guest::exports::motu::guest::vm::{Guest as VmExports, Loaded};
-use crate::guest::motu::guest::host::{Host, Limit, LogLevel as GuestLevel};
-use crate::guest::motu::guest::types::{Diagnostic, Failure, FailureKind, File, Limits as GuestLimits};
+use crate::functions::{Caller, Outcome as CallOutcome};
+use crate::guest::exports::motu::guest::vm::{Guest as VmExports, Loaded, Step};
+use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel};
+use crate::guest::motu::guest::types::{Answer, Diagnostic, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
 use crate::log::{LogLevel, LogLine, LogSink};
 use crate::tenant::Tenant;
 use crate::value::Value;
+use crate::waits::{Owner, Waits};
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes that a call may carry beside what the limits count: names, paths, frames of a traceback.
 const CALL_OVERHEAD_BYTES: usize = 1 << 20;
@@ -92,6 +97,9 @@ impl Factory {
             result_bytes: limits.result_bytes,
             result_depth: limits.result_depth,
             log_bytes: limits.log_bytes,
+            coroutines: limits.coroutines,
+            timers: limits.timers,
+            calls: limits.calls_in_flight,
         };
         let configured = vm.exports().call_configure(&mut vm.store, seed, guest_limits);
         configured.map_err(|error| Error::internal(format!("the VM can't be configured: {error:#}")))?;
@@ -140,8 +148,14 @@ pub(crate) enum Entry {
     Load { files: Vec<File>, entry: String },
     /// Compiles a bundle's files and runs nothing.
     Check { files: Vec<File> },
-    /// Runs an event's handler.
-    Start { event: String, payload: Vec<u8> },
+    /// Runs the handler called `name`.
+    Start { event: u64, name: Arc<str>, payload: Vec<u8> },
+    /// Goes on with what waited.
+    Resume { wait: u32, answer: Answer },
+    /// Runs what was deferred.
+    Deferred,
+    /// Closes an event's handler, which waits.
+    Cancel { event: u64 },
     /// What the bundle's entry returned.
     Value,
 }
@@ -150,7 +164,9 @@ pub(crate) enum Entry {
 pub(crate) enum Exit {
     Loaded(Result<Loaded, Failure>),
     Checked(Vec<Diagnostic>),
-    Answered(Result<Vec<u8>, Failure>),
+    Value(Result<Vec<u8>, Failure>),
+    Step(Step),
+    Cancelled,
 }
 
 /// An entry that is under way. Pending after each slice of fuel. Dropped before it is done, the VM is gone.
@@ -178,11 +194,14 @@ impl Vm {
         self.bindings.motu_guest_vm().clone()
     }
 
-    /// Enters the guest with so much fuel (`None`: no limit). The log's budget starts anew.
-    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>) -> Entering {
+    /// Enters the guest with so much fuel (`None`: no limit), on behalf of an owner (none while a bundle is loaded). The
+    /// log's budget starts anew.
+    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, owner: Option<Owner>) -> Entering {
         Box::pin(async move {
             let given = fuel.unwrap_or(u64::MAX);
-            self.store.data_mut().log.left = self.store.data().log.bytes;
+            let state = self.store.data_mut();
+            state.log.left = state.log.bytes;
+            state.owner = owner;
             let entered = match self.store.set_fuel(given) {
                 Ok(()) => self.run(entry).await,
                 Err(error) => Err(error),
@@ -206,16 +225,33 @@ impl Vm {
                 Exit::Loaded(loaded)
             }
             Entry::Check { files } => Exit::Checked(exports.call_check(store, &files).await?),
-            Entry::Start { event, payload } => {
-                Exit::Answered(exports.call_start(store, event.as_bytes(), &payload).await?)
+            Entry::Start { event, name, payload } => {
+                Exit::Step(exports.call_start(store, event, name.as_bytes(), &payload).await?)
             }
-            Entry::Value => Exit::Answered(exports.call_entry_value(store).await?),
+            Entry::Resume { wait, answer } => Exit::Step(exports.call_resume(store, wait, &answer).await?),
+            Entry::Deferred => Exit::Step(exports.call_run_deferred(store).await?),
+            Entry::Cancel { event } => {
+                exports.call_cancel(store, event).await?;
+                Exit::Cancelled
+            }
+            Entry::Value => Exit::Value(exports.call_entry_value(store).await?),
         })
+    }
+
+    /// What waits in it.
+    pub(crate) fn waits(&mut self) -> &mut Waits {
+        &mut self.store.data_mut().waits
     }
 
     /// Takes an image of the VM as it is now, after a load.
     pub(crate) fn into_image(mut self) -> Result<Arc<Image>, Error> {
         capture(self.memory.take(), &mut self.store)
+    }
+
+    /// Lets it call host functions.
+    pub(crate) fn with_caller(mut self, caller: Caller) -> Vm {
+        self.store.data_mut().caller = Some(caller);
+        self
     }
 
     /// Lets go of the handle that [`into_image`](Self::into_image) needs, so that the memory can be used again after this.
@@ -241,6 +277,7 @@ impl Vm {
                 }
                 Stop::Mapping { error } => Error::new(ErrorKind::Host, format!("no memory can be mapped: {error}")),
                 Stop::Panicked { what, message } => Error::new(ErrorKind::Host, format!("{what} panicked: {message}")),
+                Stop::Guest { error } => Error::internal(format!("the guest broke its word: {error}")),
             };
         }
         if error.is::<wasmtime::GcHeapOutOfMemory<()>>() {
@@ -250,9 +287,7 @@ impl Vm {
             );
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => {
-                Error::new(ErrorKind::Fuel, format!("out of fuel: the budget of {fuel} is used up"))
-            }
+            Some(Trap::OutOfFuel) => out_of_fuel(fuel),
             Some(Trap::StackOverflow) => {
                 Error::new(ErrorKind::Limit, "over the limit wasm stack: calls lie too deep in each other")
             }
@@ -269,6 +304,9 @@ pub(crate) fn failed(failure: Failure) -> Error {
     let kind = match failure.kind {
         FailureKind::Compile => ErrorKind::Compile,
         FailureKind::Script => ErrorKind::Script,
+        FailureKind::Limit => ErrorKind::Limit,
+        FailureKind::Denied => ErrorKind::Denied,
+        FailureKind::Host => ErrorKind::Host,
     };
     let text = |bytes: Vec<u8>| {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
@@ -291,6 +329,13 @@ pub(crate) struct State {
     hostcall_bytes: usize,
     limits: Limits,
     born: Instant,
+    /// Whose entry this is.
+    owner: Option<Owner>,
+    waits: Waits,
+    /// Who calls host functions here; nobody while a bundle is loaded.
+    caller: Option<Caller>,
+    #[cfg(test)]
+    scripted: tests::Scripted,
 }
 
 struct Log {
@@ -302,6 +347,10 @@ struct Log {
 }
 
 impl State {
+    fn owner(&self) -> Result<Owner, Stop> {
+        self.owner.clone().ok_or_else(|| Stop::Guest { error: "it waits while it loads".to_owned() })
+    }
+
     fn new(factory: &Factory, limits: &Limits, sink: LogSink, tenant: Option<Tenant>, gauge: Gauge) -> State {
         let largest = limits.result_bytes.max(limits.log_bytes) as usize;
         State {
@@ -310,8 +359,17 @@ impl State {
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
             born: factory.born,
+            owner: None,
+            waits: Waits::default(),
+            caller: None,
+            #[cfg(test)]
+            scripted: tests::Scripted::default(),
         }
     }
+}
+
+pub(crate) fn out_of_fuel(budget: u64) -> Error {
+    Error::new(ErrorKind::Fuel, format!("out of fuel: the budget of {budget} is used up"))
 }
 
 /// What a panic said.
@@ -330,7 +388,9 @@ enum Stop {
     #[error("no memory can be mapped: {error}")]
     Mapping { error: String },
     #[error("{what} panicked: {message}")]
-    Panicked { what: &'static str, message: String },
+    Panicked { what: String, message: String },
+    #[error("the guest broke its word: {error}")]
+    Guest { error: String },
 }
 
 /// Memory as it's accounted for: what an instance has now, also to be read while it runs.
@@ -396,9 +456,10 @@ impl Host for State {
             GuestLevel::Error => LogLevel::Error,
         };
         let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        let line = LogLine { tenant: self.log.tenant.clone(), level, text };
+        let event = self.owner.as_ref().map(|owner| owner.name.clone());
+        let line = LogLine { tenant: self.log.tenant.clone(), event, level, text };
         catch_unwind(AssertUnwindSafe(|| (self.log.sink.0)(&line))).map_err(|panic| {
-            Stop::Panicked { what: "the function given to on_log", message: panic_text(&*panic) }.into()
+            Stop::Panicked { what: "the function given to on_log".to_owned(), message: panic_text(&*panic) }.into()
         })
     }
 
@@ -409,6 +470,38 @@ impl Host for State {
 
     fn monotonic_clock(&mut self) -> wasmtime::Result<u64> {
         Ok(u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn sleep(&mut self, wait: u32, nanoseconds: u64) -> wasmtime::Result<()> {
+        let due = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
+        let due = due.ok_or_else(|| Stop::Guest { error: format!("it sleeps for {nanoseconds} ns") })?;
+        let owner = self.owner()?;
+        self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error }.into())
+    }
+
+    fn call(&mut self, wait: u32, function: Vec<u8>, arguments: Vec<u8>) -> wasmtime::Result<Called> {
+        #[cfg(test)]
+        if let Some(called) = self.scripted.answer(wait, &function, &arguments) {
+            return Ok(called);
+        }
+        let owner = self.owner()?;
+        let caller = self.caller.as_ref().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })?;
+        match caller.call(wait, &function, &arguments, &owner) {
+            CallOutcome::Ready(answer) => Ok(Called::Ready(answer)),
+            CallOutcome::Pending(call) => {
+                let kept = self.waits.call(wait, call, owner, self.limits.calls_in_flight);
+                kept.map_err(|error| Stop::Guest { error })?;
+                Ok(Called::Pending)
+            }
+            CallOutcome::Panicked { what, message } => Err(Stop::Panicked { what, message }.into()),
+        }
+    }
+
+    fn abandon(&mut self, wait: u32) -> wasmtime::Result<()> {
+        #[cfg(test)]
+        self.scripted.abandoned.push(wait);
+        self.waits.take(wait);
+        Ok(())
     }
 
     fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {

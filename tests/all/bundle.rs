@@ -68,7 +68,7 @@ fn a_folder_is_read() {
     assert_eq!(from_dir.paths().collect::<Vec<_>>(), ["init.luau", "lib/.luaurc", "lib/part.luau"]);
     assert_eq!(from_dir.entry(), "init.luau");
     let loaded = run(motu(limits()).load(&from_dir)).unwrap();
-    assert_eq!(event(&mut loaded.instance(tenant()), "go").unwrap().value, Value::from(42));
+    assert_eq!(event(&loaded.instance(tenant()), "go").unwrap().value, Value::from(42));
 }
 
 fn a_file_is_a_bundle() {
@@ -328,7 +328,7 @@ fn mounts_are_checked() {
 fn answers(cache: CompileCache) {
     let motu = motu::Motu::builder().compile_cache(cache).build().unwrap();
     let loaded = run(motu.load(&bundle(&[("init.luau", "return { go = function() return 'well' end }")]))).unwrap();
-    assert_eq!(event(&mut loaded.instance(tenant()), "go").unwrap().value, Value::string("well"));
+    assert_eq!(event(&loaded.instance(tenant()), "go").unwrap().value, Value::string("well"));
 }
 
 fn files_in(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -196,10 +196,10 @@ fn handlers_are_looked_up_at_each_event() {
 
 fn coroutines_live_on_after_their_event() {
     let source = "local co\nreturn {\n\
-        start = function() co = coroutine.create(function() for n = 1, 3 do coroutine.yield(n) end return 'end' end) end,\n\
+        begin = function() co = coroutine.create(function() for n = 1, 3 do coroutine.yield(n) end return 'end' end) end,\n\
         next = function() local ok, value = coroutine.resume(co) return { ok, value } end }";
     let instance = instance(source);
-    event(&instance, "start").unwrap();
+    event(&instance, "begin").unwrap();
     for value in [Value::from(1), Value::from(2), Value::from(3), Value::string("end")] {
         assert_eq!(event(&instance, "next").unwrap().value, Value::Array(vec![true.into(), value]));
     }
@@ -215,6 +215,7 @@ const MISUSE: &str = "local function misuse(co)\n\
       try(coroutine.status(co)) try(coroutine.resume(co)) try(coroutine.resume(co, 1, {}, print)) try(pcall(coroutine.close, co))\n\
       try(debug.traceback(co)) try(pcall(debug.info, co, 0, 'slnaf')) try(pcall(debug.info, co, 1, 'slnaf'))\n\
       try(pcall(coroutine.wrap(function() coroutine.resume(co) coroutine.close(co) end)))\n\
+      try(pcall(task.spawn, co)) try(pcall(task.defer, co, {})) try(pcall(task.delay, 0, co, print)) try(pcall(task.cancel, co))\n\
     end\n\
     return table.concat(out, ' ')\nend\n";
 
@@ -293,7 +294,7 @@ fn extreme_budgets() {
                 memory_bytes: Limits::MEMORY_BYTES_MAX,
                 ..limits()
             };
-            let outcome = event(&mut instance_with(limits, source), "go").unwrap();
+            let outcome = event(&instance_with(limits, source), "go").unwrap();
             assert!(outcome.usage.fuel > 0 && outcome.usage.fuel < 1_000_000, "{fuel:?}: {:?}", outcome.usage);
         }
     }
@@ -304,7 +305,7 @@ fn a_million_caught_errors() {
     let body = "local n = 0 for i = 1, 1000000 do local ok = pcall(error, i, 0) if not ok then n += 1 end end return n";
     let source = format!("return {{ go = function() {body} end }}");
     let unlimited = Limits { event_fuel: None, ..limits() };
-    let value = event(&mut instance_with(unlimited, &source), "go").unwrap().value;
+    let value = event(&instance_with(unlimited, &source), "go").unwrap().value;
     assert_eq!(value, Value::from(1_000_000));
     // and with many of them alive at once
     let nested = "local function deep(n) local ok, e = pcall(function() if n == 0 then error('x') end deep(n - 1) error(n) end) return e end\n\

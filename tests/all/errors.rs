@@ -40,8 +40,8 @@ fn golden(error: &Error, kind: ErrorKind, message: &str, traceback: &[&str]) {
 }
 
 fn fail(source: &str) -> Error {
-    let mut instance = instance(source);
-    let error = match event(&mut instance, "go") {
+    let instance = instance(source);
+    let error = match event(&instance, "go") {
         Ok(outcome) => panic!("{source}: returned {}", outcome.value),
         Err(error) => error,
     };
@@ -75,8 +75,8 @@ fn v2_script() {
 }
 
 fn v2_usage() {
-    let mut instance = instance("return { go = print }");
-    let error = event(&mut instance, "stop").unwrap_err();
+    let instance = instance("return { go = print }");
+    let error = event(&instance, "stop").unwrap_err();
     golden(&error, ErrorKind::Usage, "nothing handles the event \"stop\"; the bundle handles go", &[]);
     assert_eq!((error.fault(), error.event()), (Fault::Operator, Some("stop")));
     let error = Bundle::from_files([("main.luau", "")]).unwrap_err();
@@ -85,14 +85,14 @@ fn v2_usage() {
 
 fn v2_fuel() {
     let limits = Limits { event_fuel: Some(5_000_000), ..limits() };
-    let error = event(&mut instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
+    let error = event(&instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
     golden(&error, ErrorKind::Fuel, "out of fuel: the budget of 5000000 is used up", &[]);
     assert_eq!((error.fault(), error.event(), error.usage().fuel), (Fault::Script, Some("go"), 5_000_000));
 }
 
 fn v2_deadline() {
     let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_millis(30)), ..limits() };
-    let error = event(&mut instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
+    let error = event(&instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
     golden(&error, ErrorKind::Deadline, "out of time: the deadline of 30 ms has passed", &[]);
     assert_eq!((error.fault(), error.event()), (Fault::Script, Some("go")));
     assert!(error.usage().fuel > 0);
@@ -100,7 +100,7 @@ fn v2_deadline() {
 
 fn v2_memory() {
     let limits = Limits { memory_bytes: 8 << 20, ..limits() };
-    let error = event(&mut instance_with(limits, &hostile("buffer.create(2 ^ 29)")), "go").unwrap_err();
+    let error = event(&instance_with(limits, &hostile("buffer.create(2 ^ 29)")), "go").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Memory);
     let wanted = error
         .message()
@@ -114,17 +114,17 @@ fn v2_memory() {
 fn v2_limit() {
     let limits =
         Limits { log_bytes: 10, result_bytes: 100, result_depth: 1, payload_bytes: 10, payload_depth: 1, ..limits() };
-    let of = |source: &str| event(&mut instance_with(limits.clone(), source), "go").unwrap_err();
+    let of = |source: &str| event(&instance_with(limits.clone(), source), "go").unwrap_err();
     let message = "over the limit log_bytes of 10: print of 12 bytes with 10 left";
     golden(&of(&hostile("print('hello world')")), ErrorKind::Limit, message, &[]);
     let message = "over the limit result_bytes of 100: over 100 bytes at result";
     golden(&of(&hostile("return string.rep('x', 101)")), ErrorKind::Limit, message, &[]);
     let message = "over the limit result_depth of 1: deeper than 1 tables at result[1]";
     golden(&of(&hostile("return {{}}")), ErrorKind::Limit, message, &[]);
-    let mut instance = instance_with(limits.clone(), &hostile(""));
-    let error = send(&mut instance, "go", &Value::string("hello world")).unwrap_err();
+    let instance = instance_with(limits.clone(), &hostile(""));
+    let error = send(&instance, "go", &Value::string("hello world")).unwrap_err();
     golden(&error, ErrorKind::Limit, "payload: over the limit payload_bytes of 10", &[]);
-    let error = send(&mut instance, "go", &Value::Array(vec![Value::Array(vec![])])).unwrap_err();
+    let error = send(&instance, "go", &Value::Array(vec![Value::Array(vec![])])).unwrap_err();
     golden(&error, ErrorKind::Limit, "payload[1]: over the limit payload_depth of 1", &[]);
     let error = try_load(Limits { source_bytes: 5, ..limits }, "return {}").unwrap_err();
     golden(&error, ErrorKind::Limit, "over the limit source_bytes of 5: the files of the bundle have 9 bytes", &[]);
@@ -161,7 +161,7 @@ fn v2_event_fuel_and_memory_are_filled_in() {
         ("print(string.rep('x', 100))", ErrorKind::Limit),
         ("return {{{{}}}}", ErrorKind::Limit),
     ] {
-        let error = event(&mut instance_with(limits.clone(), &hostile(text)), "go").unwrap_err();
+        let error = event(&instance_with(limits.clone(), &hostile(text)), "go").unwrap_err();
         assert_eq!(error.kind(), kind, "{text}: {error:?}");
         assert_eq!(error.event(), Some("go"), "{text}");
         let usage = error.usage();
@@ -222,8 +222,8 @@ fn traceback_crosses_modules() {
         ("lib/part.luau", "local other = require('./other')\nreturn { run = function()\n\n other()\nend }"),
         ("lib/other.luau", "\n\n\n\nreturn function() error('far away') end"),
     ];
-    let mut instance = load_files(limits(), &files).unwrap().instance(tenant());
-    let error = event(&mut instance, "go").unwrap_err();
+    let instance = load_files(limits(), &files).unwrap().instance(tenant());
+    let error = event(&instance, "go").unwrap_err();
     assert_eq!(error.message(), "lib/other.luau:5: far away");
     let lines: Vec<&str> = error.traceback().lines().collect();
     assert_eq!(lines.len(), 4, "{lines:#?}");

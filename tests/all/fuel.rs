@@ -62,7 +62,7 @@ fn seeded(loaded: &Loaded) -> Instance {
 
 fn r2_one_event_costs_the_same_a_hundred_times() {
     let loaded = load(MIXED);
-    let first = go(&mut seeded(&loaded));
+    let first = go(&seeded(&loaded));
     std::thread::scope(|scope| {
         // each thread: some on memories mapped anew, since all of them are alive, then some on memories given back
         let halves: Vec<_> = (0..2)
@@ -71,7 +71,7 @@ fn r2_one_event_costs_the_same_a_hundred_times() {
                     let alive: Vec<Instance> = (0..15).map(|_| seeded(&loaded)).collect();
                     let cold: Vec<_> = alive.iter().map(go).collect();
                     drop(alive);
-                    let warm: Vec<_> = (0..35).map(|_| go(&mut seeded(&loaded))).collect();
+                    let warm: Vec<_> = (0..35).map(|_| go(&seeded(&loaded))).collect();
                     [cold, warm].concat()
                 })
             })
@@ -87,11 +87,11 @@ fn r2_one_event_costs_the_same_a_hundred_times() {
 fn r2_a_sequence_of_events_costs_the_same() {
     let loaded = load(MIXED);
     let sequence = |instance: &Instance| (0..20).map(|_| go(instance)).collect::<Vec<_>>();
-    let first = sequence(&mut seeded(&loaded));
+    let first = sequence(&seeded(&loaded));
     let mut kept = seeded(&loaded);
     assert_eq!(sequence(&mut kept), first);
     for _ in 0..5 {
-        assert_eq!(sequence(&mut seeded(&loaded)), first);
+        assert_eq!(sequence(&seeded(&loaded)), first);
     }
 }
 
@@ -102,25 +102,25 @@ fn r2_any_mix_of_events_costs_the_same() {
         let cost = |name: &&str| event(instance, name).map_or_else(|error| error.usage(), |outcome| outcome.usage);
         names.iter().map(cost).map(|usage| (usage.fuel, usage.memory_bytes)).collect::<Vec<_>>()
     };
-    let first = costs(&mut seeded(&loaded));
+    let first = costs(&seeded(&loaded));
     for _ in 0..20 {
-        assert_eq!(costs(&mut seeded(&loaded)), first);
+        assert_eq!(costs(&seeded(&loaded)), first);
     }
 }
 
 fn r2_an_error_costs_the_same() {
     let loaded = load(MIXED);
-    let fail = || event(&mut seeded(&loaded), "fail").unwrap_err().usage().fuel;
+    let fail = || event(&seeded(&loaded), "fail").unwrap_err().usage().fuel;
     let first = fail();
     assert!(first > 0);
     assert!((0..100).all(|_| fail() == first));
 }
 
 fn r2_another_motu_counts_the_same() {
-    let here = go(&mut seeded(&load(MIXED)));
+    let here = go(&seeded(&load(MIXED)));
     let other = builder(limits()).build().unwrap();
     let loaded = run(other.load(&bundle(&[("init.luau", MIXED)]))).unwrap();
-    assert_eq!(go(&mut seeded(&loaded)), here);
+    assert_eq!(go(&seeded(&loaded)), here);
 }
 
 fn r2_slices_do_not_count() {
@@ -128,7 +128,7 @@ fn r2_slices_do_not_count() {
     let source = "local function work() local n = 0 for i = 1, 300000 do n += i % 7 end return n end\n\
         return { once = work, twice = function() work() return work() end, thrice = function() work() work() return work() end }";
     let loaded = load(source);
-    let fuel = |name: &str| event(&mut seeded(&loaded), name).unwrap().usage.fuel;
+    let fuel = |name: &str| event(&seeded(&loaded), name).unwrap().usage.fuel;
     let (once, twice, thrice) = (fuel("once"), fuel("twice"), fuel("thrice"));
     assert!(once > motu::Limits::SLICE_FUEL, "it takes more than a slice: {once}");
     assert_eq!(thrice - twice, fuel("thrice") - fuel("twice"));

@@ -75,23 +75,23 @@ fn look(instance: &Instance) -> (Value, u64, u64) {
 
 fn i10_ten_thousand_reuses_show_nothing() {
     let loaded = load(SOIL);
-    let clean = look(&mut seeded(&loaded));
+    let clean = look(&seeded(&loaded));
     assert_eq!(clean.0.get("leaked"), Some(&Value::string("nil")));
     for (name, zero) in [("zero", 0), ("names", 0), ("count", 0), ("n", 0), ("list", 0), ("created", 0)] {
         assert_eq!(clean.0.get(name), Some(&Value::from(zero)), "{name}");
     }
     for round in 0..10_000 {
-        let mut soiled = seeded(&loaded);
+        let soiled = seeded(&loaded);
         // few pages and many: what is copied back, and what is mapped anew
         let turns = if round % 100 == 0 { 5000 } else { 1 + round % 20 };
         assert_eq!(
-            send(&mut soiled, "soil", &Value::from(turns)).unwrap().value,
+            send(&soiled, "soil", &Value::from(turns)).unwrap().value,
             Value::from_iter([1, 1]),
             "round {round}"
         );
         drop(soiled);
         // the same values, the same fuel, the same memory: to a script there is no difference
-        assert_eq!(look(&mut seeded(&loaded)), clean, "round {round}");
+        assert_eq!(look(&seeded(&loaded)), clean, "round {round}");
     }
 }
 
@@ -107,16 +107,16 @@ fn scan() {
     let rounds = if crate::support::full() { 10_000 } else { 200 }; // each looks through all of the memory
     let needle: Vec<u8> = (1..=24).map(|i| 0x55 ^ (40 + i)).collect();
     for round in 0..rounds {
-        let mut soiled = seeded(&loaded);
+        let soiled = seeded(&loaded);
         let turns = if round % 5 == 0 { 5000 } else { 1 + round % 20 };
-        send(&mut soiled, "soil", &Value::from(turns)).unwrap();
+        send(&soiled, "soil", &Value::from(turns)).unwrap();
         if round < 2 {
             let found = found(&needle);
             assert!(found > 5, "the search finds what is there: {found}");
         }
         drop(soiled);
-        let mut fresh = seeded(&loaded);
-        event(&mut fresh, "look").unwrap();
+        let fresh = seeded(&loaded);
+        event(&fresh, "look").unwrap();
         // a worker may still be about to let go of the memory
         let gone = (0..1000).any(|wait| {
             std::thread::sleep(Duration::from_millis(wait.min(10)));
@@ -182,7 +182,7 @@ fn i10_memory_after_a_limit_is_clean() {
          bomb = function() leaked = marker() while true do list[#list + 1] = string.rep(marker(), 2000) .. #list end end,\n        soil",
     );
     let loaded = try_load(limits, source).unwrap();
-    let clean = look(&mut seeded(&loaded));
+    let clean = look(&seeded(&loaded));
     for round in 0..30 {
         let instance = seeded(&loaded);
         let (name, kind) = [("spin", ErrorKind::Fuel), ("bomb", ErrorKind::Memory)][round % 2];

@@ -450,9 +450,9 @@ fn u2_a_module_runs_once() {
     ];
     let loaded = load_files(limits(), files).unwrap();
     for _ in 0..2 {
-        let mut instance = loaded.instance(tenant());
+        let instance = loaded.instance(tenant());
         for _ in 0..2 {
-            let value = event(&mut instance, "go").unwrap().value;
+            let value = event(&instance, "go").unwrap().value;
             assert_eq!(value, Value::Array(vec![true.into(), true.into(), 1.into(), true.into(), 1.into()]));
         }
     }
@@ -494,15 +494,15 @@ fn u2_require_in_a_handler() {
         ("late.luau", "ran = (ran or 0) + 1 return 'late'"),
         ("yields.luau", "coroutine.yield() return 1"),
     ];
-    let mut instance = load_files(limits(), files).unwrap().instance(tenant());
+    let instance = load_files(limits(), files).unwrap().instance(tenant());
     for _ in 0..3 {
-        let value = crate::support::send(&mut instance, "go", &"@self/late".into()).unwrap().value;
+        let value = crate::support::send(&instance, "go", &"@self/late".into()).unwrap().value;
         assert_eq!(value, Value::string("late"));
     }
-    assert_eq!(event(&mut instance, "n").unwrap().value, Value::from(1));
-    let error = crate::support::send(&mut instance, "go", &"@self/nowhere".into()).unwrap_err();
+    assert_eq!(event(&instance, "n").unwrap().value, Value::from(1));
+    let error = crate::support::send(&instance, "go", &"@self/nowhere".into()).unwrap_err();
     assert!(error.message().starts_with("init.luau:1: can't require \"@self/nowhere\" from init.luau: "), "{error}");
-    let error = crate::support::send(&mut instance, "go", &"@self/yields".into()).unwrap_err();
+    let error = crate::support::send(&instance, "go", &"@self/yields".into()).unwrap_err();
     assert!(error.message().contains("yield"), "{error}");
     assert_eq!(instance.starts(), 1);
 }

@@ -5,7 +5,7 @@
 //! --! event: greet                    the event; without it, what the entry returned is asked for
 //! --! data: {"name": "Ada"}           its payload
 //! --! limits: event_fuel=1000000 memory_bytes=8000000
-//! --! log: hello                      a line that is logged, in each run; in order
+//! --! log: hello                      a line that is logged, in each run; in order; a line break in it is written \n
 //! --! expect: ok "Hello, Ada!"        JSON; nothing after `ok` means null
 //! --! expect: error script "stack overflow"
 //! --! traceback: "init.luau:3"        a part of the traceback
@@ -117,6 +117,9 @@ fn read_limits(text: &str) -> Result<Limits, Failed> {
             "result_bytes" => limits.result_bytes = bytes,
             "result_depth" => limits.result_depth = bytes,
             "log_bytes" => limits.log_bytes = bytes,
+            "coroutines" => limits.coroutines = bytes,
+            "timers" => limits.timers = bytes,
+            "calls_in_flight" => limits.calls_in_flight = bytes,
             "source_bytes" => limits.source_bytes = bytes,
             _ => return Err(format!("the head has an unknown limit {name}").into()),
         }
@@ -140,7 +143,7 @@ fn check(path: &Path) -> Result<(), Failed> {
         motu(limits)
     } else {
         let sink = lines.clone();
-        builder(limits).on_log(move |line| sink.lock().unwrap().push(line.text.clone())).build()?
+        builder(limits).on_log(move |line| sink.lock().unwrap().push(line.text.replace('\n', "\\n"))).build()?
     };
     let loaded = match run(motu.load(&bundle)) {
         Ok(loaded) => loaded,

@@ -23,7 +23,7 @@ fn roomy() -> Limits {
 
 fn all_raise(bodies: &[&str]) {
     for body in bodies {
-        let error = assert_raises(&mut instance_with(roomy(), &hostile(body)), body);
+        let error = assert_raises(&instance_with(roomy(), &hostile(body)), body);
         let overflow = ["stack overflow", "C stack overflow", "error in error handling"];
         assert!(overflow.iter().any(|text| error.message().contains(text)), "{body}: {error}");
         assert!(error.traceback().contains("init.luau:3"), "{body}: it says where: {error:?}");
@@ -104,7 +104,7 @@ fn recursion_while_an_error_is_reported_is_an_ordinary_error() {
         "local e = setmetatable({}, { __tostring = function() coroutine.yield() end }) error(e)",
         "local function handle() local function f() return 1 + f() end f() end local ok, e = xpcall(error, handle) error(e)",
     ] {
-        assert_raises(&mut instance_with(roomy(), &hostile(body)), body);
+        assert_raises(&instance_with(roomy(), &hostile(body)), body);
     }
 }
 
@@ -151,14 +151,14 @@ fn recursion_through_a_mix_is_an_ordinary_error() {
     let bundle = motu::Bundle::from_files(files).unwrap();
     let loaded = crate::support::run(crate::support::motu(roomy()).load(&bundle)).unwrap();
     for seed in 0..200 {
-        let mut instance = loaded.instance(crate::support::tenant()).with_seed(seed);
+        let instance = loaded.instance(crate::support::tenant()).with_seed(seed);
         let ways = [1, 2, 3, 30][seed as usize % 4];
-        let error = match crate::support::send(&mut instance, "go", &motu::Value::from(ways)) {
+        let error = match crate::support::send(&instance, "go", &motu::Value::from(ways)) {
             Ok(_) => continue, // a comparison in between made an end of it
             Err(error) => error,
         };
         assert_eq!(error.kind(), ErrorKind::Script, "seed {seed}: {error:?}");
-        event(&mut instance, "fresh").unwrap();
+        event(&instance, "fresh").unwrap();
         assert_eq!(instance.starts(), 1, "seed {seed}");
     }
 }
@@ -169,8 +169,8 @@ fn recursion_that_is_caught_goes_on() {
         local function g() coroutine.wrap(g)() end\n\
         for _ = 1, 20 do local ok, e = pcall(g) assert(not ok and string.find(e, 'stack overflow'), e) end\n\
         return 'on'";
-    let mut instance = instance_with(roomy(), &hostile(body));
-    assert_eq!(event(&mut instance, "go").unwrap().value, motu::Value::string("on"));
+    let instance = instance_with(roomy(), &hostile(body));
+    assert_eq!(event(&instance, "go").unwrap().value, motu::Value::string("on"));
     assert_eq!(instance.starts(), 1);
 }
 
@@ -190,7 +190,7 @@ fn recursion_through_require_is_an_ordinary_error() {
 
 fn long_tracebacks_are_cut() {
     let body = "local function deep(n) if n == 0 then error('bottom') end deep(n - 1) return 1 end deep(5000)";
-    let error = assert_raises(&mut instance_with(roomy(), &hostile(body)), body);
+    let error = assert_raises(&instance_with(roomy(), &hostile(body)), body);
     let lines: Vec<&str> = error.traceback().lines().collect();
     assert!(lines.len() < 50, "{}", lines.len());
     assert!(lines.iter().any(|line| line.starts_with("... (") && line.ends_with(" frames)")), "{lines:?}");

@@ -88,19 +88,19 @@ const CHURN: &str = r#"
 
 fn contents_are_kept() {
     for seed in 0..if full() { 100 } else { 4 } {
-        let mut instance = instance_with(roomy(), CHURN).with_seed(seed);
+        let instance = instance_with(roomy(), CHURN).with_seed(seed);
         for _ in 0..4 {
-            send(&mut instance, "churn", &Value::from(3000)).unwrap();
+            send(&instance, "churn", &Value::from(3000)).unwrap();
         }
         assert_eq!(instance.starts(), 1);
     }
 }
 
 fn memory_is_used_again() {
-    let mut instance = instance_with(roomy(), CHURN).with_seed(1);
-    let mut memory = || {
-        let memory = send(&mut instance, "churn", &Value::from(1500)).unwrap().usage.memory_bytes;
-        event(&mut instance, "clear").unwrap();
+    let instance = instance_with(roomy(), CHURN).with_seed(1);
+    let memory = || {
+        let memory = send(&instance, "churn", &Value::from(1500)).unwrap().usage.memory_bytes;
+        event(&instance, "clear").unwrap();
         memory
     };
     let first = memory();
@@ -111,14 +111,14 @@ fn memory_is_used_again() {
 fn large_blocks_are_used_again() {
     let source = "local kept return { go = function(n) kept = nil kept = buffer.create(n) return buffer.len(kept) end,\n\
         grow = function() local s = '' for i = 1, 300 do s = s .. string.rep('x', 10000) end return #s end }";
-    let mut instance = instance_with(Limits { memory_bytes: 64 << 20, ..roomy() }, source);
+    let instance = instance_with(Limits { memory_bytes: 64 << 20, ..roomy() }, source);
     for round in 0..200u32 {
         // never the same size twice
         let bytes = 10_000_000 + round * 1001;
-        assert_eq!(send(&mut instance, "go", &Value::from(bytes)).unwrap().value, Value::from(bytes));
+        assert_eq!(send(&instance, "go", &Value::from(bytes)).unwrap().value, Value::from(bytes));
     }
     for _ in 0..10 {
-        assert_eq!(event(&mut instance, "grow").unwrap().value, Value::from(3_000_000));
+        assert_eq!(event(&instance, "grow").unwrap().value, Value::from(3_000_000));
     }
     assert_eq!(instance.starts(), 1);
 }
@@ -135,9 +135,9 @@ fn garbage_is_collected_in_time() {
         "for i = 1, 100000 do coroutine.wrap(function() coroutine.yield() end)() end",
     ] {
         let source = format!("return {{ go = function() {body} return 'done' end }}");
-        let mut instance = instance_with(Limits { memory_bytes: 64 << 20, ..roomy() }, &source);
+        let instance = instance_with(Limits { memory_bytes: 64 << 20, ..roomy() }, &source);
         for _ in 0..3 {
-            event(&mut instance, "go").unwrap_or_else(|error| panic!("{body}: {error}"));
+            event(&instance, "go").unwrap_or_else(|error| panic!("{body}: {error}"));
         }
     }
 }
@@ -173,8 +173,8 @@ fn odd_sizes_and_their_neighbours() {
             return #sizes
         end }
     "#;
-    let mut instance = instance_with(Limits { memory_bytes: 512 << 20, ..roomy() }, source);
+    let instance = instance_with(Limits { memory_bytes: 512 << 20, ..roomy() }, source);
     for _ in 0..2 {
-        assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(2101 + 10 * 67));
+        assert_eq!(event(&instance, "go").unwrap().value, Value::from(2101 + 10 * 67));
     }
 }

@@ -25,9 +25,9 @@ const BOUND: Duration = Duration::from_secs(10);
 fn all_stop(limits: &Limits, bodies: &[&str]) {
     for body in bodies {
         for source in [format!("while true do {body} end"), format!("while true do pcall(function() {body} end) end")] {
-            let mut instance = instance_with(limits.clone(), &hostile(&source));
+            let instance = instance_with(limits.clone(), &hostile(&source));
             let since = Instant::now();
-            let error = event(&mut instance, "go").unwrap_err();
+            let error = event(&instance, "go").unwrap_err();
             assert!(since.elapsed() < BOUND, "{source}: took {:?}", since.elapsed());
             if error.kind() == ErrorKind::Script {
                 assert!(!source.contains("pcall"), "{source}: {error:?}");
@@ -35,7 +35,7 @@ fn all_stop(limits: &Limits, bodies: &[&str]) {
             }
             assert!(matches!(error.kind(), ErrorKind::Fuel | ErrorKind::Memory), "{source}: {error:?}");
             assert!(error.usage().memory_bytes <= limits.memory_bytes, "{source}: {error:?}");
-            assert_eq!(event(&mut instance, "fresh").unwrap().value, Value::Boolean(true), "{source}");
+            assert_eq!(event(&instance, "fresh").unwrap().value, Value::Boolean(true), "{source}");
             assert_eq!(instance.starts(), 2, "{source}");
         }
     }
@@ -205,8 +205,8 @@ fn moves(each: &str) -> String {
 fn i4_block_moves_are_paid_for() {
     let limits = Limits { event_fuel: Limits::default().event_fuel, memory_bytes: 128 << 20, ..limits() };
     for each in MOVES {
-        let mut instance = instance_with(limits.clone(), &hostile(&moves(each)));
-        let error = event(&mut instance, "go").unwrap_err();
+        let instance = instance_with(limits.clone(), &hostile(&moves(each)));
+        let error = event(&instance, "go").unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Fuel | ErrorKind::Memory), "{each}: {error:?}");
         assert!(error.usage().elapsed < BOUND, "{each}: took {:?}", error.usage().elapsed);
     }
@@ -226,8 +226,8 @@ fn i4_one_call_is_stopped_in_the_middle() {
         "return pcall(string.upper, string.rep('x', 20000000))",
         "return pcall(utf8.len, string.rep('x', 20000000))",
     ] {
-        let mut instance = instance_with(limits.clone(), &hostile(body));
-        let error = crate::support::assert_ends(&mut instance, &[ErrorKind::Fuel, ErrorKind::Memory], body);
+        let instance = instance_with(limits.clone(), &hostile(body));
+        let error = crate::support::assert_ends(&instance, &[ErrorKind::Fuel, ErrorKind::Memory], body);
         assert!(error.usage().elapsed < BOUND, "{body}: {error:?}");
     }
 }
@@ -236,8 +236,8 @@ fn i4_a_deadline_stops_block_moves() {
     let deadline = Duration::from_millis(100);
     let limits = Limits { event_fuel: None, event_deadline: Some(deadline), memory_bytes: 128 << 20, ..limits() };
     for each in MOVES {
-        let mut instance = instance_with(limits.clone(), &hostile(&moves(each)));
-        let error = event(&mut instance, "go").unwrap_err();
+        let instance = instance_with(limits.clone(), &hostile(&moves(each)));
+        let error = event(&instance, "go").unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Memory), "{each}: {error:?}");
         assert!(error.usage().elapsed < Duration::from_secs(5), "{each}: took {:?}", error.usage().elapsed);
     }
@@ -301,12 +301,12 @@ fn i4_results_and_payloads_stop_in_budget() {
     };
     let source = "local t = table.create(2000000, 1)\n\
         return { big = function() return t end, take = function(t) return #t end, small = function() return 1 end }";
-    let mut instance = try_load(limits, source).unwrap().instance(tenant());
+    let instance = try_load(limits, source).unwrap().instance(tenant());
     let payload = Value::Array(vec![Value::Boolean(true); 3_000_000]);
-    let ends = [event(&mut instance, "big"), send(&mut instance, "take", &payload)];
+    let ends = [event(&instance, "big"), send(&instance, "take", &payload)];
     for end in ends {
         assert_eq!(end.unwrap_err().kind(), ErrorKind::Fuel);
     }
-    assert_eq!(event(&mut instance, "small").unwrap().value, Value::Number(1.0));
+    assert_eq!(event(&instance, "small").unwrap().value, Value::Number(1.0));
     assert_eq!(instance.starts(), 3);
 }

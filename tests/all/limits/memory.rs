@@ -86,11 +86,8 @@ fn small() -> Limits {
 }
 
 fn assert_memory(body: &str) -> Error {
-    let error = assert_ends(
-        &mut instance_with(small(), &format!("kept = {{}}\n{}", hostile(body))),
-        &[ErrorKind::Memory],
-        body,
-    );
+    let error =
+        assert_ends(&instance_with(small(), &format!("kept = {{}}\n{}", hostile(body))), &[ErrorKind::Memory], body);
     let used = error.usage().memory_bytes;
     assert!(used <= small().memory_bytes + (64 << 10), "{body}: {used} bytes");
     assert!(error.message().starts_with("out of memory: "), "{body}: {error}");
@@ -116,8 +113,8 @@ fn i5_pcall_round_an_allocation_changes_nothing() {
     }
     let recursion =
         "local function f(...) return f(1, ...), 1 end while true do pcall(f, table.unpack({}, 1, 7000)) end";
-    let mut instance = instance_with(small(), &hostile(recursion));
-    assert_ends(&mut instance, &[ErrorKind::Memory, ErrorKind::Fuel], recursion);
+    let instance = instance_with(small(), &hostile(recursion));
+    assert_ends(&instance, &[ErrorKind::Memory, ErrorKind::Fuel], recursion);
 }
 
 /// A script that holds a text of 100 MiB, and then does something with it.
@@ -134,9 +131,9 @@ fn huge(body: &str) -> String {
 /// The event is refused or its text cut, and the host's resident memory rises by no more than the payload limit and 1 MiB.
 /// The guest's own growth, which its limit bounds, isn't the host's.
 fn assert_host_small(limits: &Limits, make: &str, body: &str, kind: ErrorKind) {
-    let mut instance = instance_with(limits.clone(), &huge(body));
-    let before = event(&mut instance, make).unwrap().usage.memory_bytes;
-    let (result, growth) = peak_growth(|| event(&mut instance, "go"));
+    let instance = instance_with(limits.clone(), &huge(body));
+    let before = event(&instance, make).unwrap().usage.memory_bytes;
+    let (result, growth) = peak_growth(|| event(&instance, "go"));
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{body}: {}", error.kind());
     assert!(error.message().len() <= 16 << 10 && error.traceback().len() <= 16 << 10, "{body}: long texts");
@@ -218,8 +215,8 @@ impl Serialize for Bottomless {
 
 fn huge_input() {
     let limits = limits();
-    let mut instance = instance_with(limits.clone(), "return { go = function(value) return 1 end }");
-    event(&mut instance, "go").unwrap();
+    let instance = instance_with(limits.clone(), "return { go = function(value) return 1 end }");
+    event(&instance, "go").unwrap();
     let most = u64::from(limits.payload_bytes) + MIB;
 
     let text = "x".repeat(100 << 20);
@@ -232,8 +229,8 @@ fn huge_input() {
             run(instance.dispatch::<u32>("go", text.as_bytes())).unwrap_err(),
             run(instance.dispatch::<u32>("go", &Endless)).unwrap_err(),
             run(instance.dispatch::<u32>("go", &Bottomless)).unwrap_err(),
-            send(&mut instance, "go", &value).unwrap_err(),
-            send(&mut instance, "go", &list).unwrap_err(),
+            send(&instance, "go", &value).unwrap_err(),
+            send(&instance, "go", &list).unwrap_err(),
         ]
     });
     for error in refused {
@@ -244,7 +241,7 @@ fn huge_input() {
 
     // as large as can be: once in the host, and in the guest
     let text = "x".repeat(limits.payload_bytes as usize - 5);
-    let before = event(&mut instance, "go").unwrap().usage.memory_bytes;
+    let before = event(&instance, "go").unwrap().usage.memory_bytes;
     let (usage, growth) = peak_growth(|| run(instance.dispatch::<u32>("go", &text)).unwrap().usage);
     let most = most + usage.memory_bytes - before + u64::from(limits.payload_bytes);
     assert!(growth <= most, "the process grew by {growth} bytes, {most} at most");
@@ -255,15 +252,15 @@ fn i5_bombs_leave_the_process_small() {
 }
 
 fn bombs() {
-    let limits = Limits { memory_bytes: 32 << 20, ..small() };
+    let limits = Limits { memory_bytes: 32 << 20, coroutines: Limits::COROUTINES_MAX, ..small() };
     // what is made once for the whole process is not the bombs'
-    event(&mut instance_with(limits.clone(), &hostile("")), "go").unwrap();
+    event(&instance_with(limits.clone(), &hostile("")), "go").unwrap();
     for round in 0..2 {
         for bomb in BOMBS {
             let source =
                 format!("kept = {{}}\n{}", hostile(&format!("while true do pcall(function() {bomb} end) end")));
-            let mut instance = instance_with(limits.clone(), &source);
-            let (result, growth) = peak_growth(|| event(&mut instance, "go"));
+            let instance = instance_with(limits.clone(), &source);
+            let (result, growth) = peak_growth(|| event(&instance, "go"));
             assert_eq!(result.unwrap_err().kind(), ErrorKind::Memory, "{bomb}");
             let most = limits.memory_bytes + 4 * MIB;
             assert!(growth <= most, "round {round}, {bomb}: the process grew by {growth} bytes, {most} at most");
@@ -296,17 +293,17 @@ fn i9_every_way_to_an_instance_has_its_limit() {
     let source =
         "return { go = function(n) return if n then buffer.create(n) else nil end, echo = function(v) return v end }";
     let loaded = try_load(limits.clone(), source).unwrap();
-    over(send(&mut loaded.instance(tenant()), "echo", &Value::Buffer(vec![1; 7 << 20])).map(drop), "payload");
+    over(send(&loaded.instance(tenant()), "echo", &Value::Buffer(vec![1; 7 << 20])).map(drop), "payload");
     over(run(loaded.instance(tenant()).dispatch::<()>("echo", &large)).map(drop), "payload of serde");
-    over(send(&mut loaded.instance(tenant()), "go", &Value::Number(7e6)).map(drop), "handler");
-    over(send(&mut loaded.instance(tenant()), "go", &Value::Number(4e6)).map(drop), "result");
+    over(send(&loaded.instance(tenant()), "go", &Value::Number(7e6)).map(drop), "handler");
+    over(send(&loaded.instance(tenant()), "go", &Value::Number(4e6)).map(drop), "result");
     // the entry's value
     let loaded = try_load(limits.clone(), "return buffer.create(4000000)").unwrap();
     over(run(loaded.instance(tenant()).value()).map(drop), "value");
     // a fresh instance after a limit
-    let mut instance = try_load(limits.clone(), source).unwrap().instance(tenant()).with_seed(1);
+    let instance = try_load(limits.clone(), source).unwrap().instance(tenant()).with_seed(1);
     for _ in 0..3 {
-        over(send(&mut instance, "go", &Value::Number(7e6)).map(drop), "after a limit");
+        over(send(&instance, "go", &Value::Number(7e6)).map(drop), "after a limit");
     }
     // another Motu of the same limits
     let other = builder(limits.clone()).build().unwrap();
@@ -339,7 +336,7 @@ fn i9_an_instance_with_limits_of_its_own() {
         log_bytes: 10,
         ..limits()
     };
-    let mut instance = loaded.instance(tenant()).with_limits(own).unwrap();
+    let instance = loaded.instance(tenant()).with_limits(own).unwrap();
     let deep = Value::Array(vec![Value::Array(vec![Value::Array(vec![])])]);
     for (name, payload, kind, part) in [
         ("go", Value::from(8_400_000), ErrorKind::Memory, "the limit memory_bytes is 8388608"),
@@ -350,19 +347,19 @@ fn i9_an_instance_with_limits_of_its_own() {
         ("echo", deep, ErrorKind::Limit, "payload_depth of 2"),
     ] {
         for _ in 0..2 {
-            let error = send(&mut instance, name, &payload).unwrap_err();
+            let error = send(&instance, name, &payload).unwrap_err();
             assert_eq!(error.kind(), kind, "{name}: {error:?}");
             assert!(error.message().contains(part), "{name}: {error}");
-            event(&mut instance, "go").unwrap();
+            event(&instance, "go").unwrap();
         }
     }
     // the others of the bundle keep theirs
-    send(&mut loaded.instance(tenant()), "go", &Value::from(7_000_000)).unwrap();
+    send(&loaded.instance(tenant()), "go", &Value::from(7_000_000)).unwrap();
     // given to one that runs already
-    let mut instance = loaded.instance(tenant());
-    send(&mut instance, "go", &Value::from(7_000_000)).unwrap();
-    let mut instance = instance.with_limits(Limits { memory_bytes: 6 << 20, ..limits() }).unwrap();
-    assert_eq!(send(&mut instance, "go", &Value::from(7_000_000)).unwrap_err().kind(), ErrorKind::Memory);
+    let instance = loaded.instance(tenant());
+    send(&instance, "go", &Value::from(7_000_000)).unwrap();
+    let instance = instance.with_limits(Limits { memory_bytes: 6 << 20, ..limits() }).unwrap();
+    assert_eq!(send(&instance, "go", &Value::from(7_000_000)).unwrap_err().kind(), ErrorKind::Memory);
     assert_eq!(instance.starts(), 1, "counted anew");
     for limits in [
         Limits { memory_bytes: Limits::MEMORY_BYTES_MAX + 1, ..limits() },
@@ -377,19 +374,19 @@ fn i9_an_image_over_an_instance_s_limit_is_refused() {
     let source = "kept = buffer.create(20000000)\nreturn { go = function() return 1 end }";
     let loaded = load(source);
     for memory_bytes in [0, 1 << 20, 8 << 20, 20_000_000] {
-        let mut instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes, ..limits() }).unwrap();
+        let instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes, ..limits() }).unwrap();
         for _ in 0..2 {
-            let error = event(&mut instance, "go").unwrap_err();
+            let error = event(&instance, "go").unwrap_err();
             assert_eq!((error.kind(), error.usage().fuel), (ErrorKind::Memory, 0), "{error:?}");
             assert!(error.message().contains(&format!("the limit memory_bytes is {memory_bytes}")), "{error}");
         }
     }
-    let mut instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes: 32 << 20, ..limits() }).unwrap();
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(1));
+    let instance = loaded.instance(tenant()).with_limits(Limits { memory_bytes: 32 << 20, ..limits() }).unwrap();
+    assert_eq!(event(&instance, "go").unwrap().value, Value::from(1));
 }
 
 fn memory_is_given_back_after_a_bomb() {
-    let mut instance = instance_with(
+    let instance = instance_with(
         small(),
         &format!(
             "kept = {{}}\n{}",
@@ -397,8 +394,8 @@ fn memory_is_given_back_after_a_bomb() {
         ),
     );
     for _ in 0..50 {
-        assert_ends(&mut instance, &[ErrorKind::Memory], "again");
-        let fresh = event(&mut instance, "fresh").unwrap();
+        assert_ends(&instance, &[ErrorKind::Memory], "again");
+        let fresh = event(&instance, "fresh").unwrap();
         assert!(fresh.usage.memory_bytes < 4 << 20, "{:?}", fresh.usage);
     }
 }

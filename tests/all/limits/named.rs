@@ -31,6 +31,8 @@ trials![
     log_bytes_are_for_each_event,
     source_bytes,
     source_bytes_for_check,
+    coroutines,
+    timers,
     call_depth,
     limits_that_cannot_be_held_are_refused,
     defaults_are_as_documented,
@@ -57,11 +59,11 @@ fn load_fuel() {
 
 fn event_fuel() {
     let source = hostile(WORK);
-    let used = event(&mut instance_with(limits(), &source), "go").unwrap().usage.fuel;
-    event(&mut instance_with(Limits { event_fuel: Some(used), ..limits() }, &source), "go").unwrap();
+    let used = event(&instance_with(limits(), &source), "go").unwrap().usage.fuel;
+    event(&instance_with(Limits { event_fuel: Some(used), ..limits() }, &source), "go").unwrap();
     let less = used - used / 10;
-    let mut instance = instance_with(Limits { event_fuel: Some(less), ..limits() }, &source);
-    let error = assert_ends(&mut instance, &[ErrorKind::Fuel], "less fuel");
+    let instance = instance_with(Limits { event_fuel: Some(less), ..limits() }, &source);
+    let error = assert_ends(&instance, &[ErrorKind::Fuel], "less fuel");
     assert_eq!(error.message(), format!("out of fuel: the budget of {less} is used up"));
     assert_eq!(error.usage().fuel, less);
     assert_eq!(error.event(), Some("go"));
@@ -86,8 +88,8 @@ fn load_deadline() {
 fn event_deadline() {
     let limits = Limits { event_deadline: Some(SHORT), event_fuel: None, ..limits() };
     for body in ["while true do end", "while true do pcall(function() while true do end end) end"] {
-        let mut instance = instance_with(limits.clone(), &hostile(body));
-        let error = assert_ends(&mut instance, &[ErrorKind::Deadline], body);
+        let instance = instance_with(limits.clone(), &hostile(body));
+        let error = assert_ends(&instance, &[ErrorKind::Deadline], body);
         assert_eq!(error.message(), "out of time: the deadline of 100 ms has passed");
         assert_eq!(error.event(), Some("go"));
         assert!(error.usage().elapsed >= SHORT && error.usage().elapsed < LATE, "{error:?}");
@@ -122,7 +124,7 @@ fn memory_bytes_at_load() {
     let used = try_load(limits(), source(5_000_000)).unwrap().usage().memory_bytes;
     let limits = Limits { memory_bytes: used, ..limits() };
     let loaded = try_load(limits.clone(), source(5_000_000)).unwrap();
-    assert_eq!(event(&mut loaded.instance(crate::support::tenant()), "go").unwrap().value, Value::Number(5e6));
+    assert_eq!(event(&loaded.instance(crate::support::tenant()), "go").unwrap().value, Value::Number(5e6));
     let error = try_load(limits, source(11_000_000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Memory, "{error:?}");
     assert!(error.message().contains(&format!("the limit memory_bytes is {used}")), "{error}");
@@ -131,10 +133,10 @@ fn memory_bytes_at_load() {
 
 fn memory_bytes_at_an_event() {
     let source = |bytes: u32| hostile(&format!("return buffer.len(buffer.create({bytes}))"));
-    let used = event(&mut instance_with(limits(), &source(5_000_000)), "go").unwrap().usage.memory_bytes;
+    let used = event(&instance_with(limits(), &source(5_000_000)), "go").unwrap().usage.memory_bytes;
     let limits = Limits { memory_bytes: used, ..limits() };
-    event(&mut instance_with(limits.clone(), &source(5_000_000)), "go").unwrap();
-    let error = assert_ends(&mut instance_with(limits, &source(11_000_000)), &[ErrorKind::Memory], "6 MB more");
+    event(&instance_with(limits.clone(), &source(5_000_000)), "go").unwrap();
+    let error = assert_ends(&instance_with(limits, &source(11_000_000)), &[ErrorKind::Memory], "6 MB more");
     assert!(error.message().contains(&format!("the limit memory_bytes is {used}")), "{error}");
 }
 
@@ -143,8 +145,8 @@ fn memory_bytes_are_those_asked_for() {
     let source = hostile("return buffer.len(buffer.create(payload))");
     let loaded = try_load(Limits { memory_bytes: 64 << 20, ..limits() }, source).unwrap();
     for mib in [1u32, 5, 9, 17, 33, 40, 57] {
-        let mut instance = loaded.instance(crate::support::tenant());
-        let outcome = send(&mut instance, "go", &Value::from(mib << 20));
+        let instance = loaded.instance(crate::support::tenant());
+        let outcome = send(&instance, "go", &Value::from(mib << 20));
         let usage = outcome.unwrap_or_else(|error| panic!("{mib} MiB: {error}")).usage;
         assert!(usage.memory_bytes < u64::from(mib << 20) + (4 << 20), "{mib} MiB: {usage:?}");
     }
@@ -153,10 +155,10 @@ fn memory_bytes_are_those_asked_for() {
 const ECHO: &str = "return { echo = function(value) return value end, nothing = function() return nil end }";
 
 fn payload_bytes() {
-    let mut instance = instance_with(Limits { payload_bytes: 1000, ..limits() }, ECHO);
+    let instance = instance_with(Limits { payload_bytes: 1000, ..limits() }, ECHO);
     let text = |bytes: usize| Value::String(vec![b'x'; bytes - 3]); // a head of three bytes
-    assert_eq!(send(&mut instance, "echo", &text(1000)).unwrap().value, text(1000));
-    let error = send(&mut instance, "echo", &text(1001)).unwrap_err();
+    assert_eq!(send(&instance, "echo", &text(1000)).unwrap().value, text(1000));
+    let error = send(&instance, "echo", &text(1001)).unwrap_err();
     assert_limit(&error, "payload_bytes of 1000");
     assert_eq!(error.event(), Some("echo"));
     assert_eq!(error.usage().fuel, 0, "nothing ran");
@@ -181,9 +183,9 @@ fn nested(depth: usize) -> Value {
 
 fn payload_depth() {
     for depth in [0, 1, 7, 64, 200] {
-        let mut instance = instance_with(Limits { payload_depth: depth, ..limits() }, ECHO);
-        send(&mut instance, "nothing", &nested(depth as usize)).unwrap();
-        let error = send(&mut instance, "nothing", &nested(depth as usize + 1)).unwrap_err();
+        let instance = instance_with(Limits { payload_depth: depth, ..limits() }, ECHO);
+        send(&instance, "nothing", &nested(depth as usize)).unwrap();
+        let error = send(&instance, "nothing", &nested(depth as usize + 1)).unwrap_err();
         assert_limit(&error, &format!("payload_depth of {depth}"));
         assert_eq!(instance.starts(), 1);
     }
@@ -198,14 +200,14 @@ fn payload_depth() {
 fn result_bytes() {
     let limits = Limits { result_bytes: 1000, ..limits() };
     let make = |bytes: usize| hostile(&format!("return string.rep('x', {})", bytes - 3));
-    let mut instance = instance_with(limits.clone(), &make(1000));
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::String(vec![b'x'; 997]));
-    let error = assert_ends(&mut instance_with(limits.clone(), &make(1001)), &[ErrorKind::Limit], "1001 bytes");
+    let instance = instance_with(limits.clone(), &make(1000));
+    assert_eq!(event(&instance, "go").unwrap().value, Value::String(vec![b'x'; 997]));
+    let error = assert_ends(&instance_with(limits.clone(), &make(1001)), &[ErrorKind::Limit], "1001 bytes");
     assert_limit(&error, "result_bytes of 1000");
     assert!(error.usage().fuel > 0);
 
     let body = "return { ok = 1, items = { 'short', string.rep('x', 2000) } }";
-    let error = assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body);
+    let error = assert_ends(&instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body);
     assert!(error.message().contains("result.items[2]"), "it says where: {error}");
     for body in [
         "return table.create(1000, 1)",
@@ -213,7 +215,7 @@ fn result_bytes() {
         "local t = {} for i = 1, 500 do t[i * 2] = i end return t",
     ] {
         assert_limit(
-            &assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
+            &assert_ends(&instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
             "result_bytes",
         );
     }
@@ -223,13 +225,13 @@ fn result_depth() {
     let nest = |depth: u32| hostile(&format!("local t = 1 for _ = 1, {depth} do t = {{ t }} end return t"));
     for depth in [0, 1, 7, 64, 200] {
         let limits = Limits { result_depth: depth, ..limits() };
-        event(&mut instance_with(limits.clone(), &nest(depth)), "go").unwrap();
-        let mut instance = instance_with(limits.clone(), &nest(depth + 1));
+        event(&instance_with(limits.clone(), &nest(depth)), "go").unwrap();
+        let instance = instance_with(limits.clone(), &nest(depth + 1));
         let starts = instance.starts();
-        let error = event(&mut instance, "go").unwrap_err();
+        let error = event(&instance, "go").unwrap_err();
         assert_limit(&error, &format!("result_depth of {depth}"));
         assert!(!instance.is_live() && starts == 0);
-        assert_eq!(event(&mut instance, "fresh").unwrap().value, Value::Boolean(true));
+        assert_eq!(event(&instance, "fresh").unwrap().value, Value::Boolean(true));
     }
     // far over it, and as keys
     for body in [
@@ -237,8 +239,8 @@ fn result_depth() {
         "local t = 1 for _ = 1, 200000 do t = { x = t } end return t",
         "local t = {} for _ = 1, 200000 do t = { [t] = 1 } end return t",
     ] {
-        let mut instance = instance_with(Limits { result_depth: 200, ..limits() }, &hostile(body));
-        assert_limit(&assert_ends(&mut instance, &[ErrorKind::Limit], body), "result_depth of 200");
+        let instance = instance_with(Limits { result_depth: 200, ..limits() }, &hostile(body));
+        assert_limit(&assert_ends(&instance, &[ErrorKind::Limit], body), "result_depth of 200");
     }
 }
 
@@ -267,7 +269,7 @@ fn error_value_over_the_result_limits_is_left_out() {
         ("error({ { { 1 } } })", false),
         ("error({ print })", false),
     ] {
-        let error = event(&mut instance_with(limits.clone(), &hostile(body)), "go").unwrap_err();
+        let error = event(&instance_with(limits.clone(), &hostile(body)), "go").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Script, "{body}: {error:?}");
         assert_eq!(error.value().is_some(), kept, "{body}: {error:?}");
         assert!(kept || error.message().contains("table"), "{body}: the message says its type: {error}");
@@ -277,8 +279,8 @@ fn error_value_over_the_result_limits_is_left_out() {
 fn log_bytes() {
     let limits = Limits { log_bytes: 100, ..limits() };
     let print = |bytes: usize| hostile(&format!("print(string.rep('x', {}))", bytes - 1)); // and the line's end
-    event(&mut instance_with(limits.clone(), &print(100)), "go").unwrap();
-    let error = assert_ends(&mut instance_with(limits.clone(), &print(101)), &[ErrorKind::Limit], "101 bytes");
+    event(&instance_with(limits.clone(), &print(100)), "go").unwrap();
+    let error = assert_ends(&instance_with(limits.clone(), &print(101)), &[ErrorKind::Limit], "101 bytes");
     assert_limit(&error, "log_bytes of 100");
     for body in [
         "for _ = 1, 101 do print() end",
@@ -287,11 +289,11 @@ fn log_bytes() {
         "print(string.rep('x', 60), string.rep('x', 60))",
     ] {
         assert_limit(
-            &assert_ends(&mut instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
+            &assert_ends(&instance_with(limits.clone(), &hostile(body)), &[ErrorKind::Limit], body),
             "log_bytes of 100",
         );
     }
-    event(&mut instance_with(limits, &hostile("for _ = 1, 100 do print() end")), "go").unwrap();
+    event(&instance_with(limits, &hostile("for _ = 1, 100 do print() end")), "go").unwrap();
 }
 
 fn log_bytes_at_load() {
@@ -302,9 +304,9 @@ fn log_bytes_at_load() {
 
 fn log_bytes_are_for_each_event() {
     let source = hostile("print(string.rep('x', 89))");
-    let mut instance = instance_with(Limits { log_bytes: 100, ..limits() }, &source);
+    let instance = instance_with(Limits { log_bytes: 100, ..limits() }, &source);
     for _ in 0..5 {
-        event(&mut instance, "go").unwrap();
+        event(&instance, "go").unwrap();
     }
     assert_eq!(instance.starts(), 1);
 }
@@ -329,25 +331,73 @@ fn source_bytes_for_check() {
     assert!(run(motu.check(&bundle(&[("init.luau", "return {} ")]))).unwrap().is_empty());
 }
 
+/// The n-th works, one more is refused by an error like any other, and what goes makes room.
+fn refused_and_there_again(limits: Limits, name: &str, make: &str, unmake: &str) {
+    let source = format!(
+        "local kept = {{}}\n\
+         return {{\n\
+           make = function(n) for _ = 1, n do table.insert(kept, {make}) end return #kept end,\n\
+           unmake = function() for _, one in kept do {unmake} end kept = {{}} end,\n\
+           safe = function() return (pcall(function() return {make} end)) end }}"
+    );
+    let instance = instance_with(limits, &source);
+    for _ in 0..2 {
+        assert_eq!(send(&instance, "make", &Value::from(100)).unwrap().value, Value::from(100));
+        let error = send(&instance, "make", &Value::from(1)).unwrap_err();
+        assert_limit(&error, &format!("over the limit {name} of 100"));
+        assert!(error.message().starts_with("init.luau:3: "), "{error}");
+        assert!(error.traceback().contains("init.luau:3 function make"), "{error:?}");
+        assert_eq!(event(&instance, "safe").unwrap().value, Value::Boolean(false));
+        event(&instance, "unmake").unwrap();
+    }
+    assert_eq!(instance.starts(), 1, "the instance goes on");
+}
+
+fn coroutines() {
+    let limits = Limits { coroutines: 100, ..limits() };
+    refused_and_there_again(limits.clone(), "coroutines", "coroutine.create(print)", "");
+    refused_and_there_again(limits.clone(), "coroutines", "coroutine.wrap(print)", "");
+    refused_and_there_again(limits.clone(), "coroutines", "task.spawn(coroutine.yield)", "");
+    // those of the image count, and those of Motu itself don't: `n` more than 99 are one too many
+    let source = "kept = { coroutine.create(print) }\n\
+        return { go = function(n) for i = 1, n do kept[i + 1] = coroutine.create(print) end end }";
+    send(&instance_with(limits.clone(), source), "go", &Value::from(99)).unwrap();
+    assert_limit(
+        &send(&instance_with(limits, source), "go", &Value::from(100)).unwrap_err(),
+        "over the limit coroutines of 100",
+    );
+    let error = try_load(Limits { coroutines: 0, ..crate::support::limits() }, "coroutine.create(print)").unwrap_err();
+    assert_limit(&error, "over the limit coroutines of 0");
+}
+
+fn timers() {
+    let limits = Limits { timers: 100, ..limits() };
+    refused_and_there_again(limits.clone(), "timers", "task.delay(3600, print)", "task.cancel(one)");
+    refused_and_there_again(limits.clone(), "timers", "task.delay(3600, print)", "coroutine.close(one)");
+    let source = "return { go = function() task.wait() end }";
+    let instance = instance_with(Limits { timers: 0, ..limits }, source);
+    assert_limit(&event(&instance, "go").unwrap_err(), "over the limit timers of 0");
+}
+
 fn call_depth() {
     // the handler itself is one of them
     let source = "local function down(n) if n == 0 then return 0 end return 1 + down(n - 1) end\n\
         return { go = function(n) return down(n) end, safe = function(n) return (pcall(down, n)) end }";
-    let mut instance = instance_with(Limits { memory_bytes: 256 << 20, ..limits() }, source);
-    let mut at = |n: u32| send(&mut instance, "go", &Value::from(n)).map(|outcome| outcome.value);
+    let instance = instance_with(Limits { memory_bytes: 256 << 20, ..limits() }, source);
+    let at = |n: u32| send(&instance, "go", &Value::from(n)).map(|outcome| outcome.value);
     let most = Limits::CALL_DEPTH;
     assert_eq!(at(most - 100).unwrap(), Value::from(most - 100));
     let error = at(most + 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Script, "{error}");
     assert!(error.message().contains("stack overflow"), "{error}");
-    assert_eq!(send(&mut instance, "safe", &Value::from(most + 1)).unwrap().value, Value::Boolean(false));
+    assert_eq!(send(&instance, "safe", &Value::from(most + 1)).unwrap().value, Value::Boolean(false));
     assert_eq!(instance.starts(), 1, "it is an error like any other");
 }
 
 fn limits_that_cannot_be_held_are_refused() {
     let at = |limits: Limits| builder(limits).build().map(drop);
     type Set = fn(&mut Limits, u64);
-    let all: [(&str, u64, Set); 7] = [
+    let all: [(&str, u64, Set); 10] = [
         ("memory_bytes", Limits::MEMORY_BYTES_MAX, |limits, n| limits.memory_bytes = n),
         ("payload_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.payload_bytes = n as u32),
         ("result_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.result_bytes = n as u32),
@@ -355,6 +405,9 @@ fn limits_that_cannot_be_held_are_refused() {
         ("source_bytes", Limits::BYTES_MAX.into(), |limits, n| limits.source_bytes = n as u32),
         ("payload_depth", Limits::DEPTH_MAX.into(), |limits, n| limits.payload_depth = n as u32),
         ("result_depth", Limits::DEPTH_MAX.into(), |limits, n| limits.result_depth = n as u32),
+        ("coroutines", 1_000_000, |limits, n| limits.coroutines = n as u32),
+        ("timers", 1_000_000, |limits, n| limits.timers = n as u32),
+        ("calls_in_flight", 100_000, |limits, n| limits.calls_in_flight = n as u32),
     ];
     for (name, most, set) in all {
         let mut limits = limits();
@@ -377,5 +430,6 @@ fn defaults_are_as_documented() {
     assert_eq!((limits.payload_bytes, limits.payload_depth), (1 << 20, 64));
     assert_eq!((limits.result_bytes, limits.result_depth), (1 << 20, 64));
     assert_eq!((limits.log_bytes, limits.source_bytes), (64 << 10, 8 << 20));
+    assert_eq!((limits.coroutines, limits.timers, limits.calls_in_flight), (20_000, 20_000, 1_000));
     assert_eq!((Limits::CALL_DEPTH, Bundle::FILES_MAX), (20_000, 4096));
 }

@@ -69,16 +69,16 @@ const WALK: &str = r#"
 fn i4_every_library_function_takes_odd_arguments() {
     let limits = Limits { event_fuel: Some(300_000_000), memory_bytes: 32 << 20, ..limits() };
     let loaded = try_load(limits, WALK).unwrap();
-    let mut instance = loaded.instance(tenant()).with_seed(5);
-    let Value::Array(counts) = event(&mut instance, "count").unwrap().value else { panic!() };
+    let instance = loaded.instance(tenant()).with_seed(5);
+    let Value::Array(counts) = event(&instance, "count").unwrap().value else { panic!() };
     let (functions, odds) = (counts[0].as_f64().unwrap() as u32, counts[1].as_f64().unwrap() as u32);
     assert!(functions > 150 && odds > 38, "{functions} functions, {odds} odd arguments");
     for function in 1..=functions {
         for odd in 1..=odds {
             // of three arguments, one combination in twenty: all of them take minutes
             let payload = Value::from_iter([function, odd, u32::from(full())]);
-            let Err(error) = send(&mut instance, "go", &payload) else { continue };
-            let name = send(&mut instance, "name", &Value::from(function)).unwrap().value;
+            let Err(error) = send(&instance, "go", &payload) else { continue };
+            let name = send(&instance, "name", &Value::from(function)).unwrap().value;
             use ErrorKind::{Fuel, Memory, Script};
             assert!(matches!(error.kind(), Fuel | Memory | Script), "{name} of the odd argument {odd}: {error:?}");
         }
@@ -113,7 +113,7 @@ fn i4_every_metamethod_takes_odd_operands() {
             return n
         end }
     "#;
-    let mut instance = try_load(limits(), source).unwrap().instance(tenant());
-    assert_eq!(event(&mut instance, "go").unwrap().value, Value::from(27 * 15 * 15));
+    let instance = try_load(limits(), source).unwrap().instance(tenant());
+    assert_eq!(event(&instance, "go").unwrap().value, Value::from(27 * 15 * 15));
     assert_eq!(instance.starts(), 1);
 }

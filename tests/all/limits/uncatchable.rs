@@ -109,8 +109,8 @@ const ERRORS: &[&str] = &[
 
 fn all_die(bodies: &[&str]) {
     for body in bodies {
-        let mut instance = instance_with(small(), &hostile(body));
-        let error = assert_ends(&mut instance, &[ErrorKind::Fuel], body);
+        let instance = instance_with(small(), &hostile(body));
+        let error = assert_ends(&instance, &[ErrorKind::Fuel], body);
         assert_eq!(Some(error.usage().fuel), small().event_fuel, "{body}: all of the budget, no more: {error:?}");
     }
 }
@@ -152,8 +152,8 @@ fn i3_a_deadline_is_not_caught_either() {
     let metamethods: Vec<String> = METAMETHODS.iter().step_by(5).map(|body| metamethod(body)).collect();
     let bodies = [PCALLS, COROUTINES, CALLBACKS, ERRORS].into_iter().flatten().copied();
     for body in bodies.chain(metamethods.iter().map(String::as_str)) {
-        let mut instance = instance_with(limits.clone(), &hostile(body));
-        let error = assert_ends(&mut instance, &[ErrorKind::Deadline], body);
+        let instance = instance_with(limits.clone(), &hostile(body));
+        let error = assert_ends(&instance, &[ErrorKind::Deadline], body);
         let elapsed = error.usage().elapsed;
         // generous, for a busy machine: what is shown is that it ends at all
         assert!(elapsed >= deadline && elapsed < Duration::from_secs(10), "{body}: {elapsed:?}");
@@ -174,8 +174,8 @@ fn i3_a_spin_at_load_dies_in_budget() {
 fn i3_a_budget_is_not_renewed_by_a_coroutine() {
     // each resume works a little: in sum it is what one loop would have had
     let work = |body: &str| {
-        let mut instance = instance_with(small(), &format!("n = 0\n{}", hostile(body)));
-        assert_ends(&mut instance, &[ErrorKind::Fuel], body).usage().fuel
+        let instance = instance_with(small(), &format!("n = 0\n{}", hostile(body)));
+        assert_ends(&instance, &[ErrorKind::Fuel], body).usage().fuel
     };
     let plain = work("while true do n += 1 end");
     let resumed = work("while true do coroutine.wrap(function() for _ = 1, 1000 do n += 1 end end)() end");
@@ -183,10 +183,10 @@ fn i3_a_budget_is_not_renewed_by_a_coroutine() {
 }
 
 fn i3_the_budget_is_the_same_after_a_limit() {
-    let mut instance =
+    let instance =
         instance_with(Limits { event_fuel: Some(50_000_000), ..limits() }, &hostile("while true do end"));
     for _ in 0..20 {
-        let error = assert_ends(&mut instance, &[ErrorKind::Fuel], "again and again");
+        let error = assert_ends(&instance, &[ErrorKind::Fuel], "again and again");
         assert_eq!(error.usage().fuel, 50_000_000);
     }
     assert_eq!(instance.starts(), 21);

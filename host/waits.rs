@@ -1,0 +1,98 @@
+//! What the coroutines of a VM wait for: sleeps, and calls of host functions. Goes with the VM: its calls are dropped then.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::functions::Call;
+
+/// Who an entry is made for: an event, or what it left behind.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) event: u64,
+    pub(crate) name: Arc<str>,
+}
+
+/// By the guest's numbers. The guest keeps to the limits by itself; here they are looked at again.
+#[derive(Default)]
+pub(crate) struct Waits {
+    all: HashMap<u32, Wait>,
+    /// Sleeps, in the order in which they are over.
+    due: BTreeMap<(Instant, u64), u32>,
+    sleeps: u64,
+    calls: usize,
+}
+
+struct Wait {
+    owner: Owner,
+    kind: Kind,
+}
+
+enum Kind {
+    Sleep((Instant, u64)),
+    Call { _call: Call },
+}
+
+impl Waits {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn sleep(&mut self, wait: u32, due: Instant, owner: Owner, most: u32) -> Result<(), String> {
+        if self.due.len() >= most as usize {
+            return Err(format!("it sleeps more often at once than the limit timers of {most}"));
+        }
+        self.sleeps += 1; // of two that end at one time, the first begun is the first
+        let due = (due, self.sleeps);
+        self.insert(wait, Wait { owner, kind: Kind::Sleep(due) })?;
+        self.due.insert(due, wait);
+        Ok(())
+    }
+
+    pub(crate) fn call(&mut self, wait: u32, call: Call, owner: Owner, most: u32) -> Result<(), String> {
+        if self.calls >= most as usize {
+            return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
+        }
+        self.insert(wait, Wait { owner, kind: Kind::Call { _call: call } })?;
+        self.calls += 1;
+        Ok(())
+    }
+
+    fn insert(&mut self, wait: u32, new: Wait) -> Result<(), String> {
+        if self.all.contains_key(&wait) {
+            return Err(format!("it waits twice under the number {wait}"));
+        }
+        self.all.insert(wait, new);
+        Ok(())
+    }
+
+    /// Ends a wait. None if nobody waits any more.
+    pub(crate) fn take(&mut self, wait: u32) -> Option<Owner> {
+        let Wait { owner, kind } = self.all.remove(&wait)?;
+        match kind {
+            Kind::Sleep(due) => drop(self.due.remove(&due)),
+            Kind::Call { .. } => self.calls -= 1,
+        }
+        Some(owner)
+    }
+
+    /// When the next sleep is over.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Ends the sleep that is over for the longest time.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(u32, Owner)> {
+        let ((at, _), wait) = self.due.first_key_value()?;
+        if *at > now {
+            return None;
+        }
+        let wait = *wait;
+        Some((wait, self.take(wait)?))
+    }
+}
