@@ -153,6 +153,7 @@ void wait_for(lua_State *coroutine, uint64_t event, const Place &place) {
     Task &task = task_of(coroutine);
     retain(task);
     task.is_handler = true;
+    task.is_seen = is_coroutine_seen();
     task.event = event;
     task.file = place.file;
     task.line = place.line;

@@ -5,6 +5,7 @@
 #include "scheduler.h"
 
 #include "call.h"
+#include "coroutine.h"
 #include "event.h"
 #include "failure.h"
 #include "hot.h"
@@ -52,14 +53,6 @@ void on_thread(lua_State *parent, lua_State *thread) {
         delete task;
 }
 
-// The main thread's stack is what keeps things alive during an entry.
-void push_thread(lua_State *L, lua_State *thread) {
-    lua_rawcheckstack(L, 1);
-    luaC_threadbarrier(L);
-    setthvalue(L, L->top, thread);
-    L->top++;
-}
-
 uint32_t &counter(Kind kind) { return kind == Kind::call ? calls : timers; }
 
 void drop(Pending *pending) {
@@ -93,10 +86,15 @@ __attribute__((noinline)) void after_run(lua_State *from, lua_State *thread, int
         return;
     }
     Task *task = record(thread);
-    if (task && task->is_handler)
+    if (task && task->is_handler) {
         end_event(*task, from, status);
-    else if (status != LUA_OK)
+        if (task->is_ours && !task->is_seen && !task->first) {
+            take_back_coroutine(main_state(), thread); // nobody else can have it
+            return;
+        }
+    } else if (status != LUA_OK) {
         log_error(message_of(thread, from), traceback_of(thread));
+    }
     if (status == LUA_OK)
         lua_settop(thread, 0); // with its results it would look like one that never ran
 }
@@ -176,6 +174,13 @@ void run_caller(Pending *pending, exports_motu_guest_vm_answer_t &answer) {
 void open_scheduler(lua_State *main) {
     ours.is_ours = true;
     lua_callbacks(main)->userthread = on_thread;
+}
+
+void push_thread(lua_State *L, lua_State *thread) {
+    lua_rawcheckstack(L, 1);
+    luaC_threadbarrier(L);
+    setthvalue(L, L->top, thread);
+    L->top++;
 }
 
 Task &task_of(lua_State *thread) {
@@ -305,6 +310,11 @@ void stop_waiting(lua_State *thread, const char *how) {
     }
     if (task->is_handler)
         close_event(*task, how);
+}
+
+void mark_seen(lua_State *thread) {
+    if (Task *task = record(thread))
+        task->is_seen = true;
 }
 
 bool has_deferred() { return first_deferred; }

@@ -40,6 +40,7 @@ struct Task {
     Pending *holding;  // the pending one that holds, if any
     int reference;     // keeps the coroutine alive: while anything is pending, and while its event goes on
     bool is_ours;      // not counted against the limit on coroutines
+    bool is_seen;      // a script has got hold of the coroutine; noted for ours only
     bool is_handler;   // of an event that goes on; what follows is for those
     uint64_t event;
     const File *file; // where the handler's function is, null if in none
@@ -51,6 +52,9 @@ void open_scheduler(lua_State *main);
 
 // The record of a coroutine; it's made if there is none.
 Task &task_of(lua_State *thread);
+
+// Pushes a coroutine. The main thread's stack is what keeps things alive during an entry.
+void push_thread(lua_State *L, lua_State *thread);
 
 // Keeps the coroutine alive, and lets it go again when nothing is pending and it's no event's handler.
 void retain(Task &task);
@@ -83,6 +87,9 @@ void run_with_error(lua_State *thread);
 // Drops all that is pending, and tells the host. If the coroutine is an event's handler, the event has failed: `how` it
 // was closed.
 void stop_waiting(lua_State *thread, const char *how);
+
+// A script gets hold of the coroutine.
+void mark_seen(lua_State *thread);
 
 // Whether there are deferred tasks.
 bool has_deferred();

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Limit,
     /// A host function was called without a grant.
     Denied,
-    /// The machine failed Motu: no memory could be mapped, say.
+    /// The machine failed Motu: no memory could be mapped, say. Or a host function failed, and the script didn't catch it.
     Host,
     /// A fault of Motu's own. Please report it.
     Internal,

@@ -81,6 +81,8 @@ impl Instance {
     /// Runs the handler of an event and returns what it returned. `payload` becomes the handler's argument: structs and
     /// maps are tables, sequences are lists, `serde_bytes` are buffers.
     ///
+    /// A handler that waits (`task.wait`) holds the thread that polls this, until instances have workers of their own.
+    ///
     /// Nothing is lost when the future is dropped, but a handler that had started is stopped where it was.
     ///
     /// # Errors

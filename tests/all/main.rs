@@ -31,6 +31,7 @@ mod limits;
 mod opaque;
 mod require;
 mod scripts;
+mod task;
 mod values;
 
 fn main() -> std::process::ExitCode {
@@ -51,6 +52,7 @@ fn main() -> std::process::ExitCode {
         opaque::trials(),
         require::trials(),
         scripts::trials(),
+        task::trials(),
         values::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
