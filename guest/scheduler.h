@@ -50,7 +50,8 @@ struct Task {
 // Before any coroutine is made.
 void open_scheduler(lua_State *main);
 
-// The record of a coroutine; it's made if there is none.
+// The record of a coroutine: null if there is none; or it's made then.
+Task *record(lua_State *thread);
 Task &task_of(lua_State *thread);
 
 // Pushes a coroutine. The main thread's stack is what keeps things alive during an entry.
@@ -78,6 +79,15 @@ uint32_t next_wait();
 // Notes what is to resume the coroutine. `wait` is 0 for a defer.
 Pending &add_pending(lua_State *thread, Kind kind, bool holds, uint32_t wait);
 
+// What is pending under the host's number, or null.
+Pending *find_wait(uint32_t wait);
+
+// The deferred task that is next, or null.
+Pending *next_deferred();
+
+// It will not resume its coroutine: it has done so, or never does.
+void drop(Pending *pending);
+
 // Resumes a coroutine with what is on top of its stack, and deals with how that ends: a task's error goes to the log,
 // and an event whose handler it is has its outcome. `from` is the coroutine that resumes it, or null. The caller keeps
 // it alive.
@@ -90,8 +100,5 @@ void stop_waiting(lua_State *thread, const char *how);
 
 // A script gets hold of the coroutine.
 void mark_seen(lua_State *thread);
-
-// Whether there are deferred tasks.
-bool has_deferred();
 
 } // namespace motu
