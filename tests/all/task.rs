@@ -12,6 +12,7 @@ trials![
     a_deadline_finds_a_handler_that_waits,
     a_cancelled_event_leaves_the_others,
     memory_stays_when_events_wait,
+    a_thread_that_a_script_has_is_not_used_again,
     r2_any_mix_of_tasks_costs_the_same,
 ];
 
@@ -73,6 +74,22 @@ fn memory_stays_when_events_wait() {
         };
         let first = after(1000);
         assert_eq!(after(if full() { 100_000 } else { 5000 }), first, "{name}");
+    }
+}
+
+fn a_thread_that_a_script_has_is_not_used_again() {
+    let source = "local seen = {}\n\
+        local function is_new() local this = coroutine.running() local new = not seen[this] seen[this] = true return new end\n\
+        return {\n\
+        before = function() local new = is_new() task.wait() return new end,\n\
+        after = function() task.wait() return is_new() end,\n\
+        at_once = is_new,\n\
+        plain = function() task.wait() return true end }";
+    let mut instance = instance(source);
+    for _ in 0..5 {
+        for name in ["before", "plain", "after", "at_once", "plain", "plain", "before"] {
+            assert_eq!(event(&mut instance, name).unwrap().value, Value::Boolean(true), "{name}");
+        }
     }
 }
 
