@@ -2,6 +2,8 @@
 
 #include "coroutine.h"
 
+#include "scheduler.h"
+
 namespace motu {
 namespace {
 
@@ -38,9 +40,24 @@ void leave_coroutine(lua_State *main) {
     event_coroutine = nullptr;
 }
 
+bool is_coroutine_seen() { return was_seen; }
+
+void take_back_coroutine(lua_State *main, lua_State *coroutine) {
+    lua_resetthread(coroutine);
+    if (event_coroutine)
+        return;
+    event_coroutine = coroutine;
+    push_thread(main, coroutine);
+    reference = lua_ref(main, -1);
+    lua_pop(main, 1);
+    was_seen = false;
+}
+
 int running(lua_State *L) {
     if (L == event_coroutine)
         was_seen = true;
+    else
+        mark_seen(L);
     if (lua_pushthread(L))
         lua_pushnil(L); // the main thread is no coroutine
     return 1;

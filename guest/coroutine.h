@@ -23,6 +23,13 @@ void give_back_coroutine(lua_State *main, lua_State *coroutine);
 // Lets go of the coroutine that was taken: its event goes on, and the next has another.
 void leave_coroutine(lua_State *main);
 
+// Whether a script has got hold of the coroutine that was taken.
+bool is_coroutine_seen();
+
+// The event of a coroutine that was left has ended, and no script has got hold of it: it's for the next event, if there
+// is no other.
+void take_back_coroutine(lua_State *main, lua_State *coroutine);
+
 // `coroutine.running`, which is how a script gets hold of the coroutine it runs in.
 int running(lua_State *L);
 

@@ -153,6 +153,7 @@ void wait_for(lua_State *coroutine, uint64_t event, const Place &place) {
     Task &task = task_of(coroutine);
     retain(task);
     task.is_handler = true;
+    task.is_seen = is_coroutine_seen();
     task.event = event;
     task.file = place.file;
     task.line = place.line;
@@ -194,12 +195,12 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
 } // namespace
 
 void end_event(Task &task, lua_State *from, int status) {
+    forget(task); // first: a failure's text may run script, which may close the coroutine
     std::string reason;
     if (status != LUA_OK)
         add_failure(task.event, failure_of(task.thread, from));
     else if (!add_result_of(task.thread, task.event, reason))
         add_failure(task.event, script_failure(Place{task.file, task.line}.text() + reason));
-    forget(task);
 }
 
 void close_event(Task &task, const char *how) {
@@ -219,7 +220,7 @@ void take_step(exports_motu_guest_vm_step_t *step) {
         hot.ended_capacity = 0;
         hot.ended_bytes = 0;
     }
-    step->deferred = has_deferred() || hot.ended.len > 0;
+    step->deferred = next_deferred() || hot.ended.len > 0;
 }
 
 } // namespace motu

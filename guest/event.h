@@ -7,7 +7,8 @@
 
 namespace motu {
 
-// The handler has returned or failed: what it came to is on its stack. `from` is the coroutine that resumed it, or null.
+// The handler has returned or failed: what it came to is on its stack. `from` is the coroutine that resumed it, or
+// null.
 void end_event(Task &task, lua_State *from, int status);
 
 // A script has closed the handler's coroutine, which never ends by itself now.

@@ -51,11 +51,21 @@ int to_text(lua_State *L) {
     return 1;
 }
 
-// On a thread of its own, because the one that failed can't run anything any more. The value's `__tostring` may fail in
-// any way; then there is no text.
-bool push_text(lua_State *helper, lua_State *coroutine) {
-    lua_pushcfunction(helper, to_text, "tostring");
+// A thread of its own for the error value, its first: the one that failed can't run anything any more, and what is run
+// for the text may close it. It's on the main thread's stack.
+lua_State *push_helper(lua_State *coroutine, lua_State *from) {
+    lua_State *main = main_state();
+    lua_rawcheckstack(main, 1);
+    lua_State *helper = lua_newthread(main);
+    helper->nCcalls = helper->baseCcalls = from ? from->nCcalls : 0; // or each level would have all of the stack
     lua_xpush(coroutine, helper, -1);
+    return helper;
+}
+
+// The value's `__tostring` may fail in any way; then there is no text.
+bool push_text(lua_State *helper) {
+    lua_pushcfunction(helper, to_text, "tostring");
+    lua_pushvalue(helper, 1);
     if (lua_pcall(helper, 1, 1, 0) == LUA_OK)
         return true;
     lua_pop(helper, 1);
@@ -63,24 +73,37 @@ bool push_text(lua_State *helper, lua_State *coroutine) {
 }
 
 // Pushes the message of an error value that is no string, or returns false.
-bool push_message(lua_State *helper, lua_State *coroutine) {
-    int type = lua_type(coroutine, -1);
+bool push_message(lua_State *helper) {
+    int type = lua_type(helper, 1);
     if (type == LUA_TNUMBER || type == LUA_TINTEGER || type == LUA_TBOOLEAN || type == LUA_TVECTOR)
-        return push_text(helper, coroutine);
-    if (luaL_getmetafield(coroutine, -1, "__tostring")) {
-        lua_pop(coroutine, 1);
-        if (push_text(helper, coroutine))
+        return push_text(helper);
+    if (luaL_getmetafield(helper, 1, "__tostring")) {
+        lua_pop(helper, 1);
+        if (push_text(helper))
             return true;
     }
     if (type != LUA_TTABLE)
         return false;
-    lua_xpush(coroutine, helper, -1);
-    lua_rawgetfield(helper, -1, "message");
+    lua_rawgetfield(helper, 1, "message");
     return lua_type(helper, -1) == LUA_TSTRING;
 }
 
-guest_option_list_u8_t encode_error_value(lua_State *coroutine) {
-    Encoded value = encode(coroutine, -1, "error value", limits().result_bytes, limits().result_depth);
+std::string message_in(lua_State *helper) {
+    if (!push_message(helper))
+        return std::string("error value of type ") + lua_typename(helper, lua_type(helper, 1));
+    size_t size = 0;
+    const char *message = lua_tolstring(helper, -1, &size);
+    return cut({message, size}, text_bytes_max);
+}
+
+std::string string_message(lua_State *coroutine) {
+    size_t size = 0;
+    const char *message = lua_tolstring(coroutine, -1, &size);
+    return cut({message, size}, text_bytes_max);
+}
+
+guest_option_list_u8_t encode_error_value(lua_State *helper) {
+    Encoded value = encode(helper, 1, "error value", limits().result_bytes, limits().result_depth);
     return {value.outcome == Crossing::done, value.bytes};
 }
 
@@ -132,26 +155,11 @@ exports_motu_guest_vm_failure_t compile_failure(std::string_view message) {
 }
 
 std::string message_of(lua_State *coroutine, lua_State *from) {
-    lua_rawcheckstack(coroutine, 4);
-    size_t size = 0;
-    if (lua_type(coroutine, -1) == LUA_TSTRING) {
-        const char *message = lua_tolstring(coroutine, -1, &size);
-        return cut({message, size}, text_bytes_max);
-    }
-    lua_State *main = main_state();
-    int top = lua_gettop(main);
-    lua_rawcheckstack(main, 1);
-    lua_State *helper = lua_newthread(main);
-    helper->nCcalls = helper->baseCcalls = from ? from->nCcalls : 0; // or each level would have all of the stack
-    std::string text;
-    if (push_message(helper, coroutine)) {
-        const char *message = lua_tolstring(helper, -1, &size);
-        text = cut({message, size}, text_bytes_max);
-    } else {
-        text = std::string("error value of type ") + lua_typename(coroutine, lua_type(coroutine, -1));
-    }
-    lua_settop(main, top);
-    return text;
+    if (lua_type(coroutine, -1) == LUA_TSTRING)
+        return string_message(coroutine);
+    std::string message = message_in(push_helper(coroutine, from));
+    lua_pop(main_state(), 1);
+    return message;
 }
 
 void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind) {
@@ -163,10 +171,18 @@ void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind) {
 
 exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from) {
     std::string traceback = traceback_of(coroutine);
-    exports_motu_guest_vm_failure_t failure = script_failure(message_of(coroutine, from), traceback);
-    failure.kind = kind_of_error(coroutine);
-    if (lua_type(coroutine, -1) != LUA_TSTRING)
-        failure.value = encode_error_value(coroutine);
+    lua_rawcheckstack(coroutine, 1);
+    motu_guest_types_failure_kind_t kind = kind_of_error(coroutine);
+    exports_motu_guest_vm_failure_t failure;
+    if (lua_type(coroutine, -1) == LUA_TSTRING) {
+        failure = script_failure(string_message(coroutine), traceback);
+    } else {
+        lua_State *helper = push_helper(coroutine, from);
+        failure = script_failure(message_in(helper), traceback);
+        failure.value = encode_error_value(helper);
+        lua_pop(main_state(), 1);
+    }
+    failure.kind = kind;
     return failure;
 }
 

@@ -21,8 +21,8 @@ exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from
 // The message of the same, at most `text_bytes_max` long.
 std::string message_of(lua_State *coroutine, lua_State *from);
 
-// The value on top of the stack is about to be thrown because something was refused. If it ends a handler as it is, that
-// failure is of this kind.
+// The value on top of the stack is about to be thrown because something was refused. If it ends a handler as it is,
+// that failure is of this kind.
 void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind);
 
 // The frames of a coroutine that failed or yielded, innermost first, one a line. The middle of a long one is left out.

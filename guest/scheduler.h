@@ -40,6 +40,7 @@ struct Task {
     Pending *holding;  // the pending one that holds, if any
     int reference;     // keeps the coroutine alive: while anything is pending, and while its event goes on
     bool is_ours;      // not counted against the limit on coroutines
+    bool is_seen;      // a script has got hold of the coroutine; noted for ours only
     bool is_handler;   // of an event that goes on; what follows is for those
     uint64_t event;
     const File *file; // where the handler's function is, null if in none
@@ -49,8 +50,12 @@ struct Task {
 // Before any coroutine is made.
 void open_scheduler(lua_State *main);
 
-// The record of a coroutine; it's made if there is none.
+// The record of a coroutine: null if there is none; or it's made then.
+Task *record(lua_State *thread);
 Task &task_of(lua_State *thread);
+
+// Pushes a coroutine. The main thread's stack is what keeps things alive during an entry.
+void push_thread(lua_State *L, lua_State *thread);
 
 // Keeps the coroutine alive, and lets it go again when nothing is pending and it's no event's handler.
 void retain(Task &task);
@@ -74,6 +79,15 @@ uint32_t next_wait();
 // Notes what is to resume the coroutine. `wait` is 0 for a defer.
 Pending &add_pending(lua_State *thread, Kind kind, bool holds, uint32_t wait);
 
+// What is pending under the host's number, or null.
+Pending *find_wait(uint32_t wait);
+
+// The deferred task that is next, or null.
+Pending *next_deferred();
+
+// It will not resume its coroutine: it has done so, or never does.
+void drop(Pending *pending);
+
 // Resumes a coroutine with what is on top of its stack, and deals with how that ends: a task's error goes to the log,
 // and an event whose handler it is has its outcome. `from` is the coroutine that resumes it, or null. The caller keeps
 // it alive.
@@ -84,7 +98,7 @@ void run_with_error(lua_State *thread);
 // was closed.
 void stop_waiting(lua_State *thread, const char *how);
 
-// Whether there are deferred tasks.
-bool has_deferred();
+// A script gets hold of the coroutine.
+void mark_seen(lua_State *thread);
 
 } // namespace motu

@@ -1,5 +1,5 @@
-// The library `task`, with the meaning that it has on Roblox: spawn, defer, delay, wait, cancel. The top level of a bundle
-// can use none of it.
+// The library `task`, with the meaning that it has on Roblox: spawn, defer, delay, wait, cancel. The top level of a
+// bundle can use none of it.
 
 #include "task.h"
 

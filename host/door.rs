@@ -268,8 +268,11 @@ impl Door {
                 self.spec.tenant
             ));
         }
-        // what waits is the tenant's memory too (M4)
-        let memory = limits.memory_bytes.saturating_sub(front.memory_bytes.load(Ordering::Relaxed));
+        // what waits is the tenant's memory too (M4); one payload alone is the payload limit's business
+        let mut memory = limits.memory_bytes.saturating_sub(front.memory_bytes.load(Ordering::Relaxed));
+        if front.waiting_bytes.load(Ordering::Acquire) == 0 {
+            memory = memory.max(bytes);
+        }
         if add_wide(&front.waiting_bytes, bytes, memory).is_none() {
             front.waiting.fetch_sub(1, Ordering::AcqRel);
             let most = limits.memory_bytes;

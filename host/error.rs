@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Quarantined,
     /// Motu is being drained, or the tenant's bundle is gone: nothing was run.
     Stopped,
-    /// The machine failed Motu: no memory could be mapped, say.
+    /// The machine failed Motu: no memory could be mapped, say. Or a host function failed, and the script didn't catch it.
     Host,
     /// A fault of Motu's own. Please report it.
     Internal,

@@ -116,7 +116,7 @@ impl Instance {
     /// maps are tables, sequences are lists, `serde_bytes` are buffers.
     ///
     /// When the future is dropped, an event that waits in the mailbox is never started. One that was started goes on until
-    /// it ends, or comes to a limit.
+    /// it waits or ends.
     ///
     /// # Errors
     ///

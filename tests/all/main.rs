@@ -32,6 +32,7 @@ mod opaque;
 mod pool;
 mod require;
 mod scripts;
+mod task;
 mod values;
 
 fn main() -> std::process::ExitCode {
@@ -53,6 +54,7 @@ fn main() -> std::process::ExitCode {
         pool::trials(),
         require::trials(),
         scripts::trials(),
+        task::trials(),
         values::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
