@@ -166,6 +166,17 @@ void forget(Task &task) {
     release(task);
 }
 
+bool is_waiting(lua_State *coroutine) {
+    Task *task = record(coroutine);
+    return task && task->first;
+}
+
+// It yielded to nobody: nothing is to resume it, and no script has it to do so.
+exports_motu_guest_vm_failure_t stranded(lua_State *coroutine) {
+    return script_failure(place_of(coroutine) + "the handler yielded, and nothing will resume it",
+                          traceback_of(coroutine));
+}
+
 // Whether the coroutine goes on.
 bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest_list_u8_t &name,
                  const guest_list_u8_t &payload) {
@@ -182,6 +193,10 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
 
     int status = lua_resume(coroutine, nullptr, 1);
     if (status == LUA_YIELD) {
+        if (!is_coroutine_seen() && !is_waiting(coroutine)) {
+            add_failure(event, stranded(coroutine));
+            return false;
+        }
         wait_for(coroutine, event, place_of_function(L));
         return true;
     }
@@ -201,6 +216,11 @@ void end_event(Task &task, lua_State *from, int status) {
         add_failure(task.event, failure_of(task.thread, from));
     else if (!add_result_of(task.thread, task.event, reason))
         add_failure(task.event, script_failure(Place{task.file, task.line}.text() + reason));
+}
+
+void strand_event(Task &task) {
+    add_failure(task.event, stranded(task.thread));
+    forget(task);
 }
 
 void close_event(Task &task, const char *how) {

@@ -11,6 +11,9 @@ namespace motu {
 // null.
 void end_event(Task &task, lua_State *from, int status);
 
+// The handler has yielded, nothing is to resume it, and no script has its coroutine: the event has failed.
+void strand_event(Task &task);
+
 // A script has closed the handler's coroutine, which never ends by itself now.
 void close_event(Task &task, const char *how);
 

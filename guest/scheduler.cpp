@@ -27,11 +27,16 @@ void log_error(std::string text, const std::string &traceback) {
 
 // Not a part of `run`: coroutines that resume each other lie on the native stack, which this would take more of.
 __attribute__((noinline)) void after_run(lua_State *from, lua_State *thread, int status) {
+    Task *task = record(thread);
     if (status == LUA_YIELD) {
+        if (task && task->is_handler && !task->is_seen && !task->first) {
+            strand_event(*task);
+            take_back_coroutine(main_state(), thread);
+            return;
+        }
         lua_settop(thread, 0); // what it yielded is for nobody
         return;
     }
-    Task *task = record(thread);
     if (task && task->is_handler) {
         end_event(*task, from, status);
         if (task->is_ours && !task->is_seen && !task->first) {

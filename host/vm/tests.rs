@@ -2,6 +2,8 @@
 //! cancels some. The trials in `tests/all` see an event as a whole.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
+mod chaos;
+
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
@@ -52,6 +54,10 @@ impl World {
     }
 
     fn with(source: &str, change: impl FnOnce(&mut Limits)) -> World {
+        World::seeded(source, 1, change)
+    }
+
+    fn seeded(source: &str, seed: u64, change: impl FnOnce(&mut Limits)) -> World {
         static MOTU: OnceLock<Motu> = OnceLock::new();
         let motu = MOTU.get_or_init(|| Motu::builder().compile_cache(CompileCache::Off).build().unwrap());
         let bundle = Bundle::from_files([("init.luau", source)]).unwrap();
@@ -63,7 +69,7 @@ impl World {
         let sink = LogSink(Arc::new(move |line: &LogLine| kept.lock().unwrap().push(line.text.clone())));
         let inner = &loaded.bundled;
         let factory = &motu.shared().factory;
-        let mut vm = factory.start(&inner.image, &limits, 1, sink, None, Gauge::default()).unwrap().without_image();
+        let mut vm = factory.start(&inner.image, &limits, seed, sink, None, Gauge::default()).unwrap().without_image();
         vm.store.data_mut().scripted.on = true;
         World { vm, lines }
     }

@@ -1,5 +1,6 @@
 //! Many tenants at once: what the workers, the mailboxes and the tenants' bundles promise, on both placements.
 
+mod calls;
 mod fairness;
 mod life;
 mod mailbox;
@@ -14,7 +15,8 @@ use motu::{Limits, Motu, MotuBuilder, Placement, TenantRef};
 use crate::support::{builder, bundle, run};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let all = [fairness::trials(), life::trials(), mailbox::trials(), tenants::trials(), workers::trials()];
+    let all =
+        [calls::trials(), fairness::trials(), life::trials(), mailbox::trials(), tenants::trials(), workers::trials()];
     all.into_iter().flatten().collect()
 }
 

@@ -183,8 +183,7 @@ fn i3_a_budget_is_not_renewed_by_a_coroutine() {
 }
 
 fn i3_the_budget_is_the_same_after_a_limit() {
-    let instance =
-        instance_with(Limits { event_fuel: Some(50_000_000), ..limits() }, &hostile("while true do end"));
+    let instance = instance_with(Limits { event_fuel: Some(50_000_000), ..limits() }, &hostile("while true do end"));
     for _ in 0..20 {
         let error = assert_ends(&instance, &[ErrorKind::Fuel], "again and again");
         assert_eq!(error.usage().fuel, 50_000_000);

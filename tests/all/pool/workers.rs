@@ -68,9 +68,9 @@ fn l5_a_worker_that_dies_answers_for_what_it_held() {
                 }
                 assert_eq!(left.load(Ordering::Acquire), 0, "{stage:?}: all deaths came");
                 match stage {
-                    Stage::Queued | Stage::Starting | Stage::Answered => {
-                        assert_eq!(lost, 0, "{stage:?}: none was under way")
-                    }
+                    Stage::Starting | Stage::Answered => assert_eq!(lost, 0, "{stage:?}: none was under way"),
+                    // another event may be under way in the same instance
+                    Stage::Queued => assert!(lost <= deaths, "{stage:?}: {lost}"),
                     _ => assert_eq!(lost, deaths, "{stage:?}: one for each death"),
                 }
             });
