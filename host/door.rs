@@ -361,6 +361,14 @@ impl Doors {
         doors.push(Arc::downgrade(door));
     }
 
+    /// Forgets the events that nobody waits for, and that keep their doors.
+    pub(crate) fn give_up(&self) {
+        for door in self.all() {
+            let pending = std::mem::take(&mut door.front.events().pending);
+            drop(pending); // outside of the lock: it may be the end of the door
+        }
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Door>> {
         let doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         doors.iter().filter_map(Weak::upgrade).collect()

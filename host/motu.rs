@@ -42,6 +42,13 @@ struct Inner {
     tenants: Tenants,
 }
 
+impl Drop for Inner {
+    /// Nobody has a handle any more: what was posted and hasn't ended is given up.
+    fn drop(&mut self) {
+        self.shared.doors.give_up();
+    }
+}
+
 /// What all that runs here shares.
 pub(crate) struct Shared {
     pub(crate) factory: Factory,

@@ -103,12 +103,6 @@ impl Share {
 pub(crate) struct Shares(Mutex<HashMap<Tenant, Weak<Share>>>);
 
 impl Shares {
-    /// What the tenant has burnt.
-    pub(crate) fn fuel(&self, tenant: &Tenant) -> u64 {
-        let shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shares.get(tenant).and_then(Weak::upgrade).map_or(0, |share| share.fuel())
-    }
-
     /// The tenant's, made or changed to these limits.
     pub(crate) fn of(&self, tenant: &Tenant, limits: &Limits) -> Arc<Share> {
         let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);

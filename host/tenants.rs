@@ -17,6 +17,7 @@ use crate::instance::{outcome, read, refused};
 use crate::limits::Limits;
 use crate::motu::Motu;
 use crate::outcome::Outcome;
+use crate::share::Share;
 use crate::strategy::{Command, Spec};
 use crate::tenant::Tenant;
 use crate::value::Value;
@@ -47,6 +48,8 @@ pub(crate) struct Tenants(Mutex<HashMap<Tenant, Arc<Registered>>>);
 
 struct Registered {
     id: Tenant,
+    /// Kept, so that what it has burnt is known as long as it is.
+    share: Arc<Share>,
     state: Mutex<State>,
     paused: AtomicBool,
 }
@@ -70,7 +73,10 @@ impl Tenants {
     pub(crate) fn get(motu: &Motu, tenant: &Tenant) -> TenantRef {
         let mut tenants = motu.registry().0.lock().unwrap_or_else(PoisonError::into_inner);
         let registered = tenants.entry(tenant.clone()).or_insert_with(|| {
-            Arc::new(Registered { id: tenant.clone(), state: Mutex::default(), paused: AtomicBool::new(false) })
+            let shared = motu.shared();
+            let share = shared.shares.of(tenant, shared.limits_of(tenant));
+            let (state, paused) = (Mutex::default(), AtomicBool::new(false));
+            Arc::new(Registered { id: tenant.clone(), share, state, paused })
         });
         TenantRef { motu: motu.clone(), tenant: registered.clone() }
     }
@@ -141,8 +147,8 @@ impl TenantRef {
             return Err(Error::usage_error(format!("the name {name:?} of a bundle {why}")));
         }
         let (shared, id) = (self.motu.shared(), &self.tenant.id);
-        let share = shared.shares.of(id, &self.limits());
-        let bundled = Bundles::get(shared, self.motu.strategy().loads(), &share, bundle).await?;
+        let share = &self.tenant.share;
+        let bundled = Bundles::get(shared, self.motu.strategy().loads(), share, bundle).await?;
         shared.bundles.keep(&bundled);
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
@@ -198,6 +204,7 @@ impl TenantRef {
         change(&mut state);
         let limits = state.limits.clone().unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone());
         let grants = state.grants.clone();
+        self.tenant.share.set(limits.weight, limits.fuel_per_second);
         let mut before = Vec::new();
         for deployed in state.bundles.values_mut() {
             let spec = Spec { limits: limits.clone(), grants: grants.clone(), ..deployed.spec.clone() };
@@ -314,7 +321,7 @@ impl TenantRef {
 
     /// All the fuel that the tenant has burnt since something of it is there: events, loads, and what they left behind.
     pub fn fuel(&self) -> u64 {
-        self.motu.shared().shares.fuel(&self.tenant.id)
+        self.tenant.share.fuel()
     }
 
     fn tell(&self, command: &Command) {

@@ -281,7 +281,7 @@ fn random_repeats_with_a_seed() {
 }
 
 fn random_at_load_comes_from_the_digest() {
-    let at_load = |limits| event(&mut try_load(limits, RANDOM).unwrap().instance(tenant()), "load").unwrap().value;
+    let at_load = |limits| event(&try_load(limits, RANDOM).unwrap().instance(tenant()), "load").unwrap().value;
     assert_eq!(at_load(limits()), at_load(limits()));
     assert_eq!(at_load(limits()), at_load(Limits { log_bytes: 1, ..limits() }), "in another Motu too");
 }

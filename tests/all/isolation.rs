@@ -282,14 +282,14 @@ fn two_motus_know_nothing_of_each_other() {
     let (one, two) = (builder(limits()).build().unwrap(), builder(tight).build().unwrap());
     let source = "n = 0\nreturn { go = function() n += 1 local sum = 0 for i = 1, 1e6 do sum += i end return n end, get = function() return n end }";
     let files = bundle(&[("init.luau", source)]);
-    let mut in_one = run(one.load(&files)).unwrap().instance(tenant());
-    let mut in_two = run(two.load(&files)).unwrap().instance(tenant());
+    let in_one = run(one.load(&files)).unwrap().instance(tenant());
+    let in_two = run(two.load(&files)).unwrap().instance(tenant());
     for n in 1..=3 {
-        assert_eq!(event(&mut in_one, "go").unwrap().value, Value::from(n));
-        assert_eq!(event(&mut in_two, "go").unwrap_err().kind(), ErrorKind::Fuel, "its own limits");
+        assert_eq!(event(&in_one, "go").unwrap().value, Value::from(n));
+        assert_eq!(event(&in_two, "go").unwrap_err().kind(), ErrorKind::Fuel, "its own limits");
     }
     drop((two, in_two));
-    assert_eq!(event(&mut in_one, "get").unwrap().value, Value::from(3), "nor does the end of one touch the other");
+    assert_eq!(event(&in_one, "get").unwrap().value, Value::from(3), "nor does the end of one touch the other");
 }
 
 fn an_instance_outlives_its_motu() {

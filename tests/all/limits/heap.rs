@@ -104,7 +104,7 @@ fn memory_is_used_again() {
         memory
     };
     let first = memory();
-    let last = (0..20).map(|_| memory()).last().unwrap();
+    let last = (0..20).fold(first, |_, _| memory());
     assert!(last < first * 2, "the same work took {first} bytes at first, and {last} in the end");
 }
 

@@ -99,7 +99,7 @@ fn event_deadline() {
 fn deadline_of_zero() {
     let loaded =
         try_load(Limits { event_deadline: Some(Duration::ZERO), ..limits() }, "return { go = function() end }");
-    let error = event(&mut loaded.unwrap().instance(crate::support::tenant()), "go").unwrap_err();
+    let error = event(&loaded.unwrap().instance(crate::support::tenant()), "go").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline);
     let error = try_load(Limits { load_deadline: Some(Duration::ZERO), ..limits() }, "return {}").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline);
