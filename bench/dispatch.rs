@@ -13,6 +13,7 @@ use motu::{Bundle, ErrorKind, Instance, Limits, Motu, Placement};
 use tokio::sync::oneshot;
 
 use crate::native::Native;
+use crate::ours::awake;
 use crate::report::Row;
 use crate::stats::{median, timed};
 
@@ -68,21 +69,14 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     })?;
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours_asleep, mut theirs_asleep) = (Vec::new(), Vec::new());
     let (mut ours_each, mut theirs_each) = (Vec::new(), Vec::new());
     for _ in 0..blocks {
-        runtime.block_on(async {
-            for _ in 0..events {
-                let since = Instant::now();
-                instance.dispatch::<()>("empty", &()).await?;
-                ours.push(since.elapsed().as_secs_f64() * 1e6);
-            }
-            for _ in 0..events {
-                let since = Instant::now();
-                native.dispatch().await?;
-                theirs.push(since.elapsed().as_secs_f64() * 1e6);
-            }
-            anyhow::Ok(())
-        })?;
+        let mine = async || Ok(instance.dispatch::<()>("empty", &()).await.map(drop)?);
+        awake(one_by_one(events, &mut ours, mine))?;
+        awake(one_by_one(events, &mut theirs, async || native.dispatch().await))?;
+        runtime.block_on(one_by_one(events, &mut ours_asleep, mine))?;
+        runtime.block_on(one_by_one(events, &mut theirs_asleep, async || native.dispatch().await))?;
         let total = events * 4;
         let ((), us) = timed(|| {
             runtime.block_on(pipelined(total, || async { Ok(instance.dispatch::<()>("empty", &()).await.map(drop)?) }))
@@ -93,11 +87,22 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     }
     let name = format!("each, {AT_ONCE} under way at once");
     let mut rows = vec![
-        Row::new(GROUP, "one at a time, there and back", median(&ours), median(&theirs), "us").id("dispatch"),
+        Row::new(GROUP, "one at a time, the caller awake", median(&ours), median(&theirs), "us").id("dispatch"),
+        Row::new(GROUP, "the caller's thread sleeps meanwhile", median(&ours_asleep), median(&theirs_asleep), "us"),
         Row::new(GROUP, &name, median(&ours_each), median(&theirs_each), "us").id("dispatch_throughput"),
     ];
     rows.extend(kills(quick)?);
     Ok(rows)
+}
+
+/// So many calls, one after the other, and how long each took.
+async fn one_by_one(events: u32, us: &mut Vec<f64>, call: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    for _ in 0..events {
+        let since = Instant::now();
+        call().await?;
+        us.push(since.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(())
 }
 
 /// So many calls, [`AT_ONCE`] under way at once.
@@ -129,9 +134,10 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(total: u32, call: imp
 /// A budget of a slice is spun away, and the next event is answered by a fresh instance.
 fn kills(quick: bool) -> anyhow::Result<Vec<Row>> {
     let rounds = if quick { 500 } else { 5_000 };
-    let (instance, runtime) = instance(Limits { event_fuel: Some(100_000), ..Limits::default() })?;
+    let limits = Limits { event_fuel: Some(100_000), restarts: None, ..Limits::default() };
+    let (instance, _runtime) = instance(limits)?;
     let (mut kill, mut back) = (Vec::new(), Vec::new());
-    runtime.block_on(async {
+    awake(async {
         for _ in 0..rounds {
             let since = Instant::now();
             let Err(error) = instance.dispatch::<()>("spin", &()).await else { anyhow::bail!("it spins for ever") };

@@ -43,7 +43,10 @@ pub enum Stage {
 
 /// Called at each stage, in debug builds.
 #[derive(Clone)]
-pub(crate) struct Failpoint(pub(crate) Arc<dyn Fn(Stage) + Send + Sync>);
+pub(crate) struct Failpoint(
+    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "for tests"))]
+    pub(crate)  Arc<dyn Fn(Stage) + Send + Sync>,
+);
 
 impl std::fmt::Debug for Failpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

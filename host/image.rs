@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 pub(crate) use map::Image;
-use map::{Mapping, page_bytes};
+use map::{Mapping, Usual, page_bytes};
 use scan::DirtyPages;
 use slab::Slab;
 pub(crate) use slab::Stacks;
@@ -36,6 +36,9 @@ pub(crate) const MEMORY_RESERVATION_BYTES: usize = 4 << 30;
 /// A warm memory that has more dirty pages than this gets its image mapped anew instead of copied back: past here the
 /// copy costs more than the faults it saves, and the pages would stay resident.
 const COPY_BACK_PAGES_MAX: usize = 128;
+
+/// How many pages a start copies ahead, at most: those that the first instance of an image has written to.
+const USUAL_PAGES_MAX: usize = 32;
 
 /// How many memories are kept warm in one Motu. Each holds at most [`COPY_BACK_PAGES_MAX`] pages of real memory.
 const WARM_MEMORIES_MAX: usize = 64;
@@ -151,14 +154,41 @@ impl Memories {
         self.0.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, image: &Arc<Image>, mapped_bytes: usize) -> io::Result<Slot> {
+    /// A start on fresh memory costs a fault for each page that the guest writes to, and often two: one to read it, and one
+    /// to copy it, which interrupts the other processors of this process. So the pages that the first instance wrote to
+    /// are copied ahead for those after it.
+    fn copy_ahead(&self, slot: &Arc<Slot>) {
+        let Some(dirty) = &self.0.dirty else { return };
+        let mut usual = slot.image.usual.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Usual::Watched(first) = &*usual
+            && let Some(first) = first.upgrade()
+            && let Ok(runs) = dirty.scan(first.map.base() as usize, slot.image.len())
+            && (1..=USUAL_PAGES_MAX * page_bytes()).contains(&runs.iter().map(|run| run.len).sum())
+        {
+            *usual = Usual::Known(runs);
+        }
+        match &*usual {
+            Usual::Known(runs) => {
+                let runs = runs.clone();
+                drop(usual);
+                for run in runs {
+                    if slot.map.populate(run.start, run.len).is_err() {
+                        return; // an older kernel: the faults come one by one
+                    }
+                }
+            }
+            Usual::Unknown | Usual::Watched(_) => *usual = Usual::Watched(Arc::downgrade(slot)),
+        }
+    }
+
+    fn take(&self, image: &Arc<Image>, mapped_bytes: usize) -> io::Result<(Slot, bool)> {
         let mut warm = self.warm();
         // the latest first: its pages are the likeliest to be in the processor's caches
         if let Some(at) = warm.iter().rposition(|slot| Arc::ptr_eq(&slot.image, image)) {
-            return Ok(warm.remove(at));
+            return Ok((warm.remove(at), true));
         }
         drop(warm);
-        Slot::new(image, mapped_bytes)
+        Ok((Slot::new(image, mapped_bytes)?, false))
     }
 
     fn give_back(&self, slot: Slot) {
@@ -199,9 +229,12 @@ unsafe impl MemoryCreator for Memories {
             if starting.image.len() < minimum || starting.image.len() > mapped {
                 return Err(format!("the image of {} bytes is not of this module", starting.image.len()));
             }
-            let slot =
+            let (slot, is_warm) =
                 self.take(&starting.image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?;
             let slot = Arc::new(slot);
+            if !is_warm {
+                self.copy_ahead(&slot);
+            }
             starting.made = Some(slot.clone());
             Ok(Box::new(Linear { slot: Some(slot), owner: self.clone() }) as Box<dyn LinearMemory>)
         })

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use super::Slot;
+use super::scan::Run;
 
 /// The kernel's page size in bytes.
 pub(crate) fn page_bytes() -> usize {
@@ -71,6 +74,14 @@ impl Mapping {
         if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    /// Has the kernel copy the pages of a range now that would be copied when they are first written to (Linux 5.14).
+    pub(super) fn populate(&self, start: usize, len: usize) -> io::Result<()> {
+        const MADV_POPULATE_WRITE: libc::c_int = 23;
+        let at = self.at(start, len)?;
+        // SAFETY: the range is ours (checked), and its contents stay as they are.
+        check(unsafe { libc::madvise(at, len, MADV_POPULATE_WRITE) })
+    }
+
     /// Lets a range be read and written.
     pub(super) fn allow(&self, start: usize, len: usize) -> io::Result<()> {
         let at = self.at(start, len)?;
@@ -119,6 +130,17 @@ pub(crate) struct Image {
     file: File,
     read: Mapping,
     stored_bytes: usize,
+    pub(super) usual: Mutex<Usual>,
+}
+
+/// The pages that an instance usually writes to, soon after its start.
+#[derive(Default)]
+pub(super) enum Usual {
+    /// So far, there is this instance to look at, or none.
+    #[default]
+    Unknown,
+    Watched(Weak<Slot>),
+    Known(Vec<Run>),
 }
 
 impl Image {
@@ -150,7 +172,7 @@ impl Image {
             return Err(io::Error::last_os_error());
         }
         let read = Mapping::new(bytes.len(), libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd())?;
-        Ok(Arc::new(Image { file, read, stored_bytes }))
+        Ok(Arc::new(Image { file, read, stored_bytes, usual: Mutex::default() }))
     }
 
     /// The bytes of memory that it describes.

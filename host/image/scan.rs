@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use super::map::page_bytes;
 
 /// A run of dirty pages, in bytes from the start of the range that was scanned.
+#[derive(Clone, Copy)]
 pub(super) struct Run {
     pub(super) start: usize,
     pub(super) len: usize,
