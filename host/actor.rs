@@ -307,7 +307,7 @@ impl Job for Actor {
             self.queue.wake_at(at, self.this.clone());
         }
         if more {
-            self.queue.clone().push(self);
+            self.queue.clone().push_again(self);
         }
         burnt
     }

@@ -176,7 +176,7 @@ impl Caller {
             || String::from_utf8_lossy(function.get(..function.len().min(128)).unwrap_or_default()).into_owned();
         let found = std::str::from_utf8(function).ok().and_then(|name| self.functions.functions.get_key_value(name));
         let (Some((name, function)), Some(runtime)) = (found, &self.functions.runtime) else {
-            return Outcome::Ready(refused(FailureKind::Host, &format!("there is no host function {}", shown())));
+            return Outcome::Ready(refused(FailureKind::Script, &format!("there is no host function {}", shown())));
         };
         if !self.grants.iter().any(|granted| **granted == **name) {
             let message = format!("{name} is not granted to {}", self.tenant);

@@ -102,7 +102,7 @@ impl Job for Load {
                 self.share.charge(Limits::SLICE_FUEL);
                 work.fuel += Limits::SLICE_FUEL;
                 drop(work);
-                self.queue.clone().push(self);
+                self.queue.clone().push_again(self);
                 Limits::SLICE_FUEL
             }
             Some(Left { vm, exit, fuel }) => {

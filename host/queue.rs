@@ -76,10 +76,19 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a job in. The caller sees to it that it isn't in already.
+    /// Puts a job in that had rested. The caller sees to it that it isn't in already.
     pub(crate) fn push(&self, job: Arc<dyn Job>) {
+        self.put(job, true);
+    }
+
+    /// Puts a job back that has more to do: it keeps its place in virtual time, also when others went past it while it ran.
+    pub(crate) fn push_again(&self, job: Arc<dyn Job>) {
+        self.put(job, false);
+    }
+
+    fn put(&self, job: Arc<dyn Job>, rested: bool) {
         let mut state = self.lock();
-        let at = job.share().join(state.clock);
+        let at = if rested { job.share().join(state.clock) } else { job.share().at() };
         state.entries += 1;
         let entry = state.entries;
         state.ready.push(Reverse(Ready { at, entry, job }));

@@ -206,7 +206,7 @@ fn calls_fail_by_name() {
         assert_eq!(call(&tenant, "later").unwrap(), Value::string("call of p1:1"));
         for (name, kind, text) in [
             ("fails", ErrorKind::Host, "init.luau:3: fails: the disk is on fire"),
-            ("nothing", ErrorKind::Host, "init.luau:3: there is no host function nothing"),
+            ("nothing", ErrorKind::Script, "init.luau:3: there is no host function nothing"),
             (
                 "large",
                 ErrorKind::Limit,

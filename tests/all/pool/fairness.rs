@@ -24,7 +24,7 @@ const SPIN: &str = "return { spin = function() while true do end end, quick = fu
 fn saturate<'a>(scope: &'a std::thread::Scope<'a, '_>, tenant: &'a TenantRef, over: &'a AtomicBool) {
     scope.spawn(move || {
         while !over.load(Ordering::Relaxed) {
-            if tenant.status().values().map(|status| status.waiting).min().unwrap_or(0) < 4 {
+            if tenant.status().values().map(|status| status.waiting).min().unwrap_or(0) < 100 {
                 let _ = tenant.post("spin", &()).unwrap();
             } else {
                 std::thread::sleep(Duration::from_millis(1));
