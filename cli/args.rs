@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Start a bundle that works, in a new folder.
     New(New),
+    /// Put many tenants under load, as a scenario says, and print what became of it.
+    Load(Load),
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +61,15 @@ pub(crate) struct Check {
 pub(crate) struct New {
     /// The folder to make. It must not be there yet, or be empty.
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Load {
+    /// The scenario, a .toml file. Some come with Motu, in the folder scenarios.
+    pub(crate) file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What a limit is set to.

@@ -9,6 +9,7 @@ mod bundle;
 mod check;
 mod failure;
 mod json;
+mod load;
 mod new;
 mod report;
 mod run;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Run(run) => runtime.block_on(run::run(&run)),
         Command::Check(check) => runtime.block_on(check::check(&check)),
         Command::New(new) => new::new(&new),
+        Command::Load(load) => load::load(&load),
     }
 }
 

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 use crate::error::{Error, ErrorKind};
 use crate::motu::Shared;
 use crate::outcome::Usage;
+use crate::sight;
 use crate::strategy::{Command, EventId, Front, Notice, Place, Spec, Strategy};
 use crate::tenants::{Drained, Unfinished};
 
@@ -48,6 +50,7 @@ struct Events {
 struct Pending {
     event: Option<Arc<str>>,
     waiter: Waiter,
+    span: Span,
 }
 
 enum Waiter {
@@ -164,6 +167,7 @@ impl Front for Waiters {
                 if self.totals.closed.load(Ordering::Acquire) {
                     self.totals.ended.notify_waiters();
                 }
+                sight::ended(&pending.span, answer.as_ref().err(), usage);
                 let counter = if answer.is_ok() { &self.totals.answered } else { &self.totals.failed };
                 counter.fetch_add(1, Ordering::Relaxed);
                 let answer = match (answer, &pending.event) {
@@ -184,6 +188,7 @@ impl Front for Waiters {
             Notice::Live { starts } => {
                 self.starts.store(starts, Ordering::Release);
                 self.totals.starts.fetch_add(1, Ordering::Relaxed);
+                sight::started();
                 if !self.live.swap(true, Ordering::AcqRel) {
                     self.totals.live.fetch_add(1, Ordering::Relaxed);
                 }
@@ -231,17 +236,18 @@ impl Door {
             Request::Event { payload, .. } => payload.len() as u64,
             Request::Value => 0,
         };
-        self.take_room(bytes)?;
+        self.take_room(bytes).inspect_err(sight::refused)?;
         let time = time.into_iter().chain(self.spec.limits.event_deadline).min();
         let event = match &request {
             Request::Event { name, .. } => Some(name.clone()),
             Request::Value => None,
         };
+        let span = sight::begun(&self.spec, event.as_deref());
         let number = {
             let mut events = self.front.events();
             events.last += 1;
             let number = events.last;
-            events.pending.insert(number, Pending { event, waiter });
+            events.pending.insert(number, Pending { event, waiter, span });
             number
         };
         self.place.send(match request {

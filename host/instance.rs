@@ -34,7 +34,7 @@ impl Instance {
         let limits = loaded.motu.shared().limits_of(&tenant).clone();
         Instance {
             loaded,
-            spec: Spec { tenant, bundle, limits, seed: None, grants: Arc::default() },
+            spec: Spec { tenant, name: Arc::default(), bundle, limits, seed: None, grants: Arc::default() },
             door: Mutex::default(),
         }
     }

@@ -47,6 +47,7 @@ mod motu;
 mod outcome;
 mod queue;
 mod share;
+mod sight;
 mod strategy;
 mod tenant;
 mod tenants;

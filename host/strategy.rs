@@ -26,6 +26,8 @@ pub(crate) type EventId = u64;
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) tenant: Tenant,
+    /// The name that the bundle was deployed under; empty if it wasn't.
+    pub(crate) name: Arc<str>,
     pub(crate) bundle: Bundle,
     pub(crate) limits: Limits,
     /// What `math.random` starts from; a new one for each start, unless it is set.

@@ -153,7 +153,7 @@ impl TenantRef {
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
         let grants = state.grants.clone();
-        let spec = Spec { tenant: id.clone(), bundle: bundle.clone(), limits, seed: None, grants };
+        let spec = Spec { tenant: id.clone(), name: name.into(), bundle: bundle.clone(), limits, seed: None, grants };
         let deployed = Deployed { spec, handlers: bundled.handlers.clone(), door: Mutex::default() };
         let before = state.bundles.insert(name.to_owned(), Arc::new(deployed));
         drop(state);

@@ -4,6 +4,7 @@ mod calls;
 mod fairness;
 mod life;
 mod mailbox;
+mod sight;
 mod tenants;
 mod workers;
 
@@ -14,9 +15,18 @@ use motu::{Limits, Motu, MotuBuilder, Placement, TenantRef};
 
 use crate::support::{builder, bundle, run};
 
+pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", sight::counters)];
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let all =
-        [calls::trials(), fairness::trials(), life::trials(), mailbox::trials(), tenants::trials(), workers::trials()];
+    let all = [
+        calls::trials(),
+        fairness::trials(),
+        life::trials(),
+        mailbox::trials(),
+        sight::trials(),
+        tenants::trials(),
+        workers::trials(),
+    ];
     all.into_iter().flatten().collect()
 }
 

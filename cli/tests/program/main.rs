@@ -8,6 +8,7 @@
 )]
 
 mod check;
+mod load;
 mod new;
 mod run;
 mod run_wrong;

@@ -1,0 +1,290 @@
+//! Runs a scenario's phases: each tenant of a group has lanes that dispatch one event after the other.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use motu::{Bundle, Motu, TenantRef, Value};
+use tokio::task::JoinSet;
+
+use super::scenario::{Group, Phase, Scenario};
+use crate::failure::Failure;
+
+/// What a group came to in a phase.
+pub(super) struct Result_ {
+    pub(super) phase: String,
+    pub(super) group: String,
+    pub(super) tenants: u32,
+    pub(super) answered: u64,
+    /// By kind.
+    pub(super) failed: BTreeMap<String, u64>,
+    /// Dispatched, and neither answered nor failed when the phase was cut off.
+    pub(super) lost: u64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
+    pub(super) max_us: f64,
+    pub(super) per_second: f64,
+    pub(super) fuel: u64,
+    pub(super) rss_mib: f64,
+}
+
+/// What the lanes of a group count together.
+struct Counts {
+    begun: AtomicU64,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    failed: Mutex<BTreeMap<String, u64>>,
+    latency: Mutex<Histogram<u64>>,
+}
+
+impl Counts {
+    fn new() -> Result<Counts, Failure> {
+        let histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
+        let latency = histogram.map_err(|error| Failure::host(format!("no histogram: {error}")))?;
+        Ok(Counts {
+            begun: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            failed: Mutex::default(),
+            latency: Mutex::new(latency),
+        })
+    }
+
+    fn record(&self, since: Instant, failed: Option<&motu::Error>) {
+        match failed {
+            None => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                self.latency.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+            }
+            Some(error) => {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                *failed.entry(error.kind().to_string()).or_default() += 1;
+            }
+        }
+    }
+
+    fn failed(&self) -> u64 {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+}
+
+pub(super) async fn run(motu: &Motu, scenario: &Scenario, progress: bool) -> Result<Vec<Result_>, Failure> {
+    let mut results = Vec::new();
+    for phase in &scenario.phase {
+        results.extend(one_phase(motu, scenario, phase, progress).await?);
+    }
+    Ok(results)
+}
+
+async fn one_phase(motu: &Motu, scenario: &Scenario, phase: &Phase, progress: bool) -> Result<Vec<Result_>, Failure> {
+    let over = Arc::new(AtomicBool::new(false));
+    let (mut bounded, mut endless) = (JoinSet::new(), JoinSet::new());
+    let mut groups = Vec::new();
+    for group in &phase.group {
+        let counts = Arc::new(Counts::new()?);
+        let payload = payload(&group.payload)?;
+        let mut tenants = Vec::new();
+        for number in 0..group.tenants {
+            let name = format!("{}:{number}", kind_of(&group.name)).parse()?;
+            let tenant = motu.tenant(&name);
+            tenant.set_limits(Some(group.limits()))?;
+            tenant.set_grants(["load.sleep"]);
+            tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
+            tenants.push(tenant);
+        }
+        groups.push((group, counts, payload, tenants));
+    }
+    let since = Instant::now();
+    for (group, counts, payload, tenants) in &groups {
+        for tenant in tenants {
+            for _ in 0..group.at_once {
+                let lane = Lane {
+                    tenant: tenant.clone(),
+                    counts: counts.clone(),
+                    payload: payload.clone(),
+                    events: group.events.unwrap_or(u64::MAX),
+                    pause: group.rate.map(|rate| Duration::from_secs_f64(f64::from(group.at_once) / rate)),
+                    names: (0..64).map(|number| group.event.at(number).to_owned()).collect(),
+                    over: over.clone(),
+                };
+                let _ = if group.events.is_some() { bounded.spawn(lane.run()) } else { endless.spawn(lane.run()) };
+            }
+            if let (Some(ms), Some(other)) = (group.reload_ms, &group.reload_bundle) {
+                let versions = [bundle(scenario, other)?.clone(), bundle(scenario, &group.bundle)?.clone()];
+                let _ = endless.spawn(reload(tenant.clone(), versions, Duration::from_millis(ms.max(1)), over.clone()));
+            }
+        }
+    }
+    let all = async { while bounded.join_next().await.is_some() {} };
+    let shown = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if progress {
+                show(phase, groups.iter().map(|(group, counts, ..)| (*group, &**counts)));
+            }
+        }
+    };
+    let limit = tokio::time::sleep(Duration::from_secs(scenario.seconds_max));
+    tokio::select! {
+        () = all => (),
+        () = shown => (),
+        () = limit => (),
+    }
+    over.store(true, Ordering::Relaxed);
+    let took = since.elapsed();
+    // what goes on without end is ended; what is bounded and has not ended is lost
+    for (_, _, _, tenants) in groups.iter().filter(|(group, ..)| group.events.is_none()) {
+        tenants.iter().for_each(TenantRef::kill);
+    }
+    let end = async { while endless.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_secs(5), end).await; // the rest is aborted with the sets
+    if progress {
+        clear();
+    }
+    let result = |(group, counts, _, tenants): &(&Group, Arc<Counts>, Value, Vec<TenantRef>)| {
+        summary(phase, group, counts, tenants, took)
+    };
+    let results = groups.iter().map(result).collect();
+    for (_, _, _, tenants) in &groups {
+        for tenant in tenants {
+            motu.forget(tenant.id());
+        }
+    }
+    Ok(results)
+}
+
+struct Lane {
+    tenant: TenantRef,
+    counts: Arc<Counts>,
+    payload: Value,
+    events: u64,
+    pause: Option<Duration>,
+    names: Vec<String>,
+    over: Arc<AtomicBool>,
+}
+
+impl Lane {
+    async fn run(self) {
+        let mut next = Instant::now();
+        while !self.over.load(Ordering::Relaxed) {
+            let number = self.counts.begun.fetch_add(1, Ordering::Relaxed);
+            if number >= self.events {
+                return;
+            }
+            let since = match self.pause {
+                Some(pause) => {
+                    // one that is late because the one before took long counts from when it was to be sent, so that a
+                    // stall is seen in all that it held up; that a timer is late by itself is not Motu's doing
+                    let due = std::mem::replace(&mut next, next + pause);
+                    let late = due <= Instant::now();
+                    tokio::time::sleep_until(due.into()).await;
+                    if late { due } else { Instant::now() }
+                }
+                None => Instant::now(),
+            };
+            let name = usize::try_from(number).ok().and_then(|number| self.names.get(number % self.names.len().max(1)));
+            self.counts.sent.fetch_add(1, Ordering::Relaxed);
+            match self.tenant.dispatch_value(name.map_or("", String::as_str), &self.payload).await {
+                Ok(answers) if answers.is_empty() => {
+                    let mut failed = self.counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    *failed.entry("not handled".to_owned()).or_default() += 1;
+                }
+                Ok(answers) => {
+                    for answer in answers {
+                        self.counts.record(since, answer.result.as_ref().err());
+                    }
+                }
+                Err(error) => self.counts.record(since, Some(&error)),
+            }
+        }
+    }
+}
+
+async fn reload(tenant: TenantRef, versions: [Bundle; 2], pause: Duration, over: Arc<AtomicBool>) {
+    for version in versions.iter().cycle() {
+        tokio::time::sleep(pause).await;
+        if over.load(Ordering::Relaxed) || tenant.deploy("main", version).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn bundle<'a>(scenario: &'a Scenario, name: &str) -> Result<&'a Bundle, Failure> {
+    scenario.bundles.get(name).ok_or_else(|| Failure::usage(format!("there is no bundle {name:?}")))
+}
+
+fn payload(json: &serde_json::Value) -> Result<Value, Failure> {
+    let text = json.to_string();
+    crate::json::parse(&text, 64).map_err(|problem| Failure::usage(format!("payload: {problem}")))
+}
+
+/// A tenant's kind has few characters.
+fn kind_of(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let kind: String = name.chars().take(64).map(letter).collect();
+    if kind.is_empty() { "group".to_owned() } else { kind }
+}
+
+fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef], took: Duration) -> Result_ {
+    let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
+    let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
+    let answered = counts.answered.load(Ordering::Relaxed);
+    let lost = match group.events {
+        Some(_) => counts.sent.load(Ordering::Relaxed).saturating_sub(answered + counts.failed()),
+        None => 0,
+    };
+    Result_ {
+        phase: phase.name.clone(),
+        group: group.name.clone(),
+        tenants: group.tenants,
+        answered,
+        failed: counts.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        lost,
+        p50_us: us(0.5),
+        p99_us: us(0.99),
+        p999_us: us(0.999),
+        max_us: latency.max() as f64 / 1e3,
+        per_second: answered as f64 / took.as_secs_f64().max(1e-9),
+        fuel: tenants.iter().map(TenantRef::fuel).sum(),
+        rss_mib: rss_mib(),
+    }
+}
+
+/// What the process has in memory now; 0 where the kernel doesn't say.
+fn rss_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// A bar on stderr, where somebody may see it.
+fn show<'a>(phase: &Phase, groups: impl Iterator<Item = (&'a Group, &'a Counts)>) {
+    let mut stderr = std::io::stderr().lock();
+    if !stderr.is_terminal() {
+        return;
+    }
+    let (mut done, mut all) = (0, 0);
+    for (group, counts) in groups {
+        if let Some(events) = group.events {
+            all += events;
+            done += (counts.answered.load(Ordering::Relaxed) + counts.failed()).min(events);
+        }
+    }
+    let filled = usize::try_from(done * 30 / all.max(1)).unwrap_or(30).min(30);
+    let bar = "#".repeat(filled) + &".".repeat(30 - filled);
+    let _ = write!(stderr, "\r{} [{bar}] {done} of {all} events\x1b[K", crate::report::plain(&phase.name));
+    let _ = stderr.flush();
+}
+
+fn clear() {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K");
+    }
+}

@@ -1,0 +1,56 @@
+//! What an operator sees of events: a `tracing` span for each, and counters through the `metrics` facade.
+//!
+//! The span `event`, target `motu::event`, level debug, has the fields tenant, bundle, event, outcome (`ok`, or the kind of
+//! the error), fuel, memory_bytes and elapsed_us. It is made when the event is taken, and closes when it has ended.
+//!
+//! | metric | labels | |
+//! |---|---|---|
+//! | `motu_events_total` | outcome | events that ended |
+//! | `motu_refused_total` | kind | events that were not taken: a full mailbox, a quarantine, a drain |
+//! | `motu_fuel_total` | | fuel that events used |
+//! | `motu_event_seconds` | | from the taking of an event to its end, waiting included; a histogram |
+//! | `motu_starts_total` | | VMs that were started for instances |
+//!
+//! A tenant is never a label: there may be a hundred thousand. Motu installs neither a subscriber nor a recorder.
+
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::error::Error;
+use crate::outcome::Usage;
+use crate::strategy::Spec;
+
+pub(crate) fn begun(spec: &Spec, event: Option<&str>) -> Span {
+    tracing::debug_span!(
+        target: "motu::event",
+        "event",
+        tenant = display(&spec.tenant),
+        bundle = &*spec.name,
+        event,
+        outcome = Empty,
+        fuel = Empty,
+        memory_bytes = Empty,
+        elapsed_us = Empty,
+    )
+}
+
+pub(crate) fn ended(span: &Span, error: Option<&Error>, usage: Usage) {
+    let outcome = error.map_or("ok", |error| error.kind().as_str());
+    if !span.is_disabled() {
+        span.record("outcome", outcome);
+        span.record("fuel", usage.fuel);
+        span.record("memory_bytes", usage.memory_bytes);
+        span.record("elapsed_us", u64::try_from(usage.elapsed.as_micros()).unwrap_or(u64::MAX));
+    }
+    metrics::counter!("motu_events_total", "outcome" => outcome).increment(1);
+    metrics::counter!("motu_fuel_total").increment(usage.fuel);
+    metrics::histogram!("motu_event_seconds").record(usage.elapsed.as_secs_f64());
+}
+
+pub(crate) fn refused(error: &Error) {
+    metrics::counter!("motu_refused_total", "kind" => error.kind().as_str()).increment(1);
+}
+
+pub(crate) fn started() {
+    metrics::counter!("motu_starts_total").increment(1);
+}
