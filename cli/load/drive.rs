@@ -180,7 +180,8 @@ impl Lane {
                 Some(pause) => {
                     // one that is late because the one before took long counts from when it was to be sent, so that a
                     // stall is seen in all that it held up; that a timer is late by itself is not Motu's doing
-                    let due = std::mem::replace(&mut next, next + pause);
+                    let due = next;
+                    next += pause;
                     let late = due <= Instant::now();
                     tokio::time::sleep_until(due.into()).await;
                     if late { due } else { Instant::now() }

@@ -15,7 +15,7 @@ use motu::{Limits, Motu, MotuBuilder, Placement, TenantRef};
 
 use crate::support::{builder, bundle, run};
 
-pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", sight::counters)];
+pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", sight::counters), ("spans", sight::spans)];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [

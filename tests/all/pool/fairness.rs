@@ -126,10 +126,8 @@ fn r3_fuel_per_second_is_held_to() {
 /// A spins on B's worker. B's events go on, and A is dead within its budget and a slice. The full counts and times are
 /// those of `motu load`; here it is that B is served between A's slices.
 fn i1_a_spinner_does_not_stall_its_neighbours() {
-    let motu = builder(Limits { event_fuel: Some(20_000_000_000), event_deadline: None, ..limits() })
-        .placement(workers(1))
-        .build()
-        .unwrap();
+    let motu =
+        builder(Limits { event_fuel: None, event_deadline: None, ..limits() }).placement(workers(1)).build().unwrap();
     let (spinner, neighbour) = (deployed(&motu, "i1:a", SPIN), deployed(&motu, "i1:b", SPIN));
     spinner.post("spin", &()).unwrap();
     while spinner.fuel() == 0 || spinner.status()["main"].started == 0 {

@@ -52,7 +52,12 @@ impl Subscriber for Spans {
     fn exit(&self, _: &Id) {}
 }
 
+/// What is enabled is found out once for a whole process, so this runs in one of its own.
 fn each_event_has_a_span() {
+    in_child("spans");
+}
+
+pub(crate) fn spans() {
     let motu = builder(Limits { event_fuel: Some(5_000_000), ..limits() }).build().unwrap();
     let tenant = deployed(&motu, "v3:1", SOURCE);
     let spans = Spans::default();
