@@ -306,16 +306,16 @@ fn removed_bundles_end_their_events() {
         let motu = builder.build().unwrap();
         let tenant = deployed(&motu, "l1:1", "return { go = function() for i = 1, 1e5 do end return 1 end }");
         let answers = run(async {
-            let calls: Vec<_> = (0..20).map(|_| Box::pin(tenant.dispatch::<u32>("go", &()))).collect();
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            let mut calls = calls;
-            calls.iter_mut().for_each(|call| assert!(call.as_mut().poll(&mut context).is_pending()));
-            assert!(tenant.remove("main"));
-            let mut answers = Vec::new();
-            for call in calls {
-                answers.push(call.await.unwrap().remove(0).result.unwrap().value);
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..20 {
+                let tenant = tenant.clone();
+                calls.spawn(
+                    async move { tenant.dispatch::<u32>("go", &()).await.unwrap().remove(0).result.unwrap().value },
+                );
             }
-            answers
+            tokio::task::yield_now().await; // each has dispatched its event
+            assert!(tenant.remove("main"));
+            calls.join_all().await
         });
         assert_eq!(answers, [1; 20]);
         assert!(run(tenant.dispatch::<u32>("go", &())).unwrap().is_empty());
