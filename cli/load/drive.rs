@@ -101,9 +101,13 @@ async fn one_phase(motu: &Motu, scenario: &Scenario, phase: &Phase, progress: bo
     }
     let since = Instant::now();
     for (group, counts, payload, tenants) in &groups {
-        for tenant in tenants {
-            for _ in 0..group.at_once {
+        let lanes = f64::from(group.tenants) * f64::from(group.at_once);
+        for (number, tenant) in (0u32..).zip(tenants) {
+            for lane in 0..group.at_once {
+                // lanes don't all begin at once
+                let place = f64::from(lane) * f64::from(group.tenants) + f64::from(number);
                 let lane = Lane {
+                    place: place / lanes,
                     tenant: tenant.clone(),
                     counts: counts.clone(),
                     payload: payload.clone(),
@@ -164,13 +168,15 @@ struct Lane {
     payload: Value,
     events: u64,
     pause: Option<Duration>,
+    /// Where in a pause it begins, from 0 to 1.
+    place: f64,
     names: Vec<String>,
     over: Arc<AtomicBool>,
 }
 
 impl Lane {
     async fn run(self) {
-        let mut next = Instant::now();
+        let mut next = Instant::now() + self.pause.unwrap_or_default().mul_f64(self.place);
         while !self.over.load(Ordering::Relaxed) {
             let number = self.counts.begun.fetch_add(1, Ordering::Relaxed);
             if number >= self.events {
