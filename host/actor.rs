@@ -65,6 +65,8 @@ pub(crate) struct Actor {
     share: Arc<Share>,
     front: Weak<dyn Front>,
     queue: Arc<Queue>,
+    /// Where the bundle is loaded, if it must be: others may wait for the same load, and outlive this instance.
+    loads: Arc<Queue>,
     gauge: Gauge,
     this: Weak<Actor>,
     inbox: Mutex<Inbox>,
@@ -201,6 +203,7 @@ impl Actor {
         share: Arc<Share>,
         front: Weak<dyn Front>,
         queue: &Arc<Queue>,
+        loads: &Arc<Queue>,
     ) -> Open {
         Open(Arc::new_cyclic(|this| Actor {
             shared: shared.clone(),
@@ -208,6 +211,7 @@ impl Actor {
             share,
             front,
             queue: queue.clone(),
+            loads: loads.clone(),
             gauge: Gauge::default(),
             this: this.clone(),
             inbox: Mutex::default(),
@@ -656,7 +660,7 @@ impl Body {
                 }
             }),
         };
-        Bundles::ask(&actor.shared, &actor.queue, &actor.share, &actor.spec.bundle, waiter);
+        Bundles::ask(&actor.shared, &actor.loads, &actor.share, &actor.spec.bundle, waiter);
     }
 
     fn start_vm(&mut self, actor: &Actor, bundled: Arc<Bundled>) -> Result<Vm, Error> {

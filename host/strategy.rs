@@ -115,7 +115,7 @@ impl ThreadPool {
 impl Strategy for ThreadPool {
     fn open(&self, spec: Spec, front: Weak<dyn Front>) -> Result<Box<dyn Place>, Error> {
         let share = self.shared.shares.of(&spec.tenant, &spec.limits);
-        Ok(Box::new(Actor::open(&self.shared, spec, share, front, &self.queue)))
+        Ok(Box::new(Actor::open(&self.shared, spec, share, front, &self.queue, &self.queue)))
     }
 
     fn loads(&self) -> &Arc<Queue> {
@@ -175,7 +175,7 @@ impl Strategy for ThreadPerTenant {
     fn open(&self, spec: Spec, front: Weak<dyn Front>) -> Result<Box<dyn Place>, Error> {
         let own = self.own(&spec.tenant)?;
         let share = self.shared.shares.of(&spec.tenant, &spec.limits);
-        let actor = Actor::open(&self.shared, spec, share, front, &own.0);
+        let actor = Actor::open(&self.shared, spec, share, front, &own.0, &self.loads);
         Ok(Box::new(WithOwn { actor, _own: own }))
     }
 
