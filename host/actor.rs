@@ -465,11 +465,13 @@ impl Body {
     fn enqueue(&mut self, actor: &Actor, waiting: Waiting) {
         if let Some((_, reason)) = &self.quarantine {
             // sent before the quarantine was known of
+            actor.gauge.hold(waiting.payload.len() as u64);
             return Body::refuse(actor, &waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
         }
         if let Some(at) = waiting.over() {
             self.deadlines.insert((at, waiting.event));
         }
+        actor.gauge.hold(waiting.payload.len() as u64);
         self.mailbox.push_back(waiting);
         actor.stage(Stage::Queued);
     }
@@ -626,6 +628,7 @@ impl Body {
         let (shown, budget) = (name.clone().unwrap_or_else(|| "".into()), actor.limits().event_fuel);
         self.started.insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, unwanted: false });
         self.mailbox.pop_front();
+        actor.gauge.release(payload_bytes);
         actor.notice(Notice::Started { payload_bytes });
         actor.stage(Stage::Started);
         let entry = match name {
@@ -785,6 +788,7 @@ impl Body {
 
     /// Ends an event that was taken out of the mailbox.
     fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
+        actor.gauge.release(waiting.payload.len() as u64);
         let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
         let (event, answer) = (waiting.event, Err(error.with_usage(usage)));
         let unstarted_bytes = Some(waiting.payload.len() as u64);

@@ -354,13 +354,13 @@ impl State {
     fn new(factory: &Factory, limits: &Limits, sink: LogSink, tenant: Option<Tenant>, gauge: Gauge) -> State {
         let largest = limits.result_bytes.max(limits.log_bytes) as usize;
         State {
+            waits: Waits::new(gauge.clone()),
             memory: MemoryLimit { limit: limits.memory_bytes, gauge },
             log: Log { sink, tenant, bytes: limits.log_bytes, left: limits.log_bytes },
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
             born: factory.born,
             owner: None,
-            waits: Waits::default(),
             caller: None,
             #[cfg(test)]
             scripted: tests::Scripted::default(),
@@ -393,18 +393,37 @@ enum Stop {
     Guest { error: String },
 }
 
-/// Memory as it's accounted for: what an instance has now, also to be read while it runs.
+/// Memory as it's accounted for: what an instance has, and what the host holds for it (M4). Also to be read while it runs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gauge(Arc<AtomicU64>);
+pub(crate) struct Gauge(Arc<Gauged>);
+
+#[derive(Debug, Default)]
+struct Gauged {
+    memory: AtomicU64,
+    held: AtomicU64,
+}
 
 impl Gauge {
     /// The linear memory's size. It never shrinks while the VM lives, so this is also its peak.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.memory.load(Ordering::Relaxed)
+    }
+
+    /// What the host holds on top: payloads in the mailbox, waits, arguments of calls.
+    pub(crate) fn held(&self) -> u64 {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hold(&self, bytes: u64) {
+        self.0.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn set(&self, bytes: u64) {
-        self.0.store(bytes, Ordering::Relaxed);
+        self.0.memory.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -413,16 +432,25 @@ struct MemoryLimit {
     gauge: Gauge,
 }
 
+impl MemoryLimit {
+    fn check(&self, memory: u64) -> Result<(), Stop> {
+        let held = self.gauge.held();
+        if memory.saturating_add(held) <= self.limit {
+            return Ok(());
+        }
+        let beside = if held == 0 { String::new() } else { format!(", beside {held} that the host holds for it,") };
+        Err(Stop::Memory { wanted: format!("{memory} bytes{beside} were") })
+    }
+}
+
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         if current <= EXCEPTION_HEAP_BYTES_MAX {
             // a store's first memories (checked before they are made), or the heap of exceptions growing
             return Ok(current == 0 || desired <= EXCEPTION_HEAP_BYTES_MAX);
         }
-        if desired as u64 > self.limit {
-            // an error and not `false`: a failed growth that the guest sees could be caught by the script
-            return Err(Stop::Memory { wanted: format!("{desired} bytes were") }.into());
-        }
+        // an error and not `false`: a failed growth that the guest sees could be caught by the script
+        self.check(desired as u64)?;
         self.gauge.set(desired as u64);
         Ok(true)
     }
@@ -476,7 +504,8 @@ impl Host for State {
         let due = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
         let due = due.ok_or_else(|| Stop::Guest { error: format!("it sleeps for {nanoseconds} ns") })?;
         let owner = self.owner()?;
-        self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error }.into())
+        self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error })?;
+        Ok(self.memory.check(self.memory.gauge.bytes())?)
     }
 
     fn call(&mut self, wait: u32, function: Vec<u8>, arguments: Vec<u8>) -> wasmtime::Result<Called> {
@@ -489,8 +518,10 @@ impl Host for State {
         match caller.call(wait, &function, &arguments, &owner) {
             CallOutcome::Ready(answer) => Ok(Called::Ready(answer)),
             CallOutcome::Pending(call) => {
-                let kept = self.waits.call(wait, call, owner, self.limits.calls_in_flight);
+                let bytes = arguments.len() as u64;
+                let kept = self.waits.call(wait, call, bytes, owner, self.limits.calls_in_flight);
                 kept.map_err(|error| Stop::Guest { error })?;
+                self.memory.check(self.memory.gauge.bytes())?;
                 Ok(Called::Pending)
             }
             CallOutcome::Panicked { what, message } => Err(Stop::Panicked { what, message }.into()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::functions::Call;
+use crate::vm::Gauge;
 
 /// Who an entry is made for: an event, or what it left behind.
 #[derive(Clone, Debug)]
@@ -13,9 +14,12 @@ pub(crate) struct Owner {
     pub(crate) name: Arc<str>,
 }
 
+/// What the host holds for a wait, in bytes; for a call, its arguments come on top.
+const WAIT_BYTES: u64 = 256;
+
 /// By the guest's numbers. The guest keeps to the limits by itself; here they are looked at again.
-#[derive(Default)]
 pub(crate) struct Waits {
+    gauge: Gauge,
     all: HashMap<u32, Wait>,
     /// Sleeps, in the order in which they are over.
     due: BTreeMap<(Instant, u64), u32>,
@@ -30,10 +34,29 @@ struct Wait {
 
 enum Kind {
     Sleep((Instant, u64)),
-    Call { _call: Call },
+    Call { bytes: u64, _call: Call },
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.all.values().for_each(|wait| self.gauge.release(wait.bytes()));
+    }
+}
+
+impl Wait {
+    fn bytes(&self) -> u64 {
+        match self.kind {
+            Kind::Sleep(_) => WAIT_BYTES,
+            Kind::Call { bytes, .. } => WAIT_BYTES + bytes,
+        }
+    }
 }
 
 impl Waits {
+    pub(crate) fn new(gauge: Gauge) -> Waits {
+        Waits { gauge, all: HashMap::new(), due: BTreeMap::new(), sleeps: 0, calls: 0 }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -54,11 +77,11 @@ impl Waits {
         Ok(())
     }
 
-    pub(crate) fn call(&mut self, wait: u32, call: Call, owner: Owner, most: u32) -> Result<(), String> {
+    pub(crate) fn call(&mut self, wait: u32, call: Call, bytes: u64, owner: Owner, most: u32) -> Result<(), String> {
         if self.calls >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
-        self.insert(wait, Wait { owner, kind: Kind::Call { _call: call } })?;
+        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, _call: call } })?;
         self.calls += 1;
         Ok(())
     }
@@ -67,13 +90,16 @@ impl Waits {
         if self.all.contains_key(&wait) {
             return Err(format!("it waits twice under the number {wait}"));
         }
+        self.gauge.hold(new.bytes());
         self.all.insert(wait, new);
         Ok(())
     }
 
     /// Ends a wait. None if nobody waits any more.
     pub(crate) fn take(&mut self, wait: u32) -> Option<Owner> {
-        let Wait { owner, kind } = self.all.remove(&wait)?;
+        let taken = self.all.remove(&wait)?;
+        self.gauge.release(taken.bytes());
+        let Wait { owner, kind } = taken;
         match kind {
             Kind::Sleep(due) => drop(self.due.remove(&due)),
             Kind::Call { .. } => self.calls -= 1,

@@ -18,6 +18,7 @@ trials![
     calls_fail_by_name,
     a_call_that_blocks_is_named,
     calls_end_with_their_event,
+    i5_what_calls_hold_counts_as_memory,
     one_account_for_an_events_whole_life,
     what_an_event_leaves_has_a_budget_of_its_own,
     start_runs_before_the_first_event,
@@ -266,6 +267,27 @@ fn calls_end_with_their_event() {
         tenant.kill();
         until(0);
         assert_eq!(motu.stats().waiting_events, 0);
+    });
+}
+
+/// M4: what the host holds for calls that are under way is the tenant's memory.
+fn i5_what_calls_hold_counts_as_memory() {
+    let source = "local call = require('@motu/call')\nlocal text = string.rep('x', 100000)\n\
+        return { go = function(n) for _ = 1, n do task.spawn(function() call('never', text) end) end return n end }";
+    on_both(&Limits { memory_bytes: 8 << 20, ..limits() }, |builder| {
+        let live: Arc<AtomicUsize> = Arc::default();
+        let motu = with_functions(builder, &live).build().unwrap();
+        let tenant = deployed(&motu, "i5:1", source);
+        tenant.set_grants(ALL);
+        for _ in 0..3 {
+            assert_eq!(ask(&tenant, "go", &Value::from(40)).unwrap(), Value::from(40));
+            let error = ask(&tenant, "go", &Value::from(60)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Memory);
+            assert!(error.message().contains("that the host holds for it"), "{error}");
+            while live.load(Ordering::Acquire) > 0 {
+                std::thread::yield_now();
+            }
+        }
     });
 }
 
