@@ -2,9 +2,8 @@
 //!
 //! Workers take from it, and put back what is not done. A job is in it at most once, and held by at most one worker.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as Atomic};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -40,26 +39,15 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    ready: BinaryHeap<Reverse<Ready>>,
-    timers: BinaryHeap<Reverse<Timer>>,
+    /// By where their tenants are in virtual time, and then first come, first served.
+    ready: BTreeMap<(u64, u64), Arc<dyn Job>>,
+    timers: BTreeMap<(Instant, u64), Weak<dyn Job>>,
     /// Where those who run now are in virtual time.
     clock: u64,
-    /// Breaks ties: first come, first served.
+    /// Numbers what is put in.
     entries: u64,
     sleeping: usize,
     closed: bool,
-}
-
-struct Ready {
-    at: u64,
-    entry: u64,
-    job: Arc<dyn Job>,
-}
-
-struct Timer {
-    at: Instant,
-    entry: u64,
-    job: Weak<dyn Job>,
 }
 
 impl Queue {
@@ -91,9 +79,9 @@ impl Queue {
         let at = if rested { job.share().join(state.clock) } else { job.share().at() };
         state.entries += 1;
         let entry = state.entries;
-        state.ready.push(Reverse(Ready { at, entry, job }));
-        self.ready.store(state.ready.len(), Atomic::Release);
-        let wake = state.sleeping > 0 && !self.looking.load(Atomic::Acquire);
+        state.ready.insert((at, entry), job);
+        self.ready.store(state.ready.len(), Ordering::Release);
+        let wake = state.sleeping > 0 && !self.looking.load(Ordering::Acquire);
         drop(state);
         if wake {
             self.changed.notify_one();
@@ -105,8 +93,8 @@ impl Queue {
         let mut state = self.lock();
         state.entries += 1;
         let entry = state.entries;
-        let first = state.timers.peek().is_none_or(|Reverse(timer)| at < timer.at);
-        state.timers.push(Reverse(Timer { at, entry, job }));
+        let first = state.timers.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        state.timers.insert((at, entry), job);
         let wake = first && state.sleeping > 0;
         drop(state);
         if wake {
@@ -119,7 +107,7 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         let dropped = (std::mem::take(&mut state.ready), std::mem::take(&mut state.timers));
-        self.ready.store(0, Atomic::Release);
+        self.ready.store(0, Ordering::Release);
         drop(state);
         drop(dropped); // jobs may call back
         self.changed.notify_all();
@@ -142,23 +130,23 @@ impl Queue {
                 continue;
             }
             if let Some(job) = state.take() {
-                self.ready.store(state.ready.len(), Atomic::Release);
+                self.ready.store(state.ready.len(), Ordering::Release);
                 // it may be that nobody was woken for the next one, because this worker was looking
-                let wake = state.sleeping > 0 && !state.ready.is_empty() && !self.looking.load(Atomic::Acquire);
+                let wake = state.sleeping > 0 && !state.ready.is_empty() && !self.looking.load(Ordering::Acquire);
                 drop(state);
                 if wake {
                     self.changed.notify_one();
                 }
                 return Some(job);
             }
-            let sleep = state.timers.peek().map(|Reverse(timer)| timer.at.saturating_duration_since(now));
-            if !looked && sleep.is_none_or(|sleep| sleep > LOOK) && !self.looking.swap(true, Atomic::AcqRel) {
+            let sleep = state.timers.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
+            if !looked && sleep.is_none_or(|sleep| sleep > LOOK) && !self.looking.swap(true, Ordering::AcqRel) {
                 looked = true;
                 drop(state);
                 self.look(now);
                 // under the lock: whoever puts a job in either sees that nobody looks, or is seen
                 state = self.lock();
-                self.looking.store(false, Atomic::Release);
+                self.looking.store(false, Ordering::Release);
                 continue;
             }
             looked = false;
@@ -175,7 +163,7 @@ impl Queue {
     fn look(&self, since: Instant) {
         while since.elapsed() < LOOK {
             for _ in 0..32 {
-                if self.ready.load(Atomic::Acquire) > 0 {
+                if self.ready.load(Ordering::Acquire) > 0 {
                     return;
                 }
                 std::hint::spin_loop();
@@ -188,9 +176,10 @@ impl State {
     /// The jobs whose time has come.
     fn due(&mut self, now: Instant) -> Vec<Arc<dyn Job>> {
         let mut due = Vec::new();
-        while self.timers.peek().is_some_and(|Reverse(timer)| timer.at <= now) {
-            let Some(Reverse(timer)) = self.timers.pop() else { break };
-            due.extend(timer.job.upgrade());
+        while let Some(first) = self.timers.first_entry()
+            && first.key().0 <= now
+        {
+            due.extend(first.remove().upgrade());
         }
         due
     }
@@ -198,50 +187,15 @@ impl State {
     /// The job that is furthest behind. One whose tenant has burnt fuel elsewhere meanwhile goes back to where that tenant
     /// is now: more instances are no larger share.
     fn take(&mut self) -> Option<Arc<dyn Job>> {
-        while let Some(Reverse(mut next)) = self.ready.pop() {
-            let at = next.job.share().at();
-            if at > next.at && !self.ready.is_empty() {
-                next.at = at;
-                self.ready.push(Reverse(next));
+        while let Some(((put, entry), job)) = self.ready.pop_first() {
+            let at = job.share().at();
+            if at > put && !self.ready.is_empty() {
+                self.ready.insert((at, entry), job);
                 continue;
             }
-            self.clock = self.clock.max(next.at);
-            return Some(next.job);
+            self.clock = self.clock.max(put);
+            return Some(job);
         }
         None
-    }
-}
-
-impl PartialEq for Ready {
-    fn eq(&self, other: &Ready) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Ready {}
-impl PartialOrd for Ready {
-    fn partial_cmp(&self, other: &Ready) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Ready {
-    fn cmp(&self, other: &Ready) -> Ordering {
-        (self.at, self.entry).cmp(&(other.at, other.entry))
-    }
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Timer) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Timer {}
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Timer) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Timer {
-    fn cmp(&self, other: &Timer) -> Ordering {
-        (self.at, self.entry).cmp(&(other.at, other.entry))
     }
 }
