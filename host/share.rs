@@ -110,7 +110,8 @@ impl Shares {
             share.set(limits.weight, limits.fuel_per_second);
             return share;
         }
-        if shares.len() >= 2 * shares.capacity().max(64) / 3 {
+        if shares.len() == shares.capacity() {
+            // before it grows
             shares.retain(|_, share| share.strong_count() > 0);
         }
         let share = Arc::new(Share::new(limits.weight, limits.fuel_per_second));

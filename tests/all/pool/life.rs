@@ -27,9 +27,9 @@ fn value(tenant: &TenantRef, event: &str) -> Result<u32, ErrorKind> {
     answer.result.map(|outcome| outcome.value).map_err(|error| error.kind())
 }
 
-/// reduced: 200 of 1,000 reloads, for time; MOTU_FULL=1 runs them all. Each event is handled by exactly one whole version.
+/// 1,000 reloads: each event is handled by exactly one whole version.
 fn l1_reloads_under_load_lose_nothing() {
-    let reloads = if crate::support::full() { 1000 } else { 200 };
+    let reloads = 1000;
     on_both(&limits(), |builder| {
         let motu = builder.build().unwrap();
         let version = |n: u32| {
