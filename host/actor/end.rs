@@ -1,0 +1,200 @@
+//! How events and VMs end: by their answers, at deadlines, by who gives them up, with a VM that is lost. Each event ends once.
+
+use std::time::Instant;
+
+use super::{Actor, Body, START, Waiting, over};
+use crate::error::{Error, ErrorKind};
+use crate::load::out_of_time;
+use crate::outcome::Usage;
+use crate::strategy::{EventId, Notice};
+use crate::waits::Owner;
+
+impl Body {
+    /// Ends the events whose time is up. One that computes loses the VM: it can't be stopped otherwise.
+    pub(super) fn end_overdue(&mut self, actor: &Actor, now: Instant) {
+        while let Some((at, event)) = self.deadlines.first().copied() {
+            if at > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            if let Some(waiting) = self.take_waiting(event) {
+                Body::refuse(actor, &waiting, out_of_time(waiting.time.unwrap_or_default()));
+            } else if let Some(account) = self.started.get(&event) {
+                let error = out_of_time(account.time.unwrap_or_default());
+                if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event) {
+                    // it computes, and can't be stopped otherwise
+                    let cause = format!("the event {:?} ran out of time", account.name);
+                    self.lose(actor, Some((event, error)), &cause);
+                } else {
+                    self.close(actor, event, error);
+                }
+            }
+        }
+    }
+
+    /// Whoever wanted the answer is gone. An event that was not started never is. One that waits is closed; one that
+    /// computes goes on to its next wait, or its end.
+    pub(super) fn cancel(&mut self, actor: &Actor, event: EventId) {
+        if let Some(waiting) = self.take_waiting(event) {
+            Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
+        } else if self.inside.is_some()
+            && let Some(account) = self.started.get_mut(&event)
+        {
+            account.unwanted = true;
+        } else if self.started.contains_key(&event) {
+            self.close(actor, event, Error::new(ErrorKind::InstanceLost, "cancelled"));
+        }
+    }
+
+    /// Ends an event that waits, and closes its coroutine.
+    pub(super) fn close(&mut self, actor: &Actor, event: EventId, error: Error) {
+        self.end_started(actor, event, Err(error));
+        self.cancels.push_back(event);
+    }
+
+    /// The event that called ends with what happened, and the instance with it.
+    pub(super) fn call_panicked(&mut self, actor: &Actor, wait: u32, what: &str, message: &str) {
+        let error = Error::new(ErrorKind::Host, format!("{what} panicked: {message}"));
+        let cause = error.message().to_owned();
+        let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
+        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
+    }
+
+    pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Waiting> {
+        let at = self.mailbox.iter().position(|waiting| waiting.event == event)?;
+        let waiting = self.mailbox.remove(at)?;
+        if let Some(at) = waiting.over() {
+            self.deadlines.remove(&(at, event));
+        }
+        Some(waiting)
+    }
+
+    /// A limit or a trap ended the entry, and the VM.
+    pub(super) fn stopped(&mut self, actor: &Actor, owner: &Owner, error: Error, budget: Option<u64>) {
+        let Some(account) = self.started.get(&owner.event) else {
+            let budget = budget.map_or("no limit".to_owned(), |fuel| fuel.to_string());
+            let cause = format!("a task that the event {:?} had left behind ended with {error}", owner.name);
+            tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
+            self.lose(actor, None, &cause);
+            return self.count_end(actor, &cause);
+        };
+        // an entry has what is left of the event's budget: say what the whole was
+        let error = match (error.kind(), account.budget) {
+            (ErrorKind::Fuel, Some(budget)) => crate::vm::out_of_fuel(budget),
+            _ => error,
+        };
+        let cause = format!("the event {:?} of it ended with {error}", owner.name);
+        self.lose(actor, Some((owner.event, error)), &cause);
+    }
+
+    pub(super) fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
+        let Some(account) = self.started.remove(&event) else { return };
+        if let Some(at) = over(account.since, account.time) {
+            self.deadlines.remove(&(at, event));
+        }
+        let usage = account.usage(&actor.gauge);
+        let answer = answer.map_err(|error| error.with_usage(usage));
+        if event == START {
+            self.starting = false;
+            if let Err(error) = answer {
+                self.start_failed(actor, &error);
+            }
+            return;
+        }
+        actor.notice(Notice::Ended { event, unstarted_bytes: None, answer, usage });
+    }
+
+    /// The handler `start` failed: so does what waited for it, and the VM is of no use.
+    fn start_failed(&mut self, actor: &Actor, error: &Error) {
+        self.drop_vm(actor);
+        self.refuse_all(actor, error);
+        self.count_end(actor, &error.to_string());
+    }
+
+    /// Ends an event that was taken out of the mailbox.
+    pub(super) fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
+        actor.gauge.release(waiting.payload.len() as u64);
+        let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
+        let (event, answer) = (waiting.event, Err(error.with_usage(usage)));
+        let unstarted_bytes = Some(waiting.payload.len() as u64);
+        actor.notice(Notice::Ended { event, unstarted_bytes, answer, usage });
+    }
+
+    pub(super) fn refuse_all(&mut self, actor: &Actor, error: &Error) {
+        for waiting in std::mem::take(&mut self.mailbox) {
+            if let Some(at) = waiting.over() {
+                self.deadlines.remove(&(at, waiting.event));
+            }
+            Body::refuse(actor, &waiting, error.clone());
+        }
+    }
+
+    /// Gives the VM up. One event may have an error of its own; the others that were started end as lost, those that were
+    /// not stay in the mailbox.
+    pub(super) fn lose(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str) {
+        if let Some(inside) = &self.inside
+            && let Some(account) = self.started.get_mut(&inside.owner.event)
+        {
+            account.fuel += inside.charged;
+        }
+        self.drop_vm(actor);
+        // one whose start was under way when a worker died
+        let started = &self.started;
+        self.mailbox.retain(|waiting| !started.contains_key(&waiting.event));
+        let blamed = why.as_ref().filter(|(event, _)| *event != START).map(|(_, error)| error.to_string());
+        if let Some((event, error)) = why {
+            self.end_started(actor, event, Err(error));
+        }
+        let mut lost: Vec<EventId> = self.started.keys().copied().collect();
+        lost.sort_unstable();
+        for event in lost {
+            let error = Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"));
+            self.end_started(actor, event, Err(error));
+        }
+        if let Some(reason) = blamed {
+            self.count_end(actor, &reason);
+        }
+    }
+
+    pub(super) fn drop_vm(&mut self, actor: &Actor) {
+        drop((self.vm.take(), self.inside.take())); // before anybody is told
+        self.answers.clear();
+        self.cancels.clear();
+        (self.deferred, self.starting) = (None, false);
+        if std::mem::take(&mut self.live) {
+            actor.notice(Notice::Gone);
+        }
+    }
+
+    /// The instance was ended by what its scripts did. Too often in a while, and it is given nothing to do for a while.
+    pub(super) fn count_end(&mut self, actor: &Actor, reason: &str) {
+        let limits = actor.limits();
+        let Some(most) = limits.restarts else { return };
+        let now = Instant::now();
+        self.ends.push_back(now);
+        while self.ends.front().is_some_and(|end| now.saturating_duration_since(*end) > limits.restart_window) {
+            self.ends.pop_front();
+        }
+        if self.ends.len() <= most as usize {
+            return;
+        }
+        self.ends.clear();
+        let reason = format!(
+            "the instance of {} was ended {} times within {} s, the limits restarts and restart_window, and runs nothing for {} s. The last time: {reason}",
+            actor.spec.tenant,
+            u64::from(most) + 1,
+            limits.restart_window.as_secs_f64(),
+            limits.quarantine.as_secs_f64(),
+        );
+        tracing::warn!(tenant = %actor.spec.tenant, reason, "quarantined");
+        self.quarantine = now.checked_add(limits.quarantine).map(|until| (until, reason.clone()));
+        actor.notice(Notice::Quarantined { reason: Some(reason.clone()) });
+        self.refuse_all(actor, &Error::new(ErrorKind::Quarantined, reason));
+    }
+
+    pub(super) fn release(&mut self, actor: &Actor) {
+        if self.quarantine.take().is_some() {
+            actor.notice(Notice::Quarantined { reason: None });
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What a worker does with an instance in its slice: takes what was sent, decides what the guest is entered for, enters it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Account, Actor, Body, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
+use crate::bundles::{Bundles, Waiter};
+use crate::error::{Error, ErrorKind};
+use crate::functions::{Called, Caller};
+use crate::guest::motu::guest::types::Answer;
+use crate::limits::Limits;
+use crate::motu::{Bundled, Shared};
+use crate::strategy::{Command, Notice};
+use crate::vm::{Entry, Exit, Left, Vm, failed};
+use crate::waits::Owner;
+
+impl Body {
+    /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
+    pub(super) fn slice(&mut self, actor: &Actor) -> (Slice, u64) {
+        let mut burnt: u64 = 0;
+        loop {
+            self.take_messages(actor);
+            let now = Instant::now();
+            self.end_overdue(actor, now);
+            if self.paused || self.inside.is_none() && !self.has_entry(now) {
+                self.rest(actor, now);
+                return (Slice::Rest, burnt);
+            }
+            self.idle_since = None;
+            if burnt >= Limits::SLICE_FUEL {
+                return (Slice::More, burnt);
+            }
+            if let Some(until) = actor.share.held_until(now) {
+                return (Slice::Held(until), burnt);
+            }
+            if self.inside.is_none() {
+                self.enter_next(actor, now);
+            }
+            burnt = burnt.saturating_add(self.poll(actor));
+        }
+    }
+
+    /// Whether there is something to enter the guest for.
+    fn has_entry(&mut self, now: Instant) -> bool {
+        let resumes = self.deferred.is_some() || !self.cancels.is_empty() || !self.answers.is_empty();
+        resumes || self.sleep_is_over(now) || self.may_start()
+    }
+
+    fn may_start(&self) -> bool {
+        !self.mailbox.is_empty() && !self.loading && !self.starting
+    }
+
+    fn sleep_is_over(&mut self, now: Instant) -> bool {
+        self.vm.as_mut().and_then(|vm| vm.waits().next_due()).is_some_and(|due| due <= now)
+    }
+
+    /// When to look again, if nothing is sent before.
+    pub(super) fn next_due(&mut self, limits: &Limits) -> Option<Instant> {
+        let sleep = self.vm.as_mut().and_then(|vm| vm.waits().next_due()).filter(|_| !self.paused);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
+        deadline
+            .into_iter()
+            .chain(sleep)
+            .chain(idle.filter(|_| self.live))
+            .chain(self.quarantine.as_ref().map(|(until, _)| *until))
+            .min()
+    }
+
+    /// Nothing is to be done. After a while without anything, the VM goes, with its globals.
+    fn rest(&mut self, actor: &Actor, now: Instant) {
+        if self.quarantine.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.release(actor);
+        }
+        let waits = self.vm.as_mut().is_some_and(|vm| !vm.waits().is_empty());
+        if waits || !self.started.is_empty() || !self.mailbox.is_empty() || self.paused {
+            self.idle_since = None;
+            return;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        let over = actor.limits().idle_after.is_some_and(|after| now.saturating_duration_since(since) >= after);
+        if over && self.live {
+            self.drop_vm(actor);
+            self.bundled = None;
+        }
+    }
+
+    fn take_messages(&mut self, actor: &Actor) {
+        {
+            let mut inbox = actor.inbox();
+            if self.incoming.is_empty() {
+                std::mem::swap(&mut self.incoming, &mut inbox.messages);
+            } else {
+                self.incoming.append(&mut inbox.messages);
+            }
+        }
+        // one at a time: a panic on the way loses none of the others
+        while let Some((since, message)) = self.incoming.pop_front() {
+            match message {
+                Message::Command(Command::Start { event, name, payload, time }) => {
+                    self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time });
+                }
+                Message::Command(Command::Value { event, time }) => {
+                    self.enqueue(actor, Waiting { event, name: None, payload: Vec::new(), since, time });
+                }
+                Message::Command(Command::Cancel { event }) => self.cancel(actor, event),
+                Message::Command(Command::Kill { cause }) => self.lose(actor, None, &cause),
+                Message::Command(Command::Stop { cause }) => {
+                    self.lose(actor, None, &cause);
+                    self.refuse_all(actor, &Error::new(ErrorKind::Stopped, cause));
+                }
+                Message::Command(Command::Pause) => self.paused = true,
+                Message::Command(Command::Resume) => {
+                    self.paused = false;
+                    self.release(actor);
+                }
+                Message::Loaded(loaded) => self.loaded(actor, loaded),
+                // what a VM before this one called is of no use
+                Message::Called { starts, .. } if starts != self.starts || !self.live => (),
+                Message::Called { wait, called: Called::Answer(answer), .. } => self.answers.push_back((wait, answer)),
+                Message::Called { wait, called: Called::Panicked { what, message }, .. } => {
+                    self.call_panicked(actor, wait, &what, &message);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, actor: &Actor, waiting: Waiting) {
+        if let Some((_, reason)) = &self.quarantine {
+            // sent before the quarantine was known of
+            actor.gauge.hold(waiting.payload.len() as u64);
+            return Body::refuse(actor, &waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
+        }
+        if let Some(at) = waiting.over() {
+            self.deadlines.insert((at, waiting.event));
+        }
+        actor.gauge.hold(waiting.payload.len() as u64);
+        self.mailbox.push_back(waiting);
+        actor.stage(Stage::Queued);
+    }
+
+    /// The image is there, or what waits for it can't be run.
+    fn loaded(&mut self, actor: &Actor, loaded: Result<Arc<Bundled>, Error>) {
+        self.loading = false;
+        match loaded {
+            Ok(bundled) => {
+                actor.shared.bundles.keep(&bundled);
+                self.bundled = Some(bundled);
+            }
+            Err(error) => self.refuse_all(actor, &error),
+        }
+    }
+
+    /// Enters the VM for what is next: what was deferred, what is to be closed, and then, in turns, what waited and is
+    /// answered, and the next event of the mailbox.
+    fn enter_next(&mut self, actor: &Actor, now: Instant) {
+        if let Some(owner) = self.deferred.take() {
+            return self.enter(actor, owner, Entry::Deferred);
+        }
+        if let Some(event) = self.cancels.pop_front() {
+            let owner = Owner { event, name: "".into() };
+            return self.enter(actor, owner, Entry::Cancel { event });
+        }
+        if self.may_start() && !self.started_last {
+            self.started_last = true;
+            return self.start_next(actor);
+        }
+        self.started_last = false;
+        if let Some(vm) = &mut self.vm {
+            if let Some((wait, answer)) = self.answers.pop_front() {
+                if let Some(owner) = vm.waits().take(wait) {
+                    self.enter(actor, owner, Entry::Resume { wait, answer });
+                }
+                return;
+            }
+            if let Some((wait, owner)) = vm.waits().take_due(now) {
+                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed });
+            }
+        }
+        if self.may_start() {
+            self.start_next(actor);
+        }
+    }
+
+    /// Enters the VM that is there, on the account of the event, or if that has ended, with the budget of what it left.
+    fn enter(&mut self, actor: &Actor, owner: Owner, entry: Entry) {
+        let Some(vm) = self.vm.take() else { return };
+        let account = self.started.get(&owner.event);
+        let budget = match account {
+            Some(account) => account.budget.map(|budget| budget.saturating_sub(account.fuel)),
+            None if matches!(entry, Entry::Cancel { .. }) => None,
+            None => actor.limits().background_fuel,
+        };
+        self.inside =
+            Some(Inside { entering: vm.enter(entry, budget, Some(owner.clone())), owner, budget, charged: 0 });
+    }
+
+    /// Starts the next event of the mailbox, and a VM for it if there is none.
+    fn start_next(&mut self, actor: &Actor) {
+        if self.vm.is_none() {
+            let bundled = self.bundled.clone().or_else(|| actor.shared.bundles.find(&actor.spec.bundle));
+            let Some(bundled) = bundled else { return self.load(actor) };
+            let has_start = bundled.has_start;
+            match self.start_vm(actor, bundled) {
+                Ok(vm) => self.vm = Some(vm),
+                Err(error) => {
+                    let event = self.mailbox.front().map(|waiting| waiting.event);
+                    if let Some(waiting) = event.and_then(|event| self.take_waiting(event)) {
+                        Body::refuse(actor, &waiting, error);
+                    }
+                    return;
+                }
+            }
+            if has_start {
+                return self.run_start(actor);
+            }
+        }
+        let Some(next) = self.mailbox.front_mut() else { return };
+        let (event, since, time) = (next.event, next.since, next.time);
+        let name = next.name.clone();
+        let payload = std::mem::take(&mut next.payload);
+        let payload_bytes = payload.len() as u64;
+        let (shown, budget) = (name.clone().unwrap_or_else(|| "".into()), actor.limits().event_fuel);
+        self.started.insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, unwanted: false });
+        self.mailbox.pop_front();
+        actor.gauge.release(payload_bytes);
+        actor.notice(Notice::Started { payload_bytes });
+        actor.stage(Stage::Started);
+        let entry = match name {
+            Some(name) => Entry::Start { event, name, payload },
+            None => Entry::Value,
+        };
+        self.enter(actor, Owner { event, name: shown }, entry);
+    }
+
+    /// A fresh VM runs its handler `start` before its first event.
+    fn run_start(&mut self, actor: &Actor) {
+        let (since, time, name) = (Instant::now(), actor.limits().start_deadline, Arc::<str>::from("start"));
+        self.starting = true;
+        if let Some(at) = over(since, time) {
+            self.deadlines.insert((at, START));
+        }
+        let budget = actor.limits().start_fuel;
+        self.started.insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, unwanted: false });
+        let entry = Entry::Start { event: START, name: name.clone(), payload: vec![NIL] };
+        self.enter(actor, Owner { event: START, name }, entry);
+    }
+
+    /// Has the bundle's image made: it was dropped when nobody used it, or never made.
+    fn load(&mut self, actor: &Actor) {
+        self.loading = true;
+        let (wanted, told) = (actor.this.clone(), actor.this.clone());
+        let waiter = Waiter {
+            wanted: Box::new(move || wanted.strong_count() > 0),
+            tell: Box::new(move |loaded| {
+                if let Some(actor) = told.upgrade() {
+                    actor.send(Message::Loaded(loaded));
+                }
+            }),
+        };
+        Bundles::ask(&actor.shared, &actor.loads, &actor.share, &actor.spec.bundle, waiter);
+    }
+
+    fn start_vm(&mut self, actor: &Actor, bundled: Arc<Bundled>) -> Result<Vm, Error> {
+        actor.stage(Stage::Starting);
+        self.starts += 1;
+        let seed = actor.spec.seed.unwrap_or_else(|| RandomState::new().hash_one(self.starts));
+        let Shared { factory, log, .. } = &*actor.shared;
+        let tenant = Some(actor.spec.tenant.clone());
+        let vm = factory.start(&bundled.image, actor.limits(), seed, log.clone(), tenant, actor.gauge.clone());
+        self.bundled = Some(bundled);
+        let (starts, told) = (self.starts, actor.this.clone());
+        let answer = move |wait, called| {
+            if let Some(actor) = told.upgrade() {
+                actor.send(Message::Called { starts, wait, called });
+            }
+        };
+        let vm = vm?.without_image().with_caller(Caller {
+            functions: actor.shared.functions.clone(),
+            tenant: actor.spec.tenant.clone(),
+            limits: actor.spec.limits.clone(),
+            grants: actor.spec.grants.clone(),
+            answer: Arc::new(answer),
+        });
+        self.live = true;
+        actor.notice(Notice::Live { starts: self.starts });
+        Ok(vm)
+    }
+
+    /// Runs the guest until it has burnt a slice, or is left. Returns what it burnt.
+    fn poll(&mut self, actor: &Actor) -> u64 {
+        let Some(inside) = &mut self.inside else { return 0 };
+        let Some(Left { vm, exit, fuel }) = crate::vm::poll(&mut inside.entering) else {
+            inside.charged += Limits::SLICE_FUEL;
+            actor.share.charge(Limits::SLICE_FUEL);
+            actor.stage(Stage::Slice);
+            return Limits::SLICE_FUEL;
+        };
+        let burnt = fuel.saturating_sub(inside.charged);
+        let (owner, budget) = (inside.owner.clone(), inside.budget);
+        actor.share.charge(burnt);
+        self.inside = None;
+        actor.stage(Stage::Left);
+        if let Some(account) = self.started.get_mut(&owner.event) {
+            account.fuel += fuel;
+        }
+        match exit {
+            Ok(exit) => {
+                self.vm = vm;
+                self.left(actor, &owner, exit);
+            }
+            Err(error) => self.stopped(actor, &owner, error, budget),
+        }
+        actor.stage(Stage::Answered);
+        burnt
+    }
+
+    /// The guest came back by itself.
+    fn left(&mut self, actor: &Actor, owner: &Owner, exit: Exit) {
+        match exit {
+            Exit::Value(answer) => self.end_started(actor, owner.event, answer.map_err(failed)),
+            Exit::Cancelled => (),
+            Exit::Step(step) => {
+                if step.deferred {
+                    self.deferred = Some(owner.clone());
+                }
+                for ended in step.ended {
+                    self.end_started(actor, ended.event, ended.outcome.map_err(failed));
+                }
+            }
+            Exit::Loaded(_) | Exit::Checked(_) => {
+                let error = Error::internal("the guest gave an answer to something else");
+                self.lose(actor, Some((owner.event, error)), "the guest broke its word");
+            }
+        }
+        // one whose caller is gone, and that waits now
+        if self.started.get(&owner.event).is_some_and(|account| account.unwanted) && self.deferred.is_none() {
+            self.close(actor, owner.event, Error::new(ErrorKind::InstanceLost, "cancelled"));
+        }
+    }
+}
