@@ -35,7 +35,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// What a host function fails with; scripts see its text.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-type Future_ = Pin<Box<dyn Future<Output = Result<Value, Failed>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Value, Failed>> + Send>>;
 
 /// Who calls a host function.
 #[doc(hidden)]
@@ -48,7 +48,7 @@ pub struct CallContext {
     pub event: Arc<str>,
 }
 
-type Function = Arc<dyn Fn(CallContext, Vec<Value>) -> Future_ + Send + Sync>;
+type Function = Arc<dyn Fn(CallContext, Vec<Value>) -> Answering + Send + Sync>;
 
 /// What was given to the builder.
 #[derive(Clone, Default)]
@@ -64,7 +64,7 @@ impl Given {
         Fut: Future<Output = Result<Value, E>> + Send + 'static,
         E: Into<Failed>,
     {
-        let boxed = move |context: CallContext, arguments: Vec<Value>| -> Future_ {
+        let boxed = move |context: CallContext, arguments: Vec<Value>| -> Answering {
             let future = function(context, arguments);
             Box::pin(async move { future.await.map_err(Into::into) })
         };
@@ -235,7 +235,7 @@ fn refused(kind: FailureKind, message: &str) -> Answer {
 struct Watched {
     name: Arc<str>,
     polls: Arc<Polls>,
-    future: Option<Future_>,
+    future: Option<Answering>,
 }
 
 impl Watched {
@@ -280,12 +280,12 @@ struct Begun {
     said: bool,
 }
 
-struct Poll_<'a> {
+struct UnderWay<'a> {
     polls: &'a Polls,
     number: u64,
 }
 
-impl Drop for Poll_<'_> {
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.polls.now().remove(&self.number);
     }
@@ -296,10 +296,10 @@ impl Polls {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, name: &Arc<str>) -> Poll_<'_> {
+    fn begin(&self, name: &Arc<str>) -> UnderWay<'_> {
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         self.now().insert(number, Begun { name: name.clone(), since: Instant::now(), said: false });
-        Poll_ { polls: self, number }
+        UnderWay { polls: self, number }
     }
 
     fn blocked(&self, now: Instant) -> Vec<String> {

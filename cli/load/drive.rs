@@ -14,7 +14,7 @@ use super::scenario::{Group, Phase, Scenario};
 use crate::failure::Failure;
 
 /// What a group came to in a phase.
-pub(super) struct Result_ {
+pub(super) struct GroupResult {
     pub(super) phase: String,
     pub(super) group: String,
     pub(super) tenants: u32,
@@ -73,7 +73,7 @@ impl Counts {
     }
 }
 
-pub(super) async fn run(motu: &Motu, scenario: &Scenario, progress: bool) -> Result<Vec<Result_>, Failure> {
+pub(super) async fn run(motu: &Motu, scenario: &Scenario, progress: bool) -> Result<Vec<GroupResult>, Failure> {
     let mut results = Vec::new();
     for phase in &scenario.phase {
         results.extend(one_phase(motu, scenario, phase, progress).await?);
@@ -81,7 +81,12 @@ pub(super) async fn run(motu: &Motu, scenario: &Scenario, progress: bool) -> Res
     Ok(results)
 }
 
-async fn one_phase(motu: &Motu, scenario: &Scenario, phase: &Phase, progress: bool) -> Result<Vec<Result_>, Failure> {
+async fn one_phase(
+    motu: &Motu,
+    scenario: &Scenario,
+    phase: &Phase,
+    progress: bool,
+) -> Result<Vec<GroupResult>, Failure> {
     let over = Arc::new(AtomicBool::new(false));
     let (mut bounded, mut endless) = (JoinSet::new(), JoinSet::new());
     let mut groups = Vec::new();
@@ -237,7 +242,7 @@ fn kind_of(name: &str) -> String {
     if kind.is_empty() { "group".to_owned() } else { kind }
 }
 
-fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef], took: Duration) -> Result_ {
+fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef], took: Duration) -> GroupResult {
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
@@ -245,7 +250,7 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef],
         Some(_) => counts.sent.load(Ordering::Relaxed).saturating_sub(answered + counts.failed()),
         None => 0,
     };
-    Result_ {
+    GroupResult {
         phase: phase.name.clone(),
         group: group.name.clone(),
         tenants: group.tenants,

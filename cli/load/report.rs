@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::drive::Result_;
+use super::drive::GroupResult;
 use super::scenario::Scenario;
 use crate::report::plain;
 
-pub(super) fn table(results: &[Result_], broken: &[String]) -> String {
+pub(super) fn table(results: &[GroupResult], broken: &[String]) -> String {
     let mut text = String::new();
     let head = ["p50 us", "p99 us", "p999 us", "max us", "events/s", "answered", "failed", "lost", "RSS MiB"];
     let _ = write!(text, "{:28}{:>8}", "phase, group", "tenants");
@@ -45,7 +45,7 @@ pub(super) fn table(results: &[Result_], broken: &[String]) -> String {
     text
 }
 
-pub(super) fn json(scenario: &Scenario, results: &[Result_], broken: &[String]) -> String {
+pub(super) fn json(scenario: &Scenario, results: &[GroupResult], broken: &[String]) -> String {
     let results: Vec<_> = results
         .iter()
         .map(|result| {

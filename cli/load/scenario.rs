@@ -8,7 +8,7 @@ use std::time::Duration;
 use motu::{Bundle, Limits};
 use serde::Deserialize;
 
-use super::drive::Result_;
+use super::drive::GroupResult;
 use crate::failure::Failure;
 
 /// The most lanes of a phase: tenants times events under way for each.
@@ -221,7 +221,7 @@ impl Group {
 }
 
 /// What was expected and doesn't hold, in words.
-pub(super) fn broken(scenario: &Scenario, results: &[Result_]) -> Vec<String> {
+pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String> {
     let mut broken = Vec::new();
     for phase in &scenario.phase {
         for expect in &phase.expect {

@@ -37,7 +37,7 @@ impl Body {
     pub(super) fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
             Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
-        } else if self.inside.is_some()
+        } else if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event)
             && let Some(account) = self.started.get_mut(&event)
         {
             account.unwanted = true;

@@ -18,6 +18,7 @@ trials![
     calls_fail_by_name,
     a_call_that_blocks_is_named,
     calls_end_with_their_event,
+    a_caller_that_goes_while_another_event_computes,
     i5_what_calls_hold_counts_as_memory,
     one_account_for_an_events_whole_life,
     what_an_event_leaves_has_a_budget_of_its_own,
@@ -267,6 +268,38 @@ fn calls_end_with_their_event() {
         tenant.kill();
         until(0);
         assert_eq!(motu.stats().waiting_events, 0);
+    });
+}
+
+/// The event that waits is closed all the same, when the one that computes gives way; that one is not touched.
+fn a_caller_that_goes_while_another_event_computes() {
+    let source = "local call = require('@motu/call')\nreturn {\n\
+        call = function() call('never') end,\n\
+        work = function() for i = 1, 3e6 do end return 1 end }";
+    on_both(&limits(), |builder| {
+        let live: Arc<AtomicUsize> = Arc::default();
+        let motu = with_functions(builder, &live).build().unwrap();
+        let tenant = deployed(&motu, "d1:1", source);
+        tenant.set_grants(ALL);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut waits = Box::pin(tenant.dispatch_value("call", &Value::Nil));
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        while live.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        let works = std::thread::spawn({
+            let tenant = tenant.clone();
+            move || ask(&tenant, "work", &Value::Nil)
+        });
+        while tenant.status()["main"].started < 2 && !works.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(waits);
+        assert_eq!(works.join().unwrap().unwrap(), Value::from(1));
+        while live.load(Ordering::Acquire) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(tenant.status()["main"].starts, 1);
     });
 }
 
