@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Actor, Body, START, Waiting, over};
+use super::{Account, Actor, Body, START, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::load::out_of_time;
 use crate::outcome::Usage;
@@ -88,10 +88,7 @@ impl Body {
     }
 
     pub(super) fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
-        let Some(account) = self.started.remove(&event) else { return };
-        if let Some(at) = over(account.since, account.time) {
-            self.deadlines.remove(&(at, event));
-        }
+        let Some(account) = self.forget(event) else { return };
         let usage = account.usage(&actor.gauge);
         let answer = answer.map_err(|error| error.with_usage(usage));
         if event == START {
@@ -102,6 +99,15 @@ impl Body {
             return;
         }
         actor.notice(Notice::Ended { event, unstarted_bytes: None, answer, usage });
+    }
+
+    /// Takes a started event off the accounts.
+    fn forget(&mut self, event: EventId) -> Option<Account> {
+        let account = self.started.remove(&event)?;
+        if let Some(at) = over(account.since, account.time) {
+            self.deadlines.remove(&(at, event));
+        }
+        Some(account)
     }
 
     /// The handler `start` failed: so does what waited for it, and the VM is of no use.
@@ -145,6 +151,8 @@ impl Body {
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }
+        // a handler `start` that did nothing wrong is nobody's loss: it runs again, in the fresh VM
+        self.forget(START);
         let mut lost: Vec<EventId> = self.started.keys().copied().collect();
         lost.sort_unstable();
         for event in lost {

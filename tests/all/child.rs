@@ -7,12 +7,12 @@ const VARIABLE: &str = "MOTU_TEST_CHILD";
 /// What a child runs, by the name that [`in_child`] asks for.
 pub(crate) type Body = (&'static str, fn());
 
-const BODIES: &[&[Body]] = &[crate::limits::CHILDREN, crate::isolation::CHILDREN, crate::pool::CHILDREN];
+const BODIES: &[&[&[Body]]] = &[&[crate::limits::CHILDREN, crate::isolation::CHILDREN], crate::pool::CHILDREN];
 
 /// Runs the body that the parent asked for; none if this is the parent.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let name = std::env::var(VARIABLE).ok()?;
-    let body = BODIES.iter().copied().flatten().find(|(known, _)| *known == name);
+    let body = BODIES.iter().copied().flatten().copied().flatten().find(|(known, _)| *known == name);
     let (_, body) = body.unwrap_or_else(|| panic!("there is no child {name}"));
     body(); // a panic ends the process with its own status
     Some(ExitCode::SUCCESS)

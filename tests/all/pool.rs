@@ -4,6 +4,7 @@ mod calls;
 mod fairness;
 mod life;
 mod mailbox;
+mod memory;
 mod sight;
 mod tenants;
 mod workers;
@@ -15,7 +16,7 @@ use motu::{Limits, Motu, MotuBuilder, Placement, TenantRef};
 
 use crate::support::{builder, bundle, run};
 
-pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", sight::counters), ("spans", sight::spans)];
+pub(crate) const CHILDREN: &[&[crate::child::Body]] = &[memory::CHILDREN, sight::CHILDREN];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [
@@ -23,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         fairness::trials(),
         life::trials(),
         mailbox::trials(),
+        memory::trials(),
         sight::trials(),
         tenants::trials(),
         workers::trials(),

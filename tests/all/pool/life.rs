@@ -1,10 +1,11 @@
 //! Reload, pause, kill, quarantine, eviction, drain.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use motu::{ErrorKind, Limits, TenantRef};
+use motu::{Error, ErrorKind, Limits, TenantRef, Value};
 
 use super::{deployed, on_both};
 use crate::support::{builder, bundle, limits, run};
@@ -15,6 +16,7 @@ trials![
     l2_restarts_are_counted_then_quarantine,
     l6_a_paused_tenant_burns_nothing,
     l6_kill_ends_what_was_started_and_nothing_else,
+    l6_kill_during_start_loses_nobody,
     l7_a_drain_waits_and_names_the_rest,
     l7_a_drain_with_nothing_to_do_ends_at_once,
     i10_an_idle_instance_is_evicted,
@@ -202,6 +204,36 @@ fn l6_kill_ends_what_was_started_and_nothing_else() {
         assert!(error.usage().fuel > 0);
         assert_eq!(went.unwrap().value, 1, "what was not started goes to a fresh one");
         assert_eq!(tenant.status()["main"].starts, 2);
+    });
+}
+
+fn l6_kill_during_start_loses_nobody() {
+    on_both(&Limits { event_fuel: None, start_fuel: None, start_deadline: None, ..limits() }, |builder| {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let count = starts.clone();
+        let motu = builder
+            .host_function("is_first", move |_, _| {
+                let first = count.fetch_add(1, Ordering::AcqRel) == 0;
+                async move { Ok::<_, Error>(Value::Boolean(first)) }
+            })
+            .build()
+            .unwrap();
+        let source = "local call = require('@motu/call')\n\
+                      return { start = function() if call('is_first') then while true do end end end,\n\
+                      go = function(n) return n end }";
+        let tenant = deployed(&motu, "l6:1", source);
+        tenant.set_grants(["is_first"]);
+        let answer = run(async {
+            let kill = async {
+                while starts.load(Ordering::Acquire) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                tenant.kill();
+            };
+            tokio::join!(tenant.dispatch::<u32>("go", &7), kill).0
+        });
+        assert_eq!(answer.unwrap().remove(0).result.unwrap().value, 7);
+        assert_eq!((starts.load(Ordering::Acquire), tenant.status()["main"].starts), (2, 2));
     });
 }
 

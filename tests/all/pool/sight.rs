@@ -16,6 +16,8 @@ use crate::support::{builder, limits, run};
 
 trials![each_event_has_a_span, counters_have_no_tenant];
 
+pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", counters), ("spans", spans)];
+
 const SOURCE: &str =
     "return { go = function() return 1 end, no = function() error('no') end, spin = function() while true do end end }";
 
@@ -57,7 +59,7 @@ fn each_event_has_a_span() {
     in_child("spans");
 }
 
-pub(crate) fn spans() {
+fn spans() {
     let motu = builder(Limits { event_fuel: Some(5_000_000), ..limits() }).build().unwrap();
     let tenant = deployed(&motu, "v3:1", SOURCE);
     let spans = Spans::default();
@@ -124,7 +126,7 @@ fn counters_have_no_tenant() {
     in_child("counters");
 }
 
-pub(crate) fn counters() {
+fn counters() {
     let sums = Sums::default();
     metrics::set_global_recorder(sums.clone()).unwrap();
     let motu = builder(Limits { event_fuel: Some(5_000_000), mailbox_events: 0, ..limits() }).build().unwrap();

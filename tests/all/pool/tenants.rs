@@ -1,5 +1,7 @@
 //! Dispatch to a tenant: to all of its bundles that handle the event, and to nothing else.
 
+use std::time::{Duration, Instant};
+
 use motu::{ErrorKind, Limits, Tenant};
 
 use super::{deployed, on_both};
@@ -7,6 +9,7 @@ use crate::support::{builder, bundle, limits, run, small};
 
 trials![
     d2_each_bundle_answers_for_itself,
+    d2_hangs_take_the_longest_time_and_not_the_sum,
     d3_an_event_that_nobody_handles_starts_nothing,
     d5_any_kind_of_tenant,
     d5_limits_go_by_kind_and_tenant,
@@ -16,7 +19,7 @@ trials![
     r2_the_events_of_a_tenant_sum_to_its_total,
 ];
 
-/// Ok, an error and a hang: three typed results, in the longest time and not the sum.
+/// Ok, an error and a hang: three typed results.
 fn d2_each_bundle_answers_for_itself() {
     on_both(&small(), |builder| {
         let motu = builder.build().unwrap();
@@ -39,6 +42,32 @@ fn d2_each_bundle_answers_for_itself() {
         assert_eq!((error.kind(), error.message(), error.event()), (ErrorKind::Script, "init.luau:1: no", Some("go")));
         assert_eq!(answers[2].result.as_ref().unwrap_err().kind(), ErrorKind::Fuel);
         assert!(!tenant.status().contains_key("d-other"), "it handles another event");
+    });
+}
+
+/// Ten handlers that sleep for ever, beside one that computes and one that fails: all are answered within the time of one.
+fn d2_hangs_take_the_longest_time_and_not_the_sum() {
+    on_both(&limits(), |builder| {
+        let motu = builder.build().unwrap();
+        let tenant = motu.tenant(&"d2:1".parse().unwrap());
+        let deadline = Duration::from_millis(400);
+        for n in 0..12 {
+            let body = match n {
+                0 => "return 1",
+                1 => "error('no')",
+                _ => "task.wait(math.huge)",
+            };
+            let source = format!("return {{ go = function() {body} end }}");
+            run(tenant.deploy(&format!("{n:02}"), &bundle(&[("init.luau", &source)]))).unwrap();
+        }
+        let since = Instant::now();
+        let answers = run(tenant.dispatch_within::<u32>("go", &(), Some(deadline))).unwrap();
+        let took = since.elapsed();
+        let kinds: Vec<_> =
+            answers.iter().map(|answer| answer.result.as_ref().map(|_| ()).map_err(|error| error.kind())).collect();
+        assert_eq!(kinds[..2], [Ok(()), Err(ErrorKind::Script)]);
+        assert_eq!(kinds[2..], [Err(ErrorKind::Deadline); 10]);
+        assert!(took >= deadline && took < deadline * 5, "{took:?}, and the sum is {:?}", deadline * 10);
     });
 }
 

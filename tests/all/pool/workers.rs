@@ -11,6 +11,7 @@ use crate::support::{bundle, limits, run};
 
 trials![
     l5_a_worker_that_dies_answers_for_what_it_held,
+    l5_a_worker_that_dies_in_start_loses_nobody,
     l5_a_fault_at_each_start_ends_in_quarantine,
     l5_a_load_is_answered_too
 ];
@@ -75,6 +76,47 @@ fn l5_a_worker_that_dies_answers_for_what_it_held() {
                 }
             });
         }
+    }
+}
+
+/// The handler `start` is nobody's event: when a worker dies with it, what waits goes to a fresh instance, and `start` runs
+/// there again.
+fn l5_a_worker_that_dies_in_start_loses_nobody() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    for stage in [Stage::Starting, Stage::Slice, Stage::Left] {
+        on_both(&limits(), |builder| {
+            let left = Arc::new(AtomicUsize::new(0));
+            let at = left.clone();
+            let motu = builder
+                .failpoint(move |now| {
+                    let dies = now == stage
+                        && at.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok();
+                    assert!(!dies, "a test has this worker die");
+                })
+                .build()
+                .unwrap();
+            let source = "local ready = false\n\
+                          return { start = function() for i = 1, 200000 do end ready = true end,\n\
+                          go = function(n) assert(ready) return n end }";
+            let tenant = deployed(&motu, "l5:1", source);
+            left.store(3, Ordering::Release);
+            let answers = run(async {
+                let mut set = tokio::task::JoinSet::new();
+                for n in 0..10_u32 {
+                    let tenant = tenant.clone();
+                    set.spawn(async move { (n, tenant.dispatch::<u32>("go", &n).await.unwrap().remove(0).result) });
+                }
+                set.join_all().await
+            });
+            assert_eq!(left.load(Ordering::Acquire), 0, "{stage:?}: all deaths came");
+            for (n, answer) in answers {
+                assert_eq!(answer.unwrap().value, n, "{stage:?}");
+            }
+            let fresh = if stage == Stage::Starting { 1 } else { 4 };
+            assert_eq!(tenant.status()["main"].starts, fresh, "{stage:?}");
+        });
     }
 }
 
