@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
@@ -12,17 +13,39 @@ use crate::error::Error;
 /// An immutable set of files, path to bytes, with an entry. Named by the digest of its content.
 ///
 /// Paths are relative to the bundle's root, with `/` between names. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "Parts", try_from = "Parts")]
 pub struct Bundle {
     entry: String,
     files: Arc<BTreeMap<String, File>>,
     digest: Digest,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct File {
     pub(crate) contents: Vec<u8>,
     pub(crate) opaque: bool,
+}
+
+/// A bundle on its way to another process. The digest is not believed but made again.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    entry: String,
+    files: BTreeMap<String, File>,
+}
+
+impl From<Bundle> for Parts {
+    fn from(bundle: Bundle) -> Parts {
+        Parts { entry: bundle.entry, files: Arc::unwrap_or_clone(bundle.files) }
+    }
+}
+
+impl TryFrom<Parts> for Bundle {
+    type Error = Error;
+
+    fn try_from(Parts { entry, files }: Parts) -> Result<Bundle, Error> {
+        Bundle::digested(entry, files)
+    }
 }
 
 /// The SHA-256 of a bundle's files, as 64 hexadecimal digits.

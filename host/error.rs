@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::outcome::Usage;
 use crate::value::Value;
 
-/// What went wrong. New kinds may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What went wrong. New kinds may come. In serde's formats, the word of [`as_str`](Self::as_str).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A file of the bundle isn't Luau.
@@ -100,14 +103,15 @@ pub enum Fault {
 }
 
 /// Why an event, a load or a call failed.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Error(Box<Inner>);
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     traceback: String,
+    #[serde(with = "crate::value::encoded")]
     value: Option<Value>,
     event: Option<String>,
     usage: Usage,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// What one bundle may use. Every field has a default and may be changed with struct update syntax:
@@ -13,7 +15,8 @@ use crate::error::Error;
 ///
 /// `None` means unlimited. What goes over a limit ends with an error of the kind that the field names, and the next event
 /// is answered by a fresh instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Fuel for loading a bundle: compiling it and running its top level. Default 5,000,000,000 (about a quarter of a
     /// second). Over it: [`Fuel`](crate::ErrorKind::Fuel).

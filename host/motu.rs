@@ -188,6 +188,18 @@ impl MotuBuilder {
     /// [`Usage`](crate::ErrorKind::Usage) for a limit that can't be held to, [`Host`](crate::ErrorKind::Host) when the machine refuses
     /// memory or threads.
     pub fn build(self) -> Result<Motu, Error> {
+        self.build_on(|shared, placement| {
+            Ok(match placement {
+                Placement::ThreadPool(workers) => Box::new(ThreadPool::new(shared, workers.get())?),
+                Placement::ThreadPerTenant => Box::new(ThreadPerTenant::new(shared)?),
+            })
+        })
+    }
+
+    pub(crate) fn build_on(
+        self,
+        strategy: impl FnOnce(Arc<Shared>, Placement) -> Result<Box<dyn Strategy>, Error>,
+    ) -> Result<Motu, Error> {
         self.limits.check()?;
         for (kind, limits) in &self.kinds {
             let of_kind =
@@ -210,10 +222,7 @@ impl MotuBuilder {
             #[cfg(debug_assertions)]
             failpoint: self.failpoint,
         });
-        let strategy: Box<dyn Strategy> = match self.placement {
-            Placement::ThreadPool(workers) => Box::new(ThreadPool::new(shared.clone(), workers.get())?),
-            Placement::ThreadPerTenant => Box::new(ThreadPerTenant::new(shared.clone())?),
-        };
+        let strategy = strategy(shared.clone(), self.placement)?;
         let loads = Arc::new(Share::new(1, None));
         Ok(Motu(Arc::new(Inner { shared, strategy, loads, tenants: Tenants::default() })))
     }

@@ -1,13 +1,15 @@
 //! Where instances run: the one trait between those who dispatch events and those who run them.
 //!
 //! What crosses it is plain data that another process, or another machine, could be sent: no handle of a VM, no closure, no
-//! lock, no instant. Here are the two strategies on threads of this process.
+//! lock, no instant; a test sends all of it as bytes. Here are the two strategies on threads of this process.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::bundle::Bundle;
@@ -19,11 +21,14 @@ use crate::queue::Queue;
 use crate::tenant::Tenant;
 use crate::worker::{self, Burnt};
 
+#[cfg(test)]
+mod tests;
+
 /// The number of an event, given by whoever dispatches it, for one instance never used again.
 pub(crate) type EventId = u64;
 
 /// What an instance is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) tenant: Tenant,
     /// The name that the bundle was deployed under; empty if it wasn't.
@@ -37,7 +42,7 @@ pub(crate) struct Spec {
 }
 
 /// What an instance is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Run the handler of an event, within this time.
     Start { event: EventId, name: Arc<str>, payload: Vec<u8>, time: Option<Duration> },
@@ -56,7 +61,7 @@ pub(crate) enum Command {
 }
 
 /// What an instance tells. Each event gets exactly one `Ended`.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Notice {
     /// An event with a payload of this size has left the mailbox: it will not be run again.
     Started { payload_bytes: u64 },

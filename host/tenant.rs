@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
-/// A tenant: `kind:id`, as in `guild:42` or `user:7`. The owner of state, grants and limits.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A tenant: `kind:id`, as in `guild:42` or `user:7`. The owner of state, grants and limits. In serde's formats, that text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Tenant {
     name: Arc<str>,
     /// Where the colon is.
@@ -48,6 +51,20 @@ impl FromStr for Tenant {
             return refuse(&format!("is longer than {} bytes", Self::BYTES_MAX));
         }
         Ok(Tenant { name: name.into(), colon })
+    }
+}
+
+impl From<Tenant> for String {
+    fn from(tenant: Tenant) -> String {
+        tenant.name.as_ref().to_owned()
+    }
+}
+
+impl TryFrom<String> for Tenant {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Tenant, Error> {
+        name.parse()
     }
 }
 
