@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use motu::Limits;
+use motu::{Grant, Limits, Tenant};
 
 /// Runs untrusted Luau in WebAssembly, with fuel, a memory cap and a deadline.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Start a bundle that works, in a new folder.
     New(New),
+    /// Write the types of the host's modules for editors.
+    Types(Types),
     /// Put many tenants under load, as a scenario says, and print what became of it.
     Load(Load),
 }
@@ -46,9 +48,24 @@ pub(crate) struct Run {
     /// Time for loading and the event together, in milliseconds, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) deadline_ms: Option<Amount>,
+    /// Whom the script runs for, as kind:id.
+    #[arg(long, value_name = "KIND:ID", default_value = "cli:local")]
+    pub(crate) tenant: Tenant,
+    /// Let it call host functions: `motu:kv/store.get`, `motu:kv/*`, `*`. May be given many times.
+    #[arg(long = "grant", value_name = "GRANT")]
+    pub(crate) grants: Vec<Grant>,
+    /// The folder where what it keeps with motu:kv is kept. Without it, that is gone when the command ends.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Types {
+    /// The folder of a bundle. Its types go into the folder `types` there, and its aliases into `.luaurc`.
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,10 +19,10 @@ pub(crate) async fn check(check: &Check) -> ExitCode {
 async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     let bundle = bundle::open(&check.path)?;
     let motu = Motu::builder().on_log(run::log).build()?;
-    let diagnostics = motu.check(&bundle).await?;
-    if !diagnostics.is_empty() {
+    let found = motu.check(&bundle).await?;
+    if !found.diagnostics.is_empty() {
         let mut text = String::new();
-        for diagnostic in &diagnostics {
+        for diagnostic in &found.diagnostics {
             let _ = writeln!(text, "{}", report::plain(&diagnostic.to_string()));
         }
         return Ok((text, ExitCode::FAILURE));
@@ -37,5 +37,12 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         [] => "no handlers".to_owned(),
         names => format!("handlers: {}", report::plain(&names.join(", "))),
     };
-    Ok((format!("ok: {files}, {handlers}\n"), ExitCode::SUCCESS))
+    let mut text = format!("ok: {files}, {handlers}\n");
+    if !found.grants.is_empty() {
+        text.push_str("needs:\n");
+        for grant in &found.grants {
+            let _ = writeln!(text, "  {grant}");
+        }
+    }
+    Ok((text, ExitCode::SUCCESS))
 }

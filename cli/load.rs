@@ -6,7 +6,7 @@ mod scenario;
 
 use std::process::ExitCode;
 
-use motu::{CallContext, Limits, Motu, Placement, Value};
+use motu::{HostModule, Limits, Motu, Placement};
 
 use crate::args::Load;
 use crate::failure::Failure;
@@ -36,6 +36,9 @@ fn loaded(load: &Load) -> Result<(String, bool), Failure> {
     Ok((text, broken.is_empty()))
 }
 
+/// What scenarios have beside Motu's own modules.
+const SLOW: &str = "package load:slow; interface slow { sleep: func(seconds: f64); }";
+
 fn motu(scenario: &Scenario) -> Result<Motu, Failure> {
     let placement = match (scenario.thread_per_tenant, scenario.workers) {
         (true, _) => Placement::ThreadPerTenant,
@@ -43,15 +46,14 @@ fn motu(scenario: &Scenario) -> Result<Motu, Failure> {
         (false, None) => Placement::default(),
     };
     // a call that takes as many seconds as it is asked to: what a slow database looks like
-    let sleep = |_: CallContext, arguments: Vec<Value>| async move {
-        let seconds = arguments.first().and_then(Value::as_f64).unwrap_or(0.0);
+    let slow = HostModule::from_wit(SLOW)?.function("sleep", |_, seconds: f64| async move {
         if !(0.0..=3600.0).contains(&seconds) {
             return Err(std::io::Error::other("it takes 0 to 3,600 seconds"));
         }
         tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
-        Ok(Value::Nil)
-    };
+        Ok(())
+    });
     let limits = Limits { restarts: None, ..Limits::default() };
     let builder = Motu::builder().limits(limits).placement(placement).on_log(|_| ());
-    Ok(builder.host_function("load.sleep", sleep).build()?)
+    Ok(builder.host_module(slow).build()?)
 }

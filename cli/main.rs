@@ -13,6 +13,7 @@ mod load;
 mod new;
 mod report;
 mod run;
+mod types;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(run) => runtime.block_on(run::run(&run)),
         Command::Check(check) => runtime.block_on(check::check(&check)),
         Command::New(new) => new::new(&new),
+        Command::Types(types) => types::types(&types),
         Command::Load(load) => load::load(&load),
     }
 }

@@ -49,5 +49,5 @@ fn write(dir: &Path) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         fs::write(&path, contents).map_err(|error| failed(&path, &error))?;
     }
-    Ok(())
+    crate::types::write(dir).map(drop)
 }

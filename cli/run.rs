@@ -3,15 +3,12 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{Limits, LogLine, Motu, Tier, Usage, Value};
+use motu::{FunctionName, Grants, Limits, LogLine, Motu, Tier, Usage, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
 use crate::report::{self, Success};
 use crate::{bundle, json};
-
-/// Who scripts run for here.
-const TENANT: &str = "cli:local";
 
 pub(crate) async fn run(run: &Run) -> ExitCode {
     let outcome = outcome(run).await;
@@ -29,7 +26,15 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     };
     let bundle = bundle::open(&run.path)?;
 
-    let motu = Motu::builder().limits(limits.clone()).on_log(log).build()?;
+    let mut builder = Motu::builder().limits(limits.clone()).on_log(log);
+    if let Some(folder) = &run.state {
+        builder = builder.state(folder);
+    }
+    let motu = builder.build()?;
+    let grants: Grants = run.grants.iter().cloned().collect();
+    if run.state.is_none() && may_keep(&grants) {
+        note("motu:kv is in memory and gone when this command ends; keep it in a folder with --state DIR");
+    }
     let loaded = motu.load(&bundle).await?;
     let before = loaded.usage();
     if run.event.is_none() && loaded.only_handlers() {
@@ -37,7 +42,8 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
     }
 
-    let instance = loaded.instance(TENANT.parse()?).with_limits(left(run, limits, before))?;
+    let instance = loaded.instance(run.tenant.clone()).with_limits(left(run, limits, before))?;
+    let instance = instance.with_grants(grants);
     let answered = match &run.event {
         Some(event) => instance.dispatch_value(event, &payload).await,
         None => instance.value().await,
@@ -47,6 +53,17 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
     let usage = report::sum(before, outcome.usage);
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+/// Whether what it sets with `motu:kv` would be kept.
+fn may_keep(grants: &Grants) -> bool {
+    let set = FunctionName { namespace: "motu", package: "kv", major: 1, interface: "store", function: "set" };
+    grants.allows(&set, &|_| Some("".into()))
+}
+
+fn note(text: &str) {
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(io::stderr().lock(), "note: {text}");
 }
 
 /// What the command line gave is one account: the event has what loading left.

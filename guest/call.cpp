@@ -1,4 +1,4 @@
-// Host functions, untyped: `require("@motu/call")` gives `call(name, ...)`, which the typed modules are built on.
+// Calls of host functions. What they are called with is checked by the host, against the WIT of their module.
 //
 // The coroutine that calls waits only if the host has no answer yet. What can't cross, or is too much, never leaves.
 
@@ -8,7 +8,6 @@
 #include "failure.h"
 #include "lualib.h"
 #include "scheduler.h"
-#include "text.h"
 #include "vm.h"
 
 #include <exception>
@@ -17,20 +16,6 @@
 namespace motu {
 namespace {
 
-constexpr std::string_view module_name = "@motu/call";
-
-constexpr size_t name_bytes_max = 256; // no function has a longer one, and the host copies it
-
-char function_key; // its address is the key of the function in the registry
-
-// The function's name as messages have it.
-std::string shown(std::string_view name) {
-    for (char c : name)
-        if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7F || c == '"')
-            return quoted(name);
-    return name.empty() ? quoted(name) : std::string(name);
-}
-
 [[noreturn]] void raise(lua_State *L, std::string_view message) {
     luaL_where(L, 1);
     lua_pushlstring(L, message.data(), message.size());
@@ -38,10 +23,10 @@ std::string shown(std::string_view name) {
     lua_error(L);
 }
 
-// The arguments above the name. Over a limit it doesn't return.
-guest_list_u8_t take_arguments(lua_State *L, const std::string &name) {
+// Over a limit it doesn't return.
+guest_list_u8_t take_arguments(lua_State *L, const HostFunction &function) {
     uint32_t bytes_max = limits().result_bytes, depth_max = limits().result_depth;
-    Encoded encoded = encode_arguments(L, 2, lua_gettop(L) - 1, name.c_str(), bytes_max, depth_max);
+    Encoded encoded = encode_arguments(L, 1, lua_gettop(L), function.shown.c_str(), bytes_max, depth_max);
     if (encoded.outcome == Crossing::too_many_bytes)
         exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_BYTES,
                  "over " + std::to_string(bytes_max) + " bytes at " + encoded.detail);
@@ -70,22 +55,15 @@ bool push_value(lua_State *thread, const guest_list_u8_t &bytes) {
 }
 
 int call(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TSTRING);
-    guest_list_u8_t function;
-    function.ptr = reinterpret_cast<uint8_t *>(const_cast<char *>(lua_tolstring(L, 1, &function.len)));
-    if (function.len > name_bytes_max)
-        luaL_error(L, "the name of a host function has %d bytes at most", static_cast<int>(name_bytes_max));
+    const auto &function = *static_cast<const HostFunction *>(lua_tolightuserdata(L, lua_upvalueindex(1)));
     motu_guest_host_called_t called;
     uint32_t wait = next_wait();
-    {
-        std::string name = shown({reinterpret_cast<char *>(function.ptr), function.len});
-        check_can_wait(L, name.c_str()); // always: whether the host will answer at once can't be known
-        check_calls(L);
-        guest_list_u8_t arguments = take_arguments(L, name);
-        motu_guest_host_call(wait, &function, &arguments, &called);
-        guest_list_u8_free(&arguments);
-    }
-    lua_settop(L, 1); // there may be as many as a stack can hold
+    check_can_wait(L, function.shown.c_str()); // always: whether the host will answer at once can't be known
+    check_calls(L);
+    guest_list_u8_t arguments = take_arguments(L, function);
+    motu_guest_host_call(wait, function.number, &arguments, &called);
+    guest_list_u8_free(&arguments);
+    lua_settop(L, 0); // there may be as many as a stack can hold
     if (called.tag == MOTU_GUEST_HOST_CALLED_PENDING) {
         add_pending(L, Kind::call, true, wait);
         return lua_yield(L, 0);
@@ -99,14 +77,10 @@ int call(lua_State *L) {
 
 } // namespace
 
-void open_call(lua_State *L) {
-    lua_pushcfunction(L, call, "call");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &function_key);
+void push_host_function(lua_State *L, const HostFunction &function) {
+    lua_pushlightuserdata(L, const_cast<HostFunction *>(&function));
+    lua_pushcclosure(L, call, function.name.c_str(), 1);
 }
-
-bool is_host_module(std::string_view wanted) { return wanted == module_name; }
-
-void push_host_module(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &function_key); }
 
 bool push_answer(lua_State *thread, const motu_guest_types_answer_t &answer) {
     if (!lua_checkstack(thread, 4)) // can't be, below a call that yielded

@@ -3,9 +3,9 @@
 //
 // A file that nothing requires is checked like any other, and its being unused is not an error.
 #include "bundle.h"
-#include "call.h"
 #include "guest.h"
 #include "memory.h"
+#include "module.h"
 #include "resolver.h"
 #include "text.h"
 
@@ -49,12 +49,13 @@ private:
     std::set<std::tuple<std::string, unsigned, std::string>> found_;
 };
 
-// Finds the calls of the global `require`. It recurses as deep as the syntax tree, which the parser keeps to the depth
-// that the compiler can take.
+// Finds the calls of the global `require`, and what is used of the host's modules: by the name of a local that a `require`
+// was put into, or of the call itself. It recurses as deep as the syntax tree, which the parser keeps to the depth that the
+// compiler can take.
 class RequireVisitor : public Luau::AstVisitor {
 public:
-    RequireVisitor(const File &file, Findings &findings, Graph &graph)
-        : file_(file), findings_(findings), graph_(graph) {}
+    RequireVisitor(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls)
+        : file_(file), findings_(findings), graph_(graph), calls_(calls) {}
 
     using Luau::AstVisitor::visit;
 
@@ -66,22 +67,85 @@ public:
     }
 
     bool visit(Luau::AstExprCall *call) override {
-        Luau::AstExprGlobal *global = call->func->as<Luau::AstExprGlobal>();
-        if (global && global->name == "require" && call->args.size == 1)
-            if (Luau::AstExprConstantString *path = constant_string(call->args.data[0]))
-                check({path->value.data, path->value.size}, call->location.begin.line + 1);
+        if (Luau::AstExprConstantString *path = required(call))
+            check({path->value.data, path->value.size}, call->location.begin.line + 1);
+        return true;
+    }
+
+    bool visit(Luau::AstStatLocal *local) override {
+        for (size_t i = 0; i < local->vars.size && i < local->values.size; i++)
+            if (const HostModule *module = module_of(local->values.data[i]))
+                modules_[local->vars.data[i]] = module;
+        return true;
+    }
+
+    bool visit(Luau::AstExprIndexName *index) override {
+        use(index->expr, {index->index.value, strlen(index->index.value)}, index->indexLocation.begin.line + 1);
+        return true;
+    }
+
+    bool visit(Luau::AstExprIndexExpr *index) override {
+        if (auto *name = index->index->as<Luau::AstExprConstantString>())
+            use(index->expr, {name->value.data, name->value.size}, name->location.begin.line + 1);
         return true;
     }
 
 private:
-    static Luau::AstExprConstantString *constant_string(Luau::AstExpr *argument) {
-        while (Luau::AstExprGroup *group = argument->as<Luau::AstExprGroup>())
-            argument = group->expr;
-        return argument->as<Luau::AstExprConstantString>();
+    static Luau::AstExpr *inner(Luau::AstExpr *expr) {
+        for (;;) {
+            if (auto *group = expr->as<Luau::AstExprGroup>())
+                expr = group->expr;
+            else if (auto *assertion = expr->as<Luau::AstExprTypeAssertion>())
+                expr = assertion->expr;
+            else
+                return expr;
+        }
+    }
+
+    // The constant string that the global `require` is called with, or null.
+    static Luau::AstExprConstantString *required(Luau::AstExprCall *call) {
+        Luau::AstExprGlobal *global = call->func->as<Luau::AstExprGlobal>();
+        if (!global || global->name != "require" || call->args.size != 1)
+            return nullptr;
+        return inner(call->args.data[0])->as<Luau::AstExprConstantString>();
+    }
+
+    const HostModule *module_of(Luau::AstExpr *expr) const {
+        expr = inner(expr);
+        if (auto *local = expr->as<Luau::AstExprLocal>()) {
+            auto found = modules_.find(local->local);
+            return found == modules_.end() ? nullptr : found->second;
+        }
+        auto *call = expr->as<Luau::AstExprCall>();
+        Luau::AstExprConstantString *path = call ? required(call) : nullptr;
+        return path ? find_host_module({path->value.data, path->value.size}) : nullptr;
+    }
+
+    void use(Luau::AstExpr *expr, std::string_view name, unsigned line) {
+        const HostModule *module = module_of(expr);
+        if (!module)
+            return;
+        bool found = false;
+        for (const HostFunction &function : module->functions) // of a resource, all: its handles may have any method called
+            if (function.table.empty() ? function.name == name : function.table == name) {
+                calls_.insert(function.number);
+                found = true;
+            }
+        if (found)
+            return;
+        if (file_.opaque)
+            return findings_.add(file_.path, line, "there is no such host function (the source is opaque)");
+        std::string message = "there is no function " + quoted(name) + " in " + module->path + ", which has ";
+        std::set<std::string_view> names;
+        for (const HostFunction &function : module->functions)
+            names.insert(function.table.empty() ? function.name : function.table);
+        for (std::string_view known : names)
+            message.append(known == *names.begin() ? "" : ", ").append(known);
+        findings_.add(file_.path, line, message);
     }
 
     void check(std::string_view wanted, unsigned line) {
-        if (is_host_module(wanted))
+        if (find_host_module(wanted))
             return;
         Resolution found = resolve(file_, wanted);
         if (!found.file)
@@ -93,17 +157,19 @@ private:
     const File &file_;
     Findings &findings_;
     Graph &graph_;
+    std::set<uint32_t> &calls_;
+    std::map<Luau::AstLocal *, const HostModule *> modules_;
     int function_depth_ = 0;
 };
 
 // A file with a syntax error has no requires to speak of: what the parser makes of it is a guess.
-void check_requires(const File &file, Findings &findings, Graph &graph) {
+void check_requires(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls) {
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);
     Luau::ParseResult parsed = Luau::Parser::parse(file.source.data(), file.source.size(), names, allocator);
     if (!parsed.errors.empty() || !parsed.root)
         return;
-    RequireVisitor visitor(file, findings, graph);
+    RequireVisitor visitor(file, findings, graph, calls);
     parsed.root->visit(&visitor);
 }
 
@@ -190,7 +256,7 @@ private:
     std::vector<Frame> stack_;
 };
 
-Findings check_files() {
+Findings check_files(std::set<uint32_t> &calls) {
     Findings findings;
     Graph graph;
     for (const Diagnostic &error : compile_files(false))
@@ -199,7 +265,7 @@ Findings check_files() {
         if (is_config(file.path))
             check_config(file, findings);
         else if (is_luau(file.path))
-            check_requires(file, findings, graph);
+            check_requires(file, findings, graph, calls);
     }
     CycleFinder(graph, findings).run();
     return findings;
@@ -208,21 +274,35 @@ Findings check_files() {
 } // namespace
 } // namespace motu
 
-void exports_motu_guest_vm_check(exports_motu_guest_vm_list_file_t *incoming,
-                                 exports_motu_guest_vm_list_diagnostic_t *ret) {
-    using namespace motu;
-    take_files(incoming);
-    Findings findings = check_files();
-    ret->len = findings.all().size();
-    ret->ptr = nullptr;
-    if (ret->len == 0)
-        return;
-    auto *next = static_cast<exports_motu_guest_vm_diagnostic_t *>(allocate(ret->len * sizeof(*ret->ptr)));
-    ret->ptr = next;
+namespace {
+
+exports_motu_guest_vm_list_diagnostic_t list(const motu::Findings &findings) {
+    exports_motu_guest_vm_list_diagnostic_t result = {nullptr, findings.all().size()};
+    if (result.len == 0)
+        return result;
+    result.ptr = static_cast<exports_motu_guest_vm_diagnostic_t *>(motu::allocate(result.len * sizeof *result.ptr));
+    auto *next = result.ptr;
     for (const auto &[path, line, message] : findings.all()) {
         guest_string_dup_n(&next->path, path.data(), path.size());
         next->line = line;
-        next->message = copy_text(message);
+        next->message = motu::copy_text(message);
         ++next;
     }
+    return result;
+}
+
+} // namespace
+
+void exports_motu_guest_vm_check(exports_motu_guest_vm_list_file_t *incoming,
+                                 exports_motu_guest_vm_list_module_t *modules, exports_motu_guest_vm_checked_t *ret) {
+    using namespace motu;
+    take_files(incoming);
+    take_modules(modules);
+    std::set<uint32_t> calls;
+    ret->diagnostics = list(check_files(calls));
+    ret->calls = {nullptr, calls.size()};
+    if (calls.empty())
+        return;
+    ret->calls.ptr = static_cast<uint32_t *>(allocate(calls.size() * sizeof(uint32_t)));
+    std::copy(calls.begin(), calls.end(), ret->calls.ptr);
 }

@@ -2,6 +2,7 @@
 // the tables that are open are kept in `frames`.
 
 #include "codec.h"
+#include "handle.h"
 
 #include <cmath>
 #include <cstring>
@@ -188,6 +189,11 @@ private:
                 return false;
             lua_pushinteger64(L, static_cast<int64_t>(bits));
             return true;
+        }
+        if (type == 3 && length == 4) {
+            if (!read_unsigned(4, bits))
+                return false;
+            return push_handle(L, static_cast<uint32_t>(bits)) || fail("a handle of no resource");
         }
         return fail("an extension type that Motu doesn't have");
     }

@@ -3,6 +3,7 @@
 // open are kept in `frames`, so that a deep value can't overflow the stack.
 
 #include "codec.h"
+#include "handle.h"
 #include "memory.h"
 #include "text.h"
 
@@ -206,6 +207,16 @@ private:
             break;
         case LUA_TTABLE:
             return open_table(hvalue(value));
+        case LUA_TUSERDATA: {
+            const Udata *userdata = uvalue(value);
+            uint32_t handle = argument ? handle_of(userdata->data, userdata->tag) : 0; // only the host knows it
+            if (!handle)
+                return cannot_cross(argument ? "handle that was closed" : "handle");
+            out.put(0xD6);
+            out.put(3);
+            out.put_big_endian(handle, 4);
+            break;
+        }
         default:
             return cannot_cross(lua_typename(L, ttype(value)));
         }

@@ -3,8 +3,8 @@
 
 #include "library.h"
 
-#include "call.h"
 #include "coroutine.h"
+#include "handle.h"
 #include "hot.h"
 #include "lstate.h"
 #include "ltm.h"
@@ -103,7 +103,7 @@ void open_library(lua_State *L) {
     push_require(L);
     lua_setglobal(L, "require");
     open_task(L);
-    open_call(L);
+    open_handles(L);
 
     lua_getglobal(L, "math");
     lua_getfield(L, -1, "randomseed");

@@ -1,7 +1,7 @@
 #include "require.h"
 
-#include "call.h"
 #include "lualib.h"
+#include "module.h"
 #include "resolver.h"
 
 #include <algorithm>
@@ -121,8 +121,8 @@ int require_function(lua_State *L) {
     size_t length = 0;
     luaL_checktype(L, 1, LUA_TSTRING);
     const char *wanted = lua_tolstring(L, 1, &length);
-    if (is_host_module({wanted, length})) {
-        push_host_module(L);
+    if (HostModule *module = find_host_module({wanted, length})) {
+        push_host_module(L, *module);
         return 1;
     }
     const File *file = find_module(L, std::string_view(wanted, length));

@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::functions::Called;
+use crate::functions::{Called, Granted};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
 use crate::motu::{Bundled, Shared};
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue};
 use crate::share::Share;
-use crate::strategy::{Command, EventId, Front, Notice, Place, Spec};
+use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
 use crate::vm::{Entering, Gauge, Vm};
 use crate::waits::Owner;
 
@@ -70,6 +70,7 @@ pub(crate) struct Actor {
     /// Where the bundle is loaded, if it must be: others may wait for the same load, and outlive this instance.
     loads: Arc<Queue>,
     gauge: Gauge,
+    granted: Arc<Granted>,
     this: Weak<Actor>,
     inbox: Mutex<Inbox>,
     body: Mutex<Body>,
@@ -147,6 +148,7 @@ struct Waiting {
     payload: Vec<u8>,
     since: Instant,
     time: Option<Duration>,
+    origin: Origin,
 }
 
 impl Waiting {
@@ -162,6 +164,8 @@ struct Account {
     time: Option<Duration>,
     budget: Option<u64>,
     fuel: u64,
+    /// What it may still log, in bytes.
+    log_bytes: u32,
     /// Nobody wants its answer any more: it ends when it waits next.
     unwanted: bool,
 }
@@ -207,8 +211,10 @@ impl Actor {
         queue: &Arc<Queue>,
         loads: &Arc<Queue>,
     ) -> Open {
+        let granted = Arc::new(Granted::new(spec.grants.clone()));
         Open(Arc::new_cyclic(|this| Actor {
             shared: shared.clone(),
+            granted,
             spec,
             share,
             front,
@@ -259,14 +265,18 @@ impl Actor {
         let _ = stage;
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Arc<Limits> {
         &self.spec.limits
     }
 }
 
 impl Place for Open {
     fn send(&self, command: Command) {
-        self.0.clone().send(Message::Command(command));
+        match command {
+            // at once, also for what runs now
+            Command::Grant { grants } => self.0.granted.set(grants),
+            command => self.0.clone().send(Message::Command(command)),
+        }
     }
 }
 

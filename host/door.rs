@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::sight;
-use crate::strategy::{Command, EventId, Front, Notice, Place, Spec, Strategy};
+use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec, Strategy};
 use crate::tenants::{Drained, Unfinished};
 
 /// What an event came to: the result's bytes, and what was used.
@@ -76,7 +76,7 @@ pub(crate) struct Totals {
 
 /// What is to be run.
 pub(crate) enum Request {
-    Event { name: Arc<str>, payload: Vec<u8> },
+    Event { name: Arc<str>, payload: Vec<u8>, origin: Origin },
     Value,
 }
 
@@ -251,7 +251,7 @@ impl Door {
             number
         };
         self.place.send(match request {
-            Request::Event { name, payload } => Command::Start { event: number, name, payload, time },
+            Request::Event { name, payload, origin } => Command::Start { event: number, name, payload, time, origin },
             Request::Value => Command::Value { event: number, time },
         });
         Ok(number)

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::door::{Answer, Door, Request, Status};
 use crate::error::{Error, ErrorKind};
+use crate::grant::Grants;
 use crate::limits::Limits;
 use crate::motu::Loaded;
 use crate::outcome::{Outcome, Tier, Usage};
@@ -34,7 +35,7 @@ impl Instance {
         let limits = loaded.motu.shared().limits_of(&tenant).clone();
         Instance {
             loaded,
-            spec: Spec { tenant, name: Arc::default(), bundle, limits, seed: None, grants: Arc::default() },
+            spec: Spec { tenant, name: Arc::default(), bundle, limits, seed: None, grants: Grants::default() },
             door: Mutex::default(),
         }
     }
@@ -56,16 +57,15 @@ impl Instance {
     /// [`Usage`](ErrorKind::Usage) for a limit that can't be held to.
     pub fn with_limits(mut self, limits: Limits) -> Result<Instance, Error> {
         limits.check()?;
-        self.spec.limits = limits;
+        self.spec.limits = Arc::new(limits);
         self.door = Mutex::default();
         Ok(self)
     }
 
-    /// Lets it call host functions, by their names. Default: none. It starts anew with its next event.
-    #[doc(hidden)]
+    /// Lets it call the host functions that these grants allow. Default: none. It starts anew with its next event.
     #[must_use]
-    pub fn with_grants<S: Into<String>>(mut self, grants: impl IntoIterator<Item = S>) -> Instance {
-        self.spec.grants = grants.into_iter().map(Into::into).collect();
+    pub fn with_grants(mut self, grants: Grants) -> Instance {
+        self.spec.grants = grants;
         self.door = Mutex::default();
         self
     }
@@ -166,7 +166,7 @@ impl Instance {
             let message = format!("nothing handles the event {event:?}; the bundle handles {handled}");
             return (Err(Error::usage_error(message).with_event(event)), Usage::default());
         }
-        let request = Request::Event { name: event.into(), payload };
+        let request = Request::Event { name: event.into(), payload, origin: None };
         match self.door().and_then(|door| door.call(request, None)) {
             Ok(call) => call.answer().await,
             Err(error) => (Err(error.with_event(event)), Usage::default()),

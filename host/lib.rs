@@ -32,22 +32,28 @@ compile_error!("motu needs panic = \"unwind\": a panic in one host function must
 mod actor;
 mod bundle;
 mod bundles;
+mod context;
 mod door;
 mod engine;
 mod error;
 mod folder;
 mod functions;
+mod grant;
 mod guest;
 mod image;
 mod instance;
+mod kept;
 mod limits;
 mod load;
 mod log;
+mod module;
+mod modules;
 mod motu;
 mod outcome;
 mod queue;
 mod share;
 mod sight;
+mod store;
 mod strategy;
 mod tenant;
 mod tenants;
@@ -55,25 +61,28 @@ mod value;
 mod vm;
 mod waits;
 mod wire;
+mod wit;
 mod worker;
 
 #[doc(hidden)]
 pub use actor::Stage;
 pub use bundle::{Bundle, Digest};
+pub use context::CallContext;
 pub use door::Status;
 pub use engine::CompileCache;
 pub use error::{Error, ErrorKind, Fault};
-#[doc(hidden)]
-pub use functions::CallContext;
+pub use grant::{FunctionName, Grant, GrantError, Grants, GrantsError, NotCovered};
 pub use instance::Instance;
 pub use limits::Limits;
-pub use log::{LogLevel, LogLine};
-pub use motu::{Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
+pub use log::{LogFeed, LogLevel, LogLine, Logged};
+pub use module::HostModule;
+pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
 pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;
 pub use tenants::{Answer, Drained, TenantRef, Unfinished};
 pub use value::Value;
 pub use wire::WireError;
+pub use wit::{Handle, WitError};
 
 /// The README's example is a test.
 #[cfg(doctest)]

@@ -65,6 +65,19 @@ pub struct Limits {
     /// How many calls of host functions may be under way in an instance. Default 1,000, at most 100,000. One more is an
     /// error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
     pub calls_in_flight: u32,
+    /// How many handles of the host's resources an instance may have open. Default 1,000, at most 1,000,000. One more is an
+    /// error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub handles: u32,
+    /// How many keys a tenant may have in `motu:kv`, those counted that expired a moment ago. Default 100,000; no ceiling. One
+    /// more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit). So for the next three.
+    pub kv_keys: u64,
+    /// What a tenant's keys may take in `motu:kv`, in bytes: scopes, keys, values, and 64 for each. Default 100 MiB; no ceiling.
+    pub kv_bytes: u64,
+    /// The size of a value in `motu:kv`, in bytes. Default 1 MiB, at most 1 GiB.
+    pub kv_value_bytes: u32,
+    /// How many operations a tenant may do in a second with `motu:kv`, all its instances together. Default 10,000; `None` is
+    /// no limit.
+    pub kv_operations_per_second: Option<u32>,
     /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
     pub source_bytes: u32,
@@ -107,6 +120,11 @@ impl Default for Limits {
             coroutines: 20_000,
             timers: 20_000,
             calls_in_flight: 1_000,
+            handles: 1_000,
+            kv_keys: 100_000,
+            kv_bytes: 100 << 20,
+            kv_value_bytes: 1 << 20,
+            kv_operations_per_second: Some(10_000),
             source_bytes: 8 << 20,
             mailbox_events: 1_000,
             weight: 1,
@@ -134,6 +152,8 @@ impl Limits {
     pub const COROUTINES_MAX: u32 = 1_000_000;
     /// The most calls in flight that can be asked for.
     pub const CALLS_IN_FLIGHT_MAX: u32 = 100_000;
+    /// The most handles that can be asked for.
+    pub const HANDLES_MAX: u32 = 1_000_000;
     /// Fuel after which a running script makes room for others and its deadline is looked at: about 50 us.
     pub const SLICE_FUEL: u64 = 1_000_000;
     /// How many calls may be under way in a coroutine. One more is an error that the script can catch: it takes no memory
@@ -154,6 +174,7 @@ impl Limits {
             ("result_bytes", self.result_bytes),
             ("log_bytes", self.log_bytes),
             ("source_bytes", self.source_bytes),
+            ("kv_value_bytes", self.kv_value_bytes),
         ] {
             at_most(name, bytes.into(), Self::BYTES_MAX.into())?;
         }
@@ -163,6 +184,7 @@ impl Limits {
         at_most("coroutines", self.coroutines.into(), Self::COROUTINES_MAX.into())?;
         at_most("timers", self.timers.into(), Self::COROUTINES_MAX.into())?;
         at_most("calls_in_flight", self.calls_in_flight.into(), Self::CALLS_IN_FLIGHT_MAX.into())?;
+        at_most("handles", self.handles.into(), Self::HANDLES_MAX.into())?;
         at_most("mailbox_events", self.mailbox_events.into(), Self::MAILBOX_EVENTS_MAX.into())?;
         at_most("weight", self.weight.into(), Self::WEIGHT_MAX.into())?;
         if self.weight == 0 {

@@ -53,11 +53,16 @@ impl Load {
         let (since, gauge) = (Instant::now(), Gauge::default());
         check_source(bundle, limits)?;
         let vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
-        let files = guest_files(bundle);
+        let (files, modules) = (guest_files(bundle), shared.functions.modules().to_vec());
         let entering = if check {
-            vm.without_image().enter(Entry::Check { files }, limits.load_fuel, None)
+            vm.without_image().enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
         } else {
-            vm.enter(Entry::Load { files, entry: bundle.entry().to_owned() }, limits.load_fuel, None)
+            vm.enter(
+                Entry::Load { files, entry: bundle.entry().to_owned(), modules },
+                limits.load_fuel,
+                limits.log_bytes,
+                None,
+            )
         };
         let work = Work { entering: Some(entering), fuel: 0, done: Some(done), unwanted };
         let (queue, deadline) = (queue.clone(), limits.load_deadline);

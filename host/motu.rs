@@ -1,8 +1,9 @@
 //! Motu itself: made once, loads bundles, holds no global state (M5).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,18 +16,20 @@ use crate::bundles::Bundles;
 use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
 use crate::error::Error;
-use crate::functions::{CallContext, Functions, Given};
+use crate::functions::Functions;
+use crate::grant::{Grant, Grants};
 use crate::image::Image;
 use crate::instance::Instance;
+use crate::kept::{Kept, Wake};
 use crate::limits::Limits;
 use crate::load::Load;
-use crate::log::{LogLine, LogSink};
+use crate::log::{Feeds, LogLine, LogSink};
+use crate::module::HostModule;
 use crate::outcome::Usage;
 use crate::share::{Share, Shares};
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
 use crate::tenant::Tenant;
 use crate::tenants::{Drained, TenantRef, Tenants};
-use crate::value::Value;
 use crate::vm::{Exit, Factory, failed};
 
 /// Runs bundles. Cheap to clone: clones share the compiled VM, its images and the workers. The workers end with the last
@@ -52,14 +55,18 @@ impl Drop for Inner {
 /// What all that runs here shares.
 pub(crate) struct Shared {
     pub(crate) factory: Factory,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// Instead of `limits`, by the tenant's kind.
-    kinds: HashMap<String, Limits>,
+    kinds: HashMap<String, Arc<Limits>>,
+    /// By the tenant's kind.
+    kind_grants: HashMap<String, Grants>,
     pub(crate) log: LogSink,
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) bundles: Bundles,
     pub(crate) shares: Shares,
     pub(crate) doors: Doors,
     pub(crate) functions: Arc<Functions>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) totals: Arc<Totals>,
     /// What all mailboxes together may hold.
     pub(crate) queue_events: u64,
@@ -70,8 +77,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// A tenant's limits, unless it has its own.
-    pub(crate) fn limits_of(&self, tenant: &Tenant) -> &Limits {
+    pub(crate) fn limits_of(&self, tenant: &Tenant) -> &Arc<Limits> {
         self.kinds.get(tenant.kind()).unwrap_or(&self.limits)
+    }
+
+    /// A tenant's grants, unless it has its own.
+    pub(crate) fn grants_of(&self, tenant: &Tenant) -> Grants {
+        self.kind_grants.get(tenant.kind()).cloned().unwrap_or_default()
     }
 }
 
@@ -105,9 +117,14 @@ pub struct MotuBuilder {
     queue_bytes: u64,
     image_bytes: u64,
     kinds: HashMap<String, Limits>,
+    kind_grants: HashMap<String, Grants>,
     #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "for tests"))]
     failpoint: Option<Failpoint>,
-    functions: Given,
+    modules: Vec<HostModule>,
+    /// Motu's own modules are left out: for tests that are about something else.
+    bare: bool,
+    runtime: Option<tokio::runtime::Handle>,
+    state: Option<PathBuf>,
 }
 
 impl MotuBuilder {
@@ -120,6 +137,12 @@ impl MotuBuilder {
     /// The limits of tenants of a kind, as in `guild` of `guild:42`. Default: those of [`limits`](Self::limits).
     pub fn kind_limits(mut self, kind: impl Into<String>, limits: Limits) -> MotuBuilder {
         self.kinds.insert(kind.into(), limits);
+        self
+    }
+
+    /// What tenants of a kind may call of the host, unless they have grants of their own. Default: nothing.
+    pub fn kind_grants(mut self, kind: impl Into<String>, grants: Grants) -> MotuBuilder {
+        self.kind_grants.insert(kind.into(), grants);
         self
     }
 
@@ -156,21 +179,29 @@ impl MotuBuilder {
         self
     }
 
-    /// A function of the host that scripts may call, if they are granted it.
-    #[doc(hidden)]
-    pub fn host_function<F, Fut, E>(mut self, name: &str, function: F) -> MotuBuilder
-    where
-        F: Fn(CallContext, Vec<Value>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Value, E>> + Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.functions.add(name, function);
+    /// A module of the host's, which scripts may `require`, and call where a grant says so.
+    pub fn host_module(mut self, module: HostModule) -> MotuBuilder {
+        self.modules.push(module);
         self
     }
 
-    /// Where host functions run that aren't done at once. Default: a runtime of Motu's own, if there are any.
+    /// Only this module.
+    #[cfg(test)]
+    pub(crate) fn only_host_module(mut self, module: HostModule) -> MotuBuilder {
+        (self.modules, self.bare) = (vec![module], true);
+        self
+    }
+
+    /// The folder where what scripts keep with `motu:kv` is kept; it is made if it isn't there. One process at a time can
+    /// have it. Default: in memory, until Motu ends.
+    pub fn state(mut self, folder: impl Into<PathBuf>) -> MotuBuilder {
+        self.state = Some(folder.into());
+        self
+    }
+
+    /// Where host functions run that aren't done at once. Default: a runtime of Motu's own, with one thread.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> MotuBuilder {
-        self.functions.run_on(runtime);
+        self.runtime = Some(runtime);
         self
     }
 
@@ -181,11 +212,25 @@ impl MotuBuilder {
         self
     }
 
+    /// The types of all host modules, for editors: files of Luau by their paths, as in `motu/kv.luau`. Put them into a folder, and
+    /// an alias for each namespace (`motu`) into the bundle's `.luaurc`, and `require("@motu/kv")` has its types.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
+    pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
+        let own = crate::modules::all(&Arc::new(Kept::open(None)?))?;
+        let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
+        let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
+        Ok(files.into_iter().collect())
+    }
+
     /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.
     ///
     /// # Errors
     ///
-    /// [`Usage`](crate::ErrorKind::Usage) for a limit that can't be held to, [`Host`](crate::ErrorKind::Host) when the machine refuses
+    /// [`Usage`](crate::ErrorKind::Usage) for a limit that can't be held to, a host module that doesn't fit its WIT, a folder for
+    /// state that is another's; [`Host`](crate::ErrorKind::Host) when the machine refuses
     /// memory or threads.
     pub fn build(self) -> Result<Motu, Error> {
         self.build_on(|shared, placement| {
@@ -206,16 +251,23 @@ impl MotuBuilder {
                 |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
             limits.check().map_err(of_kind)?;
         }
+        let kept = Arc::new(Kept::open(self.state.as_deref())?);
+        let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept)? };
+        modules.extend(self.modules);
         let factory = Factory::new(&self.cache)?;
+        let feeds = Arc::new(Feeds::default());
         let shared = Arc::new(Shared {
             factory,
-            limits: self.limits,
-            log: self.log,
-            kinds: self.kinds,
+            limits: Arc::new(self.limits),
+            log: self.log.with(feeds.clone()),
+            feeds,
+            kinds: self.kinds.into_iter().map(|(kind, limits)| (kind, Arc::new(limits))).collect(),
+            kind_grants: self.kind_grants,
             bundles: Bundles::new(self.image_bytes),
             shares: Shares::default(),
             doors: Doors::default(),
-            functions: Arc::new(Functions::new(self.functions)?),
+            functions: Arc::new(Functions::new(&modules, self.runtime)?),
+            kept,
             totals: Arc::default(),
             queue_events: self.queue_events,
             queue_bytes: self.queue_bytes,
@@ -240,8 +292,12 @@ impl Motu {
             queue_bytes: 1 << 30,
             image_bytes: 256 << 20,
             kinds: HashMap::new(),
+            kind_grants: HashMap::new(),
             failpoint: None,
-            functions: Given::default(),
+            modules: Vec::new(),
+            bare: false,
+            runtime: None,
+            state: None,
         }
     }
 
@@ -264,13 +320,13 @@ impl Motu {
         Ok(Loaded { bundled, motu: self.clone() })
     }
 
-    /// Compiles every file of a bundle and resolves every `require` of a constant string, running nothing. Returns what is
-    /// wrong, sorted by path and line.
+    /// Compiles every file of a bundle and resolves every `require` of a constant string, running nothing. Says what is
+    /// wrong, and what grants the bundle needs.
     ///
     /// # Errors
     ///
     /// The limits of loading, as for [`load`](Self::load).
-    pub async fn check(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Error> {
+    pub async fn check(&self, bundle: &Bundle) -> Result<Checked, Error> {
         let (sender, found) = oneshot::channel();
         let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
         let watched = sender.clone();
@@ -294,7 +350,17 @@ impl Motu {
             line: found.line,
             message: String::from_utf8_lossy(&found.message).into_owned(),
         };
-        Ok(found.into_iter().map(diagnostic).collect())
+        let functions = &self.0.shared.functions;
+        let grants =
+            found.calls.iter().filter_map(|number| Some(Grant::from(functions.get(*number)?.name()))).collect();
+        Ok(Checked { diagnostics: found.diagnostics.into_iter().map(diagnostic).collect(), grants })
+    }
+
+    /// The names of all host functions, each as the grant of just this one, sorted.
+    pub fn host_functions(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.shared.functions.names().map(|name| name.to_string()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// A tenant, whether anything was heard of it before or not.
@@ -311,6 +377,28 @@ impl Motu {
     /// there was one.
     pub fn forget(&self, tenant: &Tenant) -> bool {
         self.0.tenants.remove(tenant)
+    }
+
+    /// From now on dispatches what `motu:kv` keeps: the event `kv_resume` for each key that was set to be resumed, now, and
+    /// `kv_expired` for each key that expires, or expired while nothing ran. Call it when the tenants have their bundles: what
+    /// no bundle of its tenant handles is over. Until it is called, what expires waits. Called again, it does nothing.
+    ///
+    /// The payload of both is a table with `scope`, `key`, `value` and `attempt`; the last is above 1 when a process ended
+    /// before its handler had. An event that its tenant handles in one bundle ends together with the first list of operations,
+    /// or other change, that its handler makes in `motu:kv`: that is never done twice. Else it ends when its handlers have
+    /// answered, and a process that ends before does it again.
+    pub fn wake(&self) {
+        Wake::start(&self.0.shared.kept, self.0.shared.functions.runtime(), self.weak());
+    }
+
+    fn weak(&self) -> impl Fn() -> Option<Motu> + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.0);
+        move || inner.upgrade().map(Motu)
+    }
+
+    /// A tenant that was asked for before.
+    pub(crate) fn known(&self, tenant: &Tenant) -> Option<TenantRef> {
+        self.0.tenants.known(self, tenant)
     }
 
     /// Takes no more events, and waits until those that were taken have ended, so long at most. Then it ends the rest, and
@@ -377,6 +465,17 @@ pub struct Stats {
     pub worker_fuel: Vec<u64>,
     /// The host functions that have held up a thread for longer than half a second, and still do.
     pub blocked: Vec<String>,
+}
+
+/// What [`Motu::check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What is wrong, sorted by path and line. Empty if nothing is.
+    pub diagnostics: Vec<Diagnostic>,
+    /// A grant for each host function that the bundle's files name. A function that is reached in another way than by the
+    /// name that a `require` was given is not found.
+    pub grants: Grants,
 }
 
 /// Something wrong with a bundle, found by [`Motu::check`].

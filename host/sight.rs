@@ -9,6 +9,7 @@
 //! | `motu_refused_total` | kind | events that were not taken: a full mailbox, a quarantine, a drain |
 //! | `motu_fuel_total` | | fuel that events used |
 //! | `motu_event_seconds` | | from the taking of an event to its end, waiting included; a histogram |
+//! | `motu_denied_total` | | calls of host functions that no grant allowed |
 //! | `motu_starts_total` | | VMs that were started for instances |
 //!
 //! A tenant is never a label: there may be a hundred thousand. Motu installs neither a subscriber nor a recorder.
@@ -49,6 +50,10 @@ pub(crate) fn ended(span: &Span, error: Option<&Error>, usage: Usage) {
 
 pub(crate) fn refused(error: &Error) {
     metrics::counter!("motu_refused_total", "kind" => error.kind().as_str()).increment(1);
+}
+
+pub(crate) fn denied() {
+    metrics::counter!("motu_denied_total").increment(1);
 }
 
 pub(crate) fn started() {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Actor;
 use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind};
+use crate::grant::Grants;
 use crate::limits::Limits;
 use crate::motu::Shared;
 use crate::outcome::Usage;
@@ -27,6 +28,9 @@ mod tests;
 /// The number of an event, given by whoever dispatches it, for one instance never used again.
 pub(crate) type EventId = u64;
 
+/// The number of the store's event that an event is about, if it is.
+pub(crate) type Origin = Option<u64>;
+
 /// What an instance is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
@@ -34,18 +38,18 @@ pub(crate) struct Spec {
     /// The name that the bundle was deployed under; empty if it wasn't.
     pub(crate) name: Arc<str>,
     pub(crate) bundle: Bundle,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// What `math.random` starts from; a new one for each start, unless it is set.
     pub(crate) seed: Option<u64>,
-    /// The names of host functions that it may call.
-    pub(crate) grants: Arc<[String]>,
+    /// What it may call at first.
+    pub(crate) grants: Grants,
 }
 
 /// What an instance is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Run the handler of an event, within this time.
-    Start { event: EventId, name: Arc<str>, payload: Vec<u8>, time: Option<Duration> },
+    Start { event: EventId, name: Arc<str>, payload: Vec<u8>, time: Option<Duration>, origin: Origin },
     /// Answer with what the bundle's entry returned.
     Value { event: EventId, time: Option<Duration> },
     /// Nobody waits for the event's answer any more.
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Kill { cause: String },
     /// The same, and end what was not started too.
     Stop { cause: String },
+    /// What it may call from now on.
+    Grant { grants: Grants },
     /// Run nothing until `Resume`; deadlines go on.
     Pause,
     /// Run again, also when it was in quarantine.

@@ -12,13 +12,16 @@ use serde::de::DeserializeOwned;
 use crate::bundle::Bundle;
 use crate::bundles::Bundles;
 use crate::door::{Call, Door, Request, Status};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::grant::Grants;
 use crate::instance::{outcome, read, refused};
 use crate::limits::Limits;
+use crate::log::LogFeed;
 use crate::motu::Motu;
 use crate::outcome::Outcome;
 use crate::share::Share;
-use crate::strategy::{Command, Spec};
+use crate::store::{Owner, StoreError};
+use crate::strategy::{Command, Origin, Spec};
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::wire;
@@ -57,8 +60,9 @@ struct Registered {
 #[derive(Default)]
 struct State {
     /// Instead of those of its kind.
-    limits: Option<Limits>,
-    grants: Arc<[String]>,
+    limits: Option<Arc<Limits>>,
+    /// Instead of those of its kind.
+    grants: Option<Grants>,
     bundles: BTreeMap<String, Arc<Deployed>>,
 }
 
@@ -81,6 +85,11 @@ impl Tenants {
         TenantRef { motu: motu.clone(), tenant: registered.clone() }
     }
 
+    pub(crate) fn known(&self, motu: &Motu, tenant: &Tenant) -> Option<TenantRef> {
+        let tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(TenantRef { motu: motu.clone(), tenant: tenants.get(tenant)?.clone() })
+    }
+
     pub(crate) fn all(&self) -> Vec<Tenant> {
         let mut all: Vec<Tenant> = self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         all.sort_unstable();
@@ -96,6 +105,12 @@ impl Tenants {
     }
 }
 
+impl State {
+    fn doors(&self) -> Vec<Arc<Door>> {
+        self.bundles.values().filter_map(|deployed| deployed.opened()).collect()
+    }
+}
+
 impl Registered {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,13 +118,13 @@ impl Registered {
 }
 
 impl Deployed {
-    /// Its instance, opened if it isn't.
-    fn door(&self, motu: &Motu, paused: bool) -> Result<Arc<Door>, Error> {
+    /// Its instance, opened if it isn't, and then with these grants.
+    fn door(&self, motu: &Motu, paused: bool, grants: Grants) -> Result<Arc<Door>, Error> {
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(door) = &*door {
             return Ok(door.clone());
         }
-        let opened = Door::open(motu.shared(), motu.strategy(), self.spec.clone())?;
+        let opened = Door::open(motu.shared(), motu.strategy(), Spec { grants, ..self.spec.clone() })?;
         if paused {
             opened.tell(Command::Pause);
         }
@@ -152,8 +167,8 @@ impl TenantRef {
         shared.bundles.keep(&bundled);
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
-        let grants = state.grants.clone();
-        let spec = Spec { tenant: id.clone(), name: name.into(), bundle: bundle.clone(), limits, seed: None, grants };
+        let (tenant, grants) = (id.clone(), Grants::default());
+        let spec = Spec { tenant, name: name.into(), bundle: bundle.clone(), limits, seed: None, grants };
         let deployed = Deployed { spec, handlers: bundled.handlers.clone(), door: Mutex::default() };
         let before = state.bundles.insert(name.to_owned(), Arc::new(deployed));
         drop(state);
@@ -174,6 +189,10 @@ impl TenantRef {
 
     /// Its limits: its own, else those of its kind, else the Motu's.
     pub fn limits(&self) -> Limits {
+        (*self.shared_limits()).clone()
+    }
+
+    fn shared_limits(&self) -> Arc<Limits> {
         let own = self.tenant.state().limits.clone();
         own.unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone())
     }
@@ -188,26 +207,34 @@ impl TenantRef {
         if let Some(limits) = &limits {
             limits.check()?;
         }
-        self.change(|state| state.limits = limits);
+        self.change(|state| state.limits = limits.map(Arc::new));
         Ok(())
     }
 
-    /// Lets it call host functions, by their names. Its instances start anew with their next events.
-    #[doc(hidden)]
-    pub fn set_grants<S: Into<String>>(&self, grants: impl IntoIterator<Item = S>) {
-        let grants = grants.into_iter().map(Into::into).collect();
-        self.change(|state| state.grants = grants);
+    /// What it may call of the host: its own grants, else those of its kind, else nothing.
+    pub fn grants(&self) -> Grants {
+        let own = self.tenant.state().grants.clone();
+        own.unwrap_or_else(|| self.motu.shared().grants_of(&self.tenant.id))
+    }
+
+    /// Gives it grants of its own, or takes them away. What runs goes on: its next call of a host function goes by the new
+    /// ones. A call that is under way is not ended.
+    pub fn set_grants(&self, grants: Option<Grants>) {
+        let mut state = self.tenant.state();
+        state.grants = grants;
+        let grants = state.grants.clone().unwrap_or_else(|| self.motu.shared().grants_of(&self.tenant.id));
+        // told under the lock: of two changes at once, the last one holds
+        state.doors().iter().for_each(|door| door.tell(Command::Grant { grants: grants.clone() }));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.tenant.state();
         change(&mut state);
         let limits = state.limits.clone().unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone());
-        let grants = state.grants.clone();
         self.tenant.share.set(limits.weight, limits.fuel_per_second);
         let mut before = Vec::new();
         for deployed in state.bundles.values_mut() {
-            let spec = Spec { limits: limits.clone(), grants: grants.clone(), ..deployed.spec.clone() };
+            let spec = Spec { limits: limits.clone(), ..deployed.spec.clone() };
             let fresh = Deployed { spec, handlers: deployed.handlers.clone(), door: Mutex::default() };
             before.push(std::mem::replace(deployed, Arc::new(fresh)));
         }
@@ -262,7 +289,7 @@ impl TenantRef {
     ///
     /// As for [`dispatch`](Self::dispatch).
     pub async fn dispatch_value(&self, event: &str, payload: &Value) -> Result<Vec<Answer<Outcome<Value>>>, Error> {
-        let limits = self.limits();
+        let limits = self.shared_limits();
         let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
         let mut answers = Vec::new();
@@ -288,11 +315,29 @@ impl TenantRef {
     pub fn post(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Vec<Answer<()>>, Error> {
         let payload = self.encode(event, payload)?;
         let post = |(bundle, door): (String, Result<Arc<Door>, Error>)| {
-            let request = Request::Event { name: event.into(), payload: payload.clone() };
+            let request = Request::Event { name: event.into(), payload: payload.clone(), origin: None };
             let result = door.and_then(|door| door.post(request, None)).map_err(|error| error.with_event(event));
             Answer { bundle, result }
         };
         Ok(self.doors(event).into_iter().map(post).collect())
+    }
+
+    /// The lines that its scripts log from now on, at most so many of them kept for a reader that is slow (1 to
+    /// [`LogFeed::LINES_MAX`]). Other readers of this tenant share what the first one asked for.
+    pub fn logs(&self, lines: usize) -> LogFeed {
+        self.motu.shared().feeds.subscribe(&self.tenant.id, lines)
+    }
+
+    /// Deletes all that the tenant keeps with `motu:kv`, in steps: after an error, or a crash, some may be left. What its
+    /// scripts set meanwhile may go or stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Host`](crate::ErrorKind::Host) when the store can't be written.
+    pub async fn delete_state(&self) -> Result<(), Error> {
+        let failed = |error: StoreError| Error::new(ErrorKind::Host, error.to_string());
+        let owner = Owner::new(&self.tenant.id.to_string()).map_err(failed)?;
+        self.motu.shared().kept.store.delete_owner(&owner).await.map_err(failed)
     }
 
     /// Runs nothing of the tenant until [`resume`](Self::resume). What comes meanwhile waits, and deadlines go on.
@@ -325,13 +370,12 @@ impl TenantRef {
     }
 
     fn tell(&self, command: &Command) {
-        let doors: Vec<Arc<Door>> =
-            self.tenant.state().bundles.values().filter_map(|deployed| deployed.opened()).collect();
+        let doors = self.tenant.state().doors();
         doors.iter().for_each(|door| door.tell(command.clone()));
     }
 
     fn encode(&self, event: &str, payload: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-        let limits = self.limits();
+        let limits = self.shared_limits();
         wire::to_wire(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))
     }
@@ -343,12 +387,59 @@ impl TenantRef {
         let handling: Vec<_> = handling.map(|(name, deployed)| (name.clone(), deployed.clone())).collect();
         drop(state);
         let paused = self.tenant.paused.load(Ordering::Acquire);
-        handling.into_iter().map(|(name, deployed)| (name, deployed.door(&self.motu, paused))).collect()
+        let open = |(name, deployed): (String, Arc<Deployed>)| {
+            let opened = match deployed.opened() {
+                Some(door) => Ok(door),
+                None => self.open(&deployed, paused),
+            };
+            (name, opened)
+        };
+        handling.into_iter().map(open).collect()
+    }
+
+    fn open(&self, deployed: &Deployed, paused: bool) -> Result<Arc<Door>, Error> {
+        let before = self.grants();
+        let door = deployed.door(&self.motu, paused, before.clone())?;
+        let now = self.grants();
+        if now != before {
+            // they were changed when the door couldn't be told yet
+            door.tell(Command::Grant { grants: now });
+        }
+        Ok(door)
+    }
+
+    /// Dispatches what the store had, and waits until it has ended. With one bundle that handles it, the store's event is its
+    /// origin. An error is that a mailbox was full: then nothing was started there.
+    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin) -> Result<(), Error> {
+        let limits = self.shared_limits();
+        let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes).map_err(|e| refused(&e))?;
+        let doors = self.doors(event);
+        let origin = origin.filter(|_| doors.len() == 1);
+        let mut calls = Vec::new();
+        for (bundle, door) in doors {
+            let request = Request::Event { name: event.into(), payload: payload.clone(), origin };
+            calls.push((bundle, door.and_then(|door| door.call(request, None))));
+        }
+        let mut full = Ok(());
+        for (bundle, call) in calls {
+            let failed = match call {
+                Ok(call) => call.answer().await.0.err(),
+                Err(error) if error.kind() == ErrorKind::QueueFull => {
+                    full = Err(error);
+                    continue;
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
+            }
+        }
+        full
     }
 
     fn call(&self, event: &str, payload: &[u8], time: Option<Duration>) -> Vec<(String, Result<Call, Error>)> {
         let call = |(name, door): (String, Result<Arc<Door>, Error>)| {
-            let request = Request::Event { name: event.into(), payload: payload.to_vec() };
+            let request = Request::Event { name: event.into(), payload: payload.to_vec(), origin: None };
             (name, door.and_then(|door| door.call(request, time)).map_err(|error| error.with_event(event)))
         };
         self.doors(event).into_iter().map(call).collect()

@@ -3,9 +3,10 @@
 //! Embedders with types of their own use serde and never meet this; the command line, error values and tests do. How
 //! a value crosses is `wire`'s business; how it is shown is `value/show.rs`.
 
+mod serde;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cmp::Ordering;
 
@@ -127,6 +128,28 @@ impl Value {
         }
     }
 
+    /// Bytes that equal values share, whatever the order of their pairs: each value in it is written once, so that tables
+    /// which lie deep in each other take no longer for it.
+    fn canonical(&self) -> Vec<u8> {
+        let counted = |bytes: &[u8]| [&(bytes.len() as u64).to_be_bytes(), bytes].concat();
+        let content = match self {
+            Self::Nil => Vec::new(),
+            Self::Boolean(value) => vec![u8::from(*value)],
+            Self::Number(number) => number.to_bits().to_be_bytes().to_vec(),
+            Self::Integer(integer) => integer.to_be_bytes().to_vec(),
+            Self::String(bytes) | Self::Buffer(bytes) => counted(bytes),
+            Self::Vector(parts) => parts.iter().flat_map(|part| part.to_bits().to_be_bytes()).collect(),
+            Self::Array(items) => counted(&items.iter().flat_map(Self::canonical).collect::<Vec<u8>>()),
+            Self::Map(pairs) => {
+                let pair = |(key, value): &(Value, Value)| [key.canonical(), value.canonical()].concat();
+                let mut pairs: Vec<Vec<u8>> = pairs.iter().map(pair).collect();
+                pairs.sort_unstable();
+                counted(&pairs.concat())
+            }
+        };
+        [&[self.rank()], content.as_slice()].concat()
+    }
+
     /// Groups values by type, for [`Ord`].
     fn rank(&self) -> u8 {
         match self {
@@ -154,18 +177,10 @@ impl Ord for Value {
                 a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
             }
             (Self::Array(a), Self::Array(b)) => a.cmp(b),
-            // Most maps that are compared came the same way, in the same order.
-            (Self::Map(a), Self::Map(b)) if a.len() == b.len() && a == b => Ordering::Equal,
-            (Self::Map(a), Self::Map(b)) => sorted(a).cmp(&sorted(b)),
+            (Self::Map(_), Self::Map(_)) => self.canonical().cmp(&other.canonical()),
             _ => self.rank().cmp(&other.rank()),
         }
     }
-}
-
-fn sorted(pairs: &[(Value, Value)]) -> Vec<&(Value, Value)> {
-    let mut pairs: Vec<_> = pairs.iter().collect();
-    pairs.sort();
-    pairs
 }
 
 impl PartialOrd for Value {

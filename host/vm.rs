@@ -13,18 +13,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, Module, ResourceLimiter, Store, Trap};
+use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Caller, Outcome as CallOutcome};
-use crate::guest::exports::motu::guest::vm::{Guest as VmExports, Loaded, Step};
+use crate::guest::exports::motu::guest::vm::{Checked, Guest as VmExports, Loaded, Module, Step};
 use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel};
-use crate::guest::motu::guest::types::{Answer, Diagnostic, Failure, FailureKind, File, Limits as GuestLimits};
+use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
-use crate::log::{LogLevel, LogLine, LogSink};
+use crate::log::{Log, LogLevel, LogSink, OverLog};
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::waits::{Owner, Waits};
@@ -49,7 +49,7 @@ impl Factory {
         let failed = |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("the VM can't be set up: {error:#}"));
         let memories = Memories::new();
         let engine = engine(cache, &memories).map_err(failed)?;
-        let module = Module::new(&engine, VM).map_err(failed)?;
+        let module = wasmtime::Module::new(&engine, VM).map_err(failed)?;
         let component = Component::new(&engine, COMPONENT).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         linker.root().module(VM_NAME, &module).map_err(failed)?;
@@ -59,7 +59,7 @@ impl Factory {
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
         let mut factory = Factory { engine, pre, memories, base: unborn, born: Instant::now() };
-        let state = State::new(&factory, &Limits::default(), LogSink::tracing(), None, Gauge::default());
+        let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
         vm.exports().call_init(&mut vm.store).map_err(failed)?;
@@ -71,7 +71,7 @@ impl Factory {
     }
 
     /// A VM with no bundle.
-    pub(crate) fn empty(&self, limits: &Limits, seed: u64, log: LogSink, gauge: Gauge) -> Result<Vm, Error> {
+    pub(crate) fn empty(&self, limits: &Arc<Limits>, seed: u64, log: LogSink, gauge: Gauge) -> Result<Vm, Error> {
         self.start(&self.base, limits, seed, log, None, gauge)
     }
 
@@ -79,7 +79,7 @@ impl Factory {
     pub(crate) fn start(
         &self,
         image: &Arc<Image>,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         seed: u64,
         log: LogSink,
         tenant: Option<Tenant>,
@@ -145,9 +145,9 @@ pub(crate) struct Vm {
 /// What to enter a VM for.
 pub(crate) enum Entry {
     /// Compiles a bundle's files and runs its entry.
-    Load { files: Vec<File>, entry: String },
+    Load { files: Vec<File>, entry: String, modules: Vec<Module> },
     /// Compiles a bundle's files and runs nothing.
-    Check { files: Vec<File> },
+    Check { files: Vec<File>, modules: Vec<Module> },
     /// Runs the handler called `name`.
     Start { event: u64, name: Arc<str>, payload: Vec<u8> },
     /// Goes on with what waited.
@@ -163,7 +163,7 @@ pub(crate) enum Entry {
 /// What an entry came to when nothing stopped it; `Err` is the script's.
 pub(crate) enum Exit {
     Loaded(Result<Loaded, Failure>),
-    Checked(Vec<Diagnostic>),
+    Checked(Checked),
     Value(Result<Vec<u8>, Failure>),
     Step(Step),
     Cancelled,
@@ -194,13 +194,13 @@ impl Vm {
         self.bindings.motu_guest_vm().clone()
     }
 
-    /// Enters the guest with so much fuel (`None`: no limit), on behalf of an owner (none while a bundle is loaded). The
-    /// log's budget starts anew.
-    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, owner: Option<Owner>) -> Entering {
+    /// Enters the guest with so much fuel (`None`: no limit), and so much to log, on behalf of an owner (none while a bundle
+    /// is loaded).
+    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, log_bytes: u32, owner: Option<Owner>) -> Entering {
         Box::pin(async move {
             let given = fuel.unwrap_or(u64::MAX);
             let state = self.store.data_mut();
-            state.log.left = state.log.bytes;
+            state.log.set_left(log_bytes);
             state.owner = owner;
             let entered = match self.store.set_fuel(given) {
                 Ok(()) => self.run(entry).await,
@@ -217,14 +217,14 @@ impl Vm {
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {
         let (exports, store) = (self.exports(), &mut self.store);
         Ok(match entry {
-            Entry::Load { files, entry } => {
-                let loaded = exports.call_load(&mut *store, &files, &entry).await?;
+            Entry::Load { files, entry, modules } => {
+                let loaded = exports.call_load(&mut *store, &files, &entry, &modules).await?;
                 if loaded.is_ok() {
                     exports.call_settle(store).await?;
                 }
                 Exit::Loaded(loaded)
             }
-            Entry::Check { files } => Exit::Checked(exports.call_check(store, &files).await?),
+            Entry::Check { files, modules } => Exit::Checked(exports.call_check(store, &files, &modules).await?),
             Entry::Start { event, name, payload } => {
                 Exit::Step(exports.call_start(store, event, name.as_bytes(), &payload).await?)
             }
@@ -246,6 +246,11 @@ impl Vm {
     /// Takes an image of the VM as it is now, after a load.
     pub(crate) fn into_image(mut self) -> Result<Arc<Image>, Error> {
         capture(self.memory.take(), &mut self.store)
+    }
+
+    /// What it logs.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.store.data().log
     }
 
     /// Lets it call host functions.
@@ -324,10 +329,10 @@ pub(crate) fn failed(failure: Failure) -> Error {
 /// What a store keeps beside the guest.
 pub(crate) struct State {
     memory: MemoryLimit,
-    log: Log,
+    log: Arc<Log>,
     /// What one call may copy to the host.
     hostcall_bytes: usize,
-    limits: Limits,
+    limits: Arc<Limits>,
     born: Instant,
     /// Whose entry this is.
     owner: Option<Owner>,
@@ -338,25 +343,17 @@ pub(crate) struct State {
     scripted: tests::Scripted,
 }
 
-struct Log {
-    sink: LogSink,
-    tenant: Option<Tenant>,
-    /// For each call.
-    bytes: u32,
-    left: u32,
-}
-
 impl State {
     fn owner(&self) -> Result<Owner, Stop> {
         self.owner.clone().ok_or_else(|| Stop::Guest { error: "it waits while it loads".to_owned() })
     }
 
-    fn new(factory: &Factory, limits: &Limits, sink: LogSink, tenant: Option<Tenant>, gauge: Gauge) -> State {
+    fn new(factory: &Factory, limits: &Arc<Limits>, sink: LogSink, tenant: Option<Tenant>, gauge: Gauge) -> State {
         let largest = limits.result_bytes.max(limits.log_bytes) as usize;
         State {
             waits: Waits::new(gauge.clone()),
             memory: MemoryLimit { limit: limits.memory_bytes, gauge },
-            log: Log { sink, tenant, bytes: limits.log_bytes, left: limits.log_bytes },
+            log: Arc::new(Log::new(sink, tenant)),
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
             born: factory.born,
@@ -472,23 +469,24 @@ impl crate::guest::motu::guest::types::Host for State {}
 
 impl Host for State {
     fn log(&mut self, level: GuestLevel, text: Vec<u8>) -> wasmtime::Result<()> {
-        let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let Some(left) = self.log.left.checked_sub(bytes) else {
-            return self.exceeded(Limit::LogBytes, Vec::new());
-        };
-        self.log.left = left;
         let level = match level {
             GuestLevel::Debug => LogLevel::Debug,
             GuestLevel::Info => LogLevel::Info,
             GuestLevel::Warn => LogLevel::Warn,
             GuestLevel::Error => LogLevel::Error,
         };
-        let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         let event = self.owner.as_ref().map(|owner| owner.name.clone());
-        let line = LogLine { tenant: self.log.tenant.clone(), event, level, text };
-        catch_unwind(AssertUnwindSafe(|| (self.log.sink.0)(&line))).map_err(|panic| {
-            Stop::Panicked { what: "the function given to on_log".to_owned(), message: panic_text(&*panic) }.into()
-        })
+        let bytes = text.len();
+        match catch_unwind(AssertUnwindSafe(|| self.log.write(event, level, text, None))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(OverLog { left })) => {
+                self.exceeded(Limit::LogBytes, format!("a line of {bytes} bytes with {left} left").into_bytes())
+            }
+            Err(panic) => {
+                let message = panic_text(&*panic);
+                Err(Stop::Panicked { what: "the function given to on_log".to_owned(), message }.into())
+            }
+        }
     }
 
     fn wall_clock(&mut self) -> wasmtime::Result<u64> {
@@ -508,14 +506,14 @@ impl Host for State {
         Ok(self.memory.check(self.memory.gauge.bytes())?)
     }
 
-    fn call(&mut self, wait: u32, function: Vec<u8>, arguments: Vec<u8>) -> wasmtime::Result<Called> {
+    fn call(&mut self, wait: u32, function: u32, arguments: Vec<u8>) -> wasmtime::Result<Called> {
         #[cfg(test)]
-        if let Some(called) = self.scripted.answer(wait, &function, &arguments) {
+        if let Some(called) = self.scripted.answer(wait, function, &arguments) {
             return Ok(called);
         }
         let owner = self.owner()?;
-        let caller = self.caller.as_ref().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })?;
-        match caller.call(wait, &function, &arguments, &owner) {
+        let caller = self.caller.as_mut().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })?;
+        match caller.call(wait, function, &arguments, &owner) {
             CallOutcome::Ready(answer) => Ok(Called::Ready(answer)),
             CallOutcome::Pending(call) => {
                 let bytes = arguments.len() as u64;
@@ -532,6 +530,13 @@ impl Host for State {
         #[cfg(test)]
         self.scripted.abandoned.push(wait);
         self.waits.take(wait);
+        Ok(())
+    }
+
+    fn close(&mut self, handle: u32) -> wasmtime::Result<()> {
+        if let Some(caller) = &self.caller {
+            caller.local.close(handle);
+        }
         Ok(())
     }
 

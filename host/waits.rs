@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::functions::Call;
+use crate::strategy::Origin;
 use crate::vm::Gauge;
 
 /// Who an entry is made for: an event, or what it left behind.
@@ -12,6 +13,8 @@ use crate::vm::Gauge;
 pub(crate) struct Owner {
     pub(crate) event: u64,
     pub(crate) name: Arc<str>,
+    /// What of the store's it is about.
+    pub(crate) origin: Origin,
 }
 
 /// What the host holds for a wait, in bytes; for a call, its arguments come on top.

@@ -10,6 +10,7 @@
 //! | vector | ext 1, three floats of 32 bits | big-endian, NaN bits kept |
 //! | table with keys 1 to n, the empty table | array | |
 //! | any other table | map | no key is nil or NaN |
+//! | handle of a resource | ext 3, 4 bytes | big-endian; only where a function's WIT says so, never inside a `Value` |
 //!
 //! Rust types cross through serde (`to_wire`, `from_wire`) with a serializer of our own rather than rmp-serde's: it
 //! stops at a depth and a size before it has buffered more, says where in the payload it stopped, refuses what would be
@@ -19,13 +20,13 @@
 //! deeper than `DEPTH_MAX`, and a value is all of the bytes or an error.
 
 mod codec;
-mod de;
+pub(crate) mod de;
 mod error;
-mod ser;
+pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
-mod token;
-mod writer;
+pub(crate) mod token;
+pub(crate) mod writer;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,17 @@ pub(crate) const DEPTH_MAX: u32 = 512;
 /// Vector and integer, as MessagePack extension types.
 const EXT_VECTOR: i8 = 1;
 const EXT_INTEGER: i8 = 2;
+/// A handle of a resource.
+const EXT_HANDLE: i8 = 3;
+
+/// The names by which `Value` asks our own serializer and deserializer to keep apart what serde would mix up. To any other
+/// they are names of plain newtypes.
+pub(crate) const VALUE: &str = "$motu::Value";
+pub(crate) const STRING: &str = "$motu::String";
+pub(crate) const INTEGER: &str = "$motu::Integer";
+pub(crate) const VECTOR: &str = "$motu::Vector";
+/// The name by which a handle is known from a number.
+pub(crate) const HANDLE: &str = "$motu::Handle";
 
 /// A payload of any serde type, written as a script will read it.
 ///

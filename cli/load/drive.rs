@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use motu::{Bundle, Motu, TenantRef, Value};
+use motu::{Bundle, Grants, Motu, TenantRef, Value};
 use tokio::task::JoinSet;
 
 use super::scenario::{Group, Phase, Scenario};
@@ -98,7 +98,7 @@ async fn one_phase(
             let name = format!("{}:{number}", kind_of(&group.name)).parse()?;
             let tenant = motu.tenant(&name);
             tenant.set_limits(Some(group.limits()))?;
-            tenant.set_grants(["load.sleep"]);
+            tenant.set_grants(Some(Grants::parse(["load:slow/*"]).map_err(motu::Error::from)?));
             tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
             tenants.push(tenant);
         }

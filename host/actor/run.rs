@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use super::{Account, Actor, Body, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
 use crate::bundles::{Bundles, Waiter};
+use crate::context::Local;
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Called, Caller};
+use crate::functions::{Called, Caller, Decided};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
+use crate::module::Bounds;
 use crate::motu::{Bundled, Shared};
 use crate::strategy::{Command, Notice};
 use crate::vm::{Entry, Exit, Left, Vm, failed};
@@ -98,11 +100,11 @@ impl Body {
         // one at a time: a panic on the way loses none of the others
         while let Some((since, message)) = self.incoming.pop_front() {
             match message {
-                Message::Command(Command::Start { event, name, payload, time }) => {
-                    self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time });
+                Message::Command(Command::Start { event, name, payload, time, origin }) => {
+                    self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time, origin });
                 }
                 Message::Command(Command::Value { event, time }) => {
-                    self.enqueue(actor, Waiting { event, name: None, payload: Vec::new(), since, time });
+                    self.enqueue(actor, Waiting { event, name: None, payload: Vec::new(), since, time, origin: None });
                 }
                 Message::Command(Command::Cancel { event }) => self.cancel(actor, event),
                 Message::Command(Command::Kill { cause }) => self.lose(actor, None, &cause),
@@ -110,6 +112,7 @@ impl Body {
                     self.lose(actor, None, &cause);
                     self.refuse_all(actor, &Error::new(ErrorKind::Stopped, cause));
                 }
+                Message::Command(Command::Grant { grants }) => actor.granted.set(grants),
                 Message::Command(Command::Pause) => self.paused = true,
                 Message::Command(Command::Resume) => {
                     self.paused = false;
@@ -159,7 +162,7 @@ impl Body {
             return self.enter(actor, owner, Entry::Deferred);
         }
         if let Some(event) = self.cancels.pop_front() {
-            let owner = Owner { event, name: "".into() };
+            let owner = Owner { event, name: "".into(), origin: None };
             return self.enter(actor, owner, Entry::Cancel { event });
         }
         if self.may_start() && !self.started_last {
@@ -192,8 +195,9 @@ impl Body {
             None if matches!(entry, Entry::Cancel { .. }) => None,
             None => actor.limits().background_fuel,
         };
-        self.inside =
-            Some(Inside { entering: vm.enter(entry, budget, Some(owner.clone())), owner, budget, charged: 0 });
+        let log_bytes = account.map_or(actor.limits().log_bytes, |account| account.log_bytes);
+        let entering = vm.enter(entry, budget, log_bytes, Some(owner.clone()));
+        self.inside = Some(Inside { entering, owner, budget, charged: 0 });
     }
 
     /// Starts the next event of the mailbox, and a VM for it if there is none.
@@ -218,11 +222,13 @@ impl Body {
         }
         let Some(next) = self.mailbox.front_mut() else { return };
         let (event, since, time) = (next.event, next.since, next.time);
-        let name = next.name.clone();
+        let (name, origin) = (next.name.clone(), next.origin);
         let payload = std::mem::take(&mut next.payload);
         let payload_bytes = payload.len() as u64;
         let (shown, budget) = (name.clone().unwrap_or_else(|| "".into()), actor.limits().event_fuel);
-        self.started.insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, unwanted: false });
+        let log_bytes = actor.limits().log_bytes;
+        self.started
+            .insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, log_bytes, unwanted: false });
         self.mailbox.pop_front();
         actor.gauge.release(payload_bytes);
         actor.notice(Notice::Started { payload_bytes });
@@ -231,7 +237,7 @@ impl Body {
             Some(name) => Entry::Start { event, name, payload },
             None => Entry::Value,
         };
-        self.enter(actor, Owner { event, name: shown }, entry);
+        self.enter(actor, Owner { event, name: shown, origin }, entry);
     }
 
     /// A fresh VM runs its handler `start` before its first event.
@@ -241,10 +247,11 @@ impl Body {
         if let Some(at) = over(since, time) {
             self.deadlines.insert((at, START));
         }
-        let budget = actor.limits().start_fuel;
-        self.started.insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, unwanted: false });
+        let (budget, log_bytes) = (actor.limits().start_fuel, actor.limits().log_bytes);
+        self.started
+            .insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, log_bytes, unwanted: false });
         let entry = Entry::Start { event: START, name: name.clone(), payload: vec![NIL] };
-        self.enter(actor, Owner { event: START, name }, entry);
+        self.enter(actor, Owner { event: START, name, origin: None }, entry);
     }
 
     /// Has the bundle's image made: it was dropped when nobody used it, or never made.
@@ -276,11 +283,16 @@ impl Body {
                 actor.send(Message::Called { starts, wait, called });
             }
         };
-        let vm = vm?.without_image().with_caller(Caller {
+        let limits = actor.limits();
+        let vm = vm?.without_image();
+        let local = Arc::new(Local::new(seed, actor.limits().clone(), vm.log().clone()));
+        let vm = vm.with_caller(Caller {
             functions: actor.shared.functions.clone(),
             tenant: actor.spec.tenant.clone(),
-            limits: actor.spec.limits.clone(),
-            grants: actor.spec.grants.clone(),
+            bounds: Bounds { depth: limits.payload_depth, bytes: limits.payload_bytes },
+            granted: actor.granted.clone(),
+            decided: Decided::default(),
+            local,
             answer: Arc::new(answer),
         });
         self.live = true;
@@ -304,6 +316,7 @@ impl Body {
         actor.stage(Stage::Left);
         if let Some(account) = self.started.get_mut(&owner.event) {
             account.fuel += fuel;
+            account.log_bytes = vm.as_ref().map_or(0, |vm| vm.log().left());
         }
         match exit {
             Ok(exit) => {

@@ -138,3 +138,18 @@ fn looks_like_luau() {
     assert!(Value::string("x".repeat(1000)).to_string().len() < 100);
     assert!(format!("{:?}", Value::string("x".repeat(1000))).len() > 1000);
 }
+
+#[test]
+fn tables_deep_in_each_other_are_compared_soon() {
+    let deep = |bottom: f64| {
+        let field = |name: &str, value: &Value| (Value::string(name), value.clone());
+        (0..100).fold(Value::Number(bottom), |inner, _| Value::Map(vec![field("a", &inner), field("b", &Value::Nil)]))
+    };
+    // as a key too
+    let keyed = |bottom: f64| (0..100).fold(Value::Number(bottom), |inner, _| Value::Map(vec![(inner, Value::Nil)]));
+    for (one, same, other) in [(deep(1.0), deep(1.0), deep(2.0)), (keyed(1.0), keyed(1.0), keyed(2.0))] {
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+        assert_eq!(one.cmp(&other), other.cmp(&one).reverse());
+    }
+}

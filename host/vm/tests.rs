@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
 use crate::guest::motu::guest::types::Refusal;
-use crate::{Bundle, Motu};
+use crate::log::LogLine;
+use crate::{Bundle, CallContext, HostModule, Motu};
 
 /// What the host functions of a test do: they are pending, or answer at once what stands here.
 #[derive(Default)]
@@ -20,11 +21,11 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    pub(super) fn answer(&mut self, wait: u32, function: &[u8], arguments: &[u8]) -> Option<Called> {
+    pub(super) fn answer(&mut self, wait: u32, function: u32, arguments: &[u8]) -> Option<Called> {
         if !self.on {
             return None;
         }
-        let name = String::from_utf8(function.to_vec()).unwrap();
+        let name = ["first", "second"][function as usize].to_owned();
         self.calls.push((wait, name, Value::decode(arguments).unwrap()));
         Some(self.ready.pop().map_or(Called::Pending, Called::Ready))
     }
@@ -59,7 +60,12 @@ impl World {
 
     fn seeded(source: &str, seed: u64, change: impl FnOnce(&mut Limits)) -> World {
         static MOTU: OnceLock<Motu> = OnceLock::new();
-        let motu = MOTU.get_or_init(|| Motu::builder().compile_cache(CompileCache::Off).build().unwrap());
+        let motu = MOTU.get_or_init(|| {
+            let wit = "package acme:fns; interface fns { first: func(); second: func(); }";
+            let done = |_: CallContext, (): ()| async { Ok::<(), Error>(()) };
+            let fns = HostModule::from_wit(wit).unwrap().function("first", done).function("second", done);
+            Motu::builder().compile_cache(CompileCache::Off).only_host_module(fns).build().unwrap()
+        });
         let bundle = Bundle::from_files([("init.luau", source)]).unwrap();
         let loaded = block_on(motu.load(&bundle)).unwrap();
         let mut limits = Limits { event_deadline: None, ..Limits::default() };
@@ -68,7 +74,7 @@ impl World {
         let kept = lines.clone();
         let sink = LogSink(Arc::new(move |line: &LogLine| kept.lock().unwrap().push(line.text.clone())));
         let inner = &loaded.bundled;
-        let factory = &motu.shared().factory;
+        let (factory, limits) = (&motu.shared().factory, Arc::new(limits));
         let mut vm = factory.start(&inner.image, &limits, seed, sink, None, Gauge::default()).unwrap().without_image();
         vm.store.data_mut().scripted.on = true;
         World { vm, lines }
@@ -76,8 +82,8 @@ impl World {
 
     fn enter<T>(&mut self, call: impl AsyncFnOnce(&VmExports, &mut Store<State>) -> wasmtime::Result<T>) -> T {
         let state = self.vm.store.data_mut();
-        state.log.left = state.log.bytes;
-        state.owner = Some(Owner { event: 0, name: "test".into() });
+        state.log.set_left(state.limits.log_bytes);
+        state.owner = Some(Owner { event: 0, name: "test".into(), origin: None });
         self.vm.store.set_fuel(1_000_000_000).unwrap();
         let exports = self.vm.exports();
         block_on(call(&exports, &mut self.vm.store)).unwrap()
@@ -124,23 +130,23 @@ impl World {
 }
 
 const CALLS: &str = r#"
-    local call = require("@motu/call")
+    local fns = require("@acme/fns")
     return {
         twice = function(n)
-            local a = call("acme:first", n, nil, { deep = { n } }, nil)
-            local b = call("acme:second", a)
+            local a = fns.first(n, nil, { deep = { n } }, nil)
+            local b = fns.second(a)
             return { a, b }
         end,
         caught = function()
-            local ok, e = pcall(call, "acme:first")
-            local again, e2 = xpcall(function() call("acme:second") return 1 end, function(e) return { "handled", e } end)
+            local ok, e = pcall(fns.first)
+            local again, e2 = xpcall(function() fns.second() return 1 end, function(e) return { "handled", e } end)
             return { ok, e, again, e2 }
         end,
         task = function()
-            task.spawn(function() call("acme:first") end)
+            task.spawn(function() fns.first() end)
             return "done"
         end,
-        kept = function() kept = { call("acme:first") } return kept end,
+        kept = function() kept = { fns.first() } return kept end,
     }
 "#;
 
@@ -153,10 +159,10 @@ fn pending_calls_are_answered_later() {
     let mut world = World::new(CALLS);
     world.begin(7, "twice");
     let (first, name, arguments) = world.state().scripted.calls[0].clone();
-    assert_eq!((name.as_str(), arguments.to_string().as_str()), ("acme:first", "{7, nil, {deep = {7}}, nil}"));
+    assert_eq!((name.as_str(), arguments.to_string().as_str()), ("first", "{7, nil, {deep = {7}}, nil}"));
     assert_eq!(ended(&world.answer(first, "one")), []);
     let (second, name, arguments) = world.state().scripted.calls[1].clone();
-    assert_eq!((name.as_str(), arguments.to_string().as_str()), ("acme:second", r#"{"one"}"#));
+    assert_eq!((name.as_str(), arguments.to_string().as_str()), ("second", r#"{"one"}"#));
     assert!(first != 0 && second != 0 && first != second);
     // an answer that nobody waits for any more is none
     assert_eq!(ended(&world.answer(first, "late")), []);
@@ -189,7 +195,7 @@ fn refusals_are_thrown_where_the_call_stands() {
             assert_eq!(ended(&step), [(1, format!("FailureKind::{name}: init.luau:5: no"))], "ready: {ready}");
             let Err(failure) = &step.ended[0].outcome else { panic!("it failed") };
             let traceback = String::from_utf8_lossy(&failure.traceback);
-            assert!(traceback.starts_with("[C] call\ninit.luau:5 function twice"), "{traceback}");
+            assert!(traceback.starts_with("[C] first\ninit.luau:5 function twice"), "{traceback}");
         }
     }
     // a value that is no string is thrown as it is
@@ -209,7 +215,7 @@ fn refusals_are_thrown_where_the_call_stands() {
     assert_eq!(ended(&world.start(4, "task")), [(4, "\"done\"".to_owned())]);
     let wait = world.last_wait();
     assert_eq!(ended(&world.resume(wait, &refused(FailureKind::Host, "three"))), []);
-    assert_eq!(world.log(), ["init.luau:15: three\n[C] call\ninit.luau:15"]);
+    assert_eq!(world.log(), ["init.luau:15: three\n[C] first\ninit.luau:15"]);
 }
 
 #[test]
@@ -304,9 +310,9 @@ fn many_large_results_at_once_come_in_parts() {
 #[test]
 fn cancelled_events_never_run_again() {
     let mut world = World::new(
-        "local call = require('@motu/call')\n\
+        "local fns = require('@acme/fns')\n\
          return {\n\
-           call = function() pcall(call, 'acme:first') print('ran') end,\n\
+           call = function() pcall(fns.first) print('ran') end,\n\
            wait = function() pcall(task.wait, 60) print('ran') end,\n\
            yields = function() kept = coroutine.running() task.defer(kept) task.delay(1, kept) coroutine.yield() print('ran') end,\n\
            status = function() return { coroutine.status(kept), (coroutine.resume(kept)) } end }",

@@ -87,6 +87,7 @@ fn read(reader: &mut Reader<'_>, depth_left: u32) -> Result<Value, WireError> {
             }
             Ok(Value::Map(pairs))
         }
+        Token::Handle(_) => Err(WireError::stray_handle()),
         scalar => Ok(scalar.scalar().unwrap_or_default()),
     }
 }

@@ -10,23 +10,32 @@ use serde::forward_to_deserialize_any;
 
 use super::token::{Reader, Token};
 use super::writer::as_int;
-use super::{DEPTH_MAX, WireError};
+use super::{DEPTH_MAX, VALUE, WireError};
 use tables::{List, Numbered, Pairs, Variant};
 
 type Result<T> = std::result::Result<T, WireError>;
 
 pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut source = Source { reader: Reader::new(bytes), depth_left: DEPTH_MAX };
+    let mut source = Source::new(bytes);
     let value = T::deserialize(&mut source).and_then(|value| source.reader.finish().map(|()| value));
     value.map_err(|error| error.rooted("result"))
 }
 
-struct Source<'de> {
-    reader: Reader<'de>,
+/// Bytes that any serde type is read from.
+pub(crate) struct Source<'de> {
+    pub(crate) reader: Reader<'de>,
     depth_left: u32,
 }
 
 impl<'de> Source<'de> {
+    pub(crate) fn new(bytes: &'de [u8]) -> Self {
+        Self::at(Reader::new(bytes))
+    }
+
+    pub(crate) fn at(reader: Reader<'de>) -> Self {
+        Self { reader, depth_left: DEPTH_MAX }
+    }
+
     /// Reads a table's entries, one level down.
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.depth_left = self.depth_left.checked_sub(1).ok_or_else(|| WireError::too_deep(DEPTH_MAX))?;
@@ -73,6 +82,7 @@ impl<'de> Source<'de> {
             },
             Token::Buffer(bytes) => visitor.visit_borrowed_bytes(bytes),
             Token::Vector(vector) => visitor.visit_seq(SeqDeserializer::new(vector.into_iter())),
+            Token::Handle(_) => Err(WireError::stray_handle()),
             Token::Array(len) => self.list(len, visitor),
             Token::Map(len) => self.map(len, visitor),
         }
@@ -89,7 +99,7 @@ fn visit_int<'de, V: Visitor<'de>>(int: i64, visitor: V) -> Result<V::Value> {
 
 /// A number beyond 2^53 that is exactly an integer, for a Rust integer type.
 #[allow(clippy::cast_possible_truncation, reason = "integral, and compared on the way back by the range")]
-fn large_int(number: f64) -> Option<i128> {
+pub(crate) fn large_int(number: f64) -> Option<i128> {
     (number.trunc() == number && number.abs() < 2f64.powi(126)).then_some(number as i128)
 }
 
@@ -165,7 +175,12 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        if name == VALUE {
+            let start = self.reader.at();
+            self.reader.skip()?;
+            return visitor.visit_borrowed_bytes(self.reader.since(start));
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -234,7 +249,7 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
                 Err(_) => visitor.visit_borrowed_bytes(bytes),
             },
             // Never as a number: derived code would take it for the position of a field.
-            token @ (Token::Array(_) | Token::Map(_)) => {
+            token @ (Token::Handle(_) | Token::Array(_) | Token::Map(_)) => {
                 Err(WireError::mismatch(format_args!("{} as a key, expected a field's name", token.name())))
             }
             token => visitor.visit_string(token.scalar().unwrap_or_default().to_string()),

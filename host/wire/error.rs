@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::de::{Expected, Unexpected};
+
 use super::token::{Reader, Token};
 use crate::value::Value;
 
@@ -31,6 +33,8 @@ enum Kind {
     Malformed,
     /// Well formed, but there is no such value on the other side.
     Mismatch,
+    /// A Rust type's own code would not have it: an address that isn't one, say.
+    Refused,
 }
 
 /// A path longer than this keeps its two ends.
@@ -66,44 +70,64 @@ impl WireError {
         self
     }
 
+    /// A Rust type's own code would not have the value, though its shape is right.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.kind == Kind::Refused
+    }
+
     fn new(kind: Kind, message: String) -> Self {
         Self(Box::new(Fault { kind, root: "value", path: Vec::new(), message }))
     }
 
-    pub(super) fn too_deep(depth_max: u32) -> Self {
+    pub(crate) fn too_deep(depth_max: u32) -> Self {
         Self::new(Kind::TooDeep(depth_max), String::new())
     }
 
-    pub(super) fn too_large(bytes_max: u32) -> Self {
+    pub(crate) fn too_large(bytes_max: u32) -> Self {
         Self::new(Kind::TooLarge(bytes_max), String::new())
     }
 
-    pub(super) fn malformed(at: usize, what: impl fmt::Display) -> Self {
+    pub(crate) fn malformed(at: usize, what: impl fmt::Display) -> Self {
         Self::new(Kind::Malformed, format!("malformed at byte {at}: {what}"))
     }
 
     /// serde's messages quote the value: a megabyte of a string, say.
-    pub(super) fn mismatch(message: impl fmt::Display) -> Self {
+    pub(crate) fn mismatch(message: impl fmt::Display) -> Self {
         Self::new(Kind::Mismatch, shortened(&message.to_string(), MESSAGE_CHARS_MAX))
+    }
+
+    /// What a handle is where the WIT doesn't say so.
+    pub(crate) fn stray_handle() -> Self {
+        Self::mismatch("a handle, which only a function that takes one can be given")
+    }
+
+    /// What is wrong, without the place.
+    pub(crate) fn said(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The text with another start of the path, and other words for whose limits those are.
+    pub(crate) fn placed<'a>(&'a self, root: &'a str, limits: &'a str) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |f| self.0.write(f, root, limits))
     }
 
     /// The same error, one level further out, in a list; `index` counts from 1, as the script does.
     #[cold]
-    pub(super) fn in_item(mut self, index: usize) -> Self {
+    pub(crate) fn in_item(mut self, index: usize) -> Self {
         self.0.path.push(format!("[{index}]"));
         self
     }
 
     /// The same error, one level further out, in a field.
     #[cold]
-    pub(super) fn in_field(mut self, name: &str) -> Self {
+    pub(crate) fn in_field(mut self, name: &str) -> Self {
         self.0.path.push(field(name));
         self
     }
 
     /// The same error, one level further out, under an encoded key.
     #[cold]
-    pub(super) fn under_key(mut self, encoded: &[u8]) -> Self {
+    pub(crate) fn under_key(mut self, encoded: &[u8]) -> Self {
         self.0.path.push(match Reader::new(encoded).token() {
             Ok(Token::String(bytes)) => field(&String::from_utf8_lossy(bytes)),
             Ok(token) => token.scalar().map_or_else(|| format!("[{}]", token.name()), |key| format!("[{key}]")),
@@ -125,9 +149,9 @@ fn field(name: &str) -> String {
     if Value::is_identifier(&name) { format!(".{name}") } else { format!("[\"{}\"]", name.escape_debug()) }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.root)?;
+impl Fault {
+    fn write(&self, f: &mut fmt::Formatter<'_>, root: &str, limits: &str) -> fmt::Result {
+        f.write_str(root)?;
         for (index, part) in self.path.iter().rev().enumerate() {
             if self.path.len() <= PATH_PARTS_MAX || index < PATH_PARTS_MAX / 2 {
                 f.write_str(part)?;
@@ -139,10 +163,16 @@ impl fmt::Display for Fault {
         }
         // As the fields of `Limits` are called.
         match self.kind {
-            Kind::TooDeep(most) => write!(f, ": over the limit {}_depth of {most}", self.root),
-            Kind::TooLarge(most) => write!(f, ": over the limit {}_bytes of {most}", self.root),
-            Kind::Malformed | Kind::Mismatch => write!(f, ": {}", self.message),
+            Kind::TooDeep(most) => write!(f, ": over the limit {limits}_depth of {most}"),
+            Kind::TooLarge(most) => write!(f, ": over the limit {limits}_bytes of {most}"),
+            Kind::Malformed | Kind::Mismatch | Kind::Refused => write!(f, ": {}", self.message),
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, self.root, self.root)
     }
 }
 
@@ -160,6 +190,52 @@ impl serde::ser::Error for WireError {
 
 impl serde::de::Error for WireError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::mismatch(message)
+        Self::new(Kind::Refused, shortened(&message.to_string(), MESSAGE_CHARS_MAX))
+    }
+
+    // What serde says itself, in its own words, is about the shape: no refusal.
+    fn invalid_type(got: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::mismatch(format_args!("invalid type: {got}, expected {expected}"))
+    }
+
+    fn invalid_value(got: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::mismatch(format_args!("invalid value: {got}, expected {expected}"))
+    }
+
+    fn invalid_length(len: usize, expected: &dyn Expected) -> Self {
+        Self::mismatch(format_args!("invalid length {len}, expected {expected}"))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::mismatch(format_args!("unknown variant `{variant}`, expected {}", OneOf(expected)))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::mismatch(format_args!("unknown field `{field}`, expected {}", OneOf(expected)))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::mismatch(format_args!("missing field `{field}`"))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::mismatch(format_args!("duplicate field `{field}`"))
+    }
+}
+
+/// Names, in serde's own form.
+struct OneOf(&'static [&'static str]);
+
+impl fmt::Display for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("there are none"),
+            [one] => write!(f, "`{one}`"),
+            [one, other] => write!(f, "`{one}` or `{other}`"),
+            [first, rest @ ..] => {
+                write!(f, "one of `{first}`")?;
+                rest.iter().try_for_each(|name| write!(f, ", `{name}`"))
+            }
+        }
     }
 }

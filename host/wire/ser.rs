@@ -7,26 +7,46 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::WireError;
 use super::token::Reader;
 use super::writer::Writer;
+use super::{HANDLE, INTEGER, STRING, VECTOR, WireError};
 
 type Result<T = ()> = std::result::Result<T, WireError>;
 
-pub(super) fn to_bytes<T: Serialize + ?Sized>(payload: &T, depth_max: u32, bytes_max: u32) -> Result<Vec<u8>> {
-    let mut state = State { writer: Writer::new(bytes_max), depth: 0, depth_max };
+pub(crate) fn to_bytes<T: Serialize + ?Sized>(payload: &T, depth_max: u32, bytes_max: u32) -> Result<Vec<u8>> {
+    let mut state = State::new(depth_max, bytes_max);
     payload.serialize(&mut state).map_err(|error| error.rooted("payload"))?;
     Ok(state.writer.into_bytes())
 }
 
-struct State {
-    writer: Writer,
+/// What is being written.
+pub(crate) struct State {
+    pub(crate) writer: Writer,
     depth: u32,
     depth_max: u32,
+    /// What the leaf that comes next is, if serde has no word for it.
+    leaf: Leaf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaf {
+    Plain,
+    String,
+    Integer,
+    Vector,
 }
 
 impl State {
-    fn deeper(&mut self) -> Result {
+    pub(crate) fn new(depth_max: u32, bytes_max: u32) -> Self {
+        Self { writer: Writer::new(bytes_max), depth: 0, depth_max, leaf: Leaf::Plain }
+    }
+
+    /// A table ends.
+    pub(crate) fn shallower(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    pub(crate) fn deeper(&mut self) -> Result {
         if self.depth >= self.depth_max {
             return Err(WireError::too_deep(self.depth_max));
         }
@@ -35,7 +55,7 @@ impl State {
     }
 
     /// A table of a length that is known, or not.
-    fn table(&mut self, marker: Marker, len: Option<usize>) -> Result<Table<'_>> {
+    pub(crate) fn table(&mut self, marker: Marker, len: Option<usize>) -> Result<Table<'_>> {
         self.deeper()?;
         let open = match len {
             Some(len) if marker == Marker::Map32 => self.writer.map(len).map(|()| None)?,
@@ -43,6 +63,18 @@ impl State {
             None => Some(self.writer.open()?),
         };
         Ok(Table { state: self, marker, open, said: len, written: 0, key: 0..0, is_variant: false })
+    }
+
+    /// A string of bytes that come one by one.
+    pub(crate) fn bytes(&mut self) -> Result<Table<'_>> {
+        let open = self.writer.open()?;
+        Ok(self.leaf(Marker::Str32, Some(open), None))
+    }
+
+    /// What comes in parts like a table, but is none, and so no level deeper.
+    fn leaf(&mut self, marker: Marker, open: Option<usize>, said: Option<usize>) -> Table<'_> {
+        self.depth += 1; // `close` takes it off
+        Table { state: self, marker, open, said, written: 0, key: 0..0, is_variant: false }
     }
 
     /// `{ [variant] = contents }`.
@@ -55,37 +87,42 @@ impl State {
     fn variant_table(&mut self, variant: &'static str, marker: Marker, len: usize) -> Result<Table<'_>> {
         self.variant(variant)?;
         let table = self.table(marker, Some(len)).map_err(|error| error.in_field(variant))?;
-        Ok(Table { is_variant: true, ..table })
+        Ok(table.in_variant())
     }
 }
 
 /// A list or a map that is being written.
-struct Table<'a> {
-    state: &'a mut State,
+pub(crate) struct Table<'a> {
+    pub(crate) state: &'a mut State,
     marker: Marker,
     /// Where its head is, if its length is to be put there at the end.
     open: Option<usize>,
     said: Option<usize>,
-    written: usize,
+    pub(crate) written: usize,
     /// Where the last key of a map is.
-    key: std::ops::Range<usize>,
+    pub(crate) key: std::ops::Range<usize>,
     /// Whether it stands in a map of its own, under the variant's name.
     is_variant: bool,
 }
 
 impl Table<'_> {
-    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
+    /// The same, in the table of a variant, which ends with it.
+    pub(crate) fn in_variant(self) -> Self {
+        Table { is_variant: true, ..self }
+    }
+
+    pub(crate) fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         self.written += 1;
         value.serialize(&mut *self.state).map_err(|error| error.in_item(self.written))
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result {
+    pub(crate) fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result {
         self.written += 1;
         self.state.writer.string(name.as_bytes())?;
         value.serialize(&mut *self.state).map_err(|error| error.in_field(name))
     }
 
-    fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
+    pub(crate) fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
         self.written += 1;
         let start = self.state.writer.len();
         key.serialize(&mut *self.state)?;
@@ -98,13 +135,14 @@ impl Table<'_> {
         Ok(())
     }
 
-    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         let key = self.key.clone();
         let result = value.serialize(&mut *self.state);
         result.map_err(|error| error.under_key(self.state.writer.since(key.start).get(..key.len()).unwrap_or_default()))
     }
 
-    fn close(self) -> Result {
+    pub(crate) fn close(self) -> Result {
+        self.state.leaf = Leaf::Plain;
         self.state.depth -= if self.is_variant { 2 } else { 1 };
         match (self.open, self.said) {
             (Some(at), _) => self.state.writer.close(at, self.marker, self.written),
@@ -138,7 +176,7 @@ impl<'a> Serializer for &'a mut State {
     type SerializeStructVariant = Table<'a>;
 
     ints!(
-        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
     );
 
@@ -155,7 +193,17 @@ impl<'a> Serializer for &'a mut State {
         self.writer.boolean(value)
     }
 
+    fn serialize_i64(self, value: i64) -> Result {
+        match self.leaf {
+            Leaf::Integer => self.writer.integer(value),
+            _ => self.writer.int(value.into()),
+        }
+    }
+
     fn serialize_f32(self, value: f32) -> Result {
+        if self.leaf == Leaf::Vector {
+            return self.writer.append(&value.to_be_bytes());
+        }
         self.writer.number(value.into())
     }
 
@@ -172,7 +220,10 @@ impl<'a> Serializer for &'a mut State {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result {
-        self.writer.buffer(value)
+        match self.leaf {
+            Leaf::String => self.writer.string(value),
+            _ => self.writer.buffer(value),
+        }
     }
 
     fn serialize_none(self) -> Result {
@@ -195,8 +246,16 @@ impl<'a> Serializer for &'a mut State {
         self.writer.string(variant.as_bytes())
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result {
+        self.leaf = match name {
+            STRING => Leaf::String,
+            INTEGER => Leaf::Integer,
+            HANDLE => return Err(WireError::stray_handle()),
+            _ => Leaf::Plain,
+        };
+        value.serialize(&mut *self)?;
+        self.leaf = Leaf::Plain;
+        Ok(())
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -220,7 +279,12 @@ impl<'a> Serializer for &'a mut State {
         self.table(Marker::Array32, Some(len))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Table<'a>> {
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Table<'a>> {
+        if name == VECTOR && len == 3 {
+            self.writer.vector_head()?;
+            self.leaf = Leaf::Vector;
+            return Ok(self.leaf(Marker::FixExt16, None, Some(3)));
+        }
         self.table(Marker::Array32, Some(len))
     }
 

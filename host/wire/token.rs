@@ -2,12 +2,12 @@
 
 use rmp::Marker;
 
-use super::{EXT_INTEGER, EXT_VECTOR, WireError};
+use super::{EXT_HANDLE, EXT_INTEGER, EXT_VECTOR, WireError};
 use crate::value::Value;
 
 /// A whole scalar, or the head of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     Nil,
     Boolean(bool),
     Number(f64),
@@ -15,6 +15,8 @@ pub(super) enum Token<'a> {
     String(&'a [u8]),
     Buffer(&'a [u8]),
     Vector([f32; 3]),
+    /// Of a resource: a number that means something to one instance.
+    Handle(u32),
     /// So many items follow; there are at least as many bytes.
     Array(usize),
     /// So many keys, each with its value, follow; there are at least as many bytes.
@@ -22,8 +24,8 @@ pub(super) enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// The value, unless this is the head of a table.
-    pub(super) fn scalar(&self) -> Option<Value> {
+    /// The value, unless this is the head of a table, or a handle.
+    pub(crate) fn scalar(&self) -> Option<Value> {
         Some(match *self {
             Self::Nil => Value::Nil,
             Self::Boolean(value) => Value::Boolean(value),
@@ -32,11 +34,11 @@ impl Token<'_> {
             Self::String(bytes) => Value::String(bytes.to_vec()),
             Self::Buffer(bytes) => Value::Buffer(bytes.to_vec()),
             Self::Vector(vector) => Value::Vector(vector),
-            Self::Array(_) | Self::Map(_) => return None,
+            Self::Handle(_) | Self::Array(_) | Self::Map(_) => return None,
         })
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Nil => "nil",
             Self::Boolean(_) => "a boolean",
@@ -45,13 +47,14 @@ impl Token<'_> {
             Self::String(_) => "a string",
             Self::Buffer(_) => "a buffer",
             Self::Vector(_) => "a vector",
+            Self::Handle(_) => "a handle",
             Self::Array(_) => "a list",
             Self::Map(_) => "a table",
         }
     }
 
     /// Whether a table may be keyed by it.
-    pub(super) fn is_key(&self) -> bool {
+    pub(crate) fn is_key(&self) -> bool {
         match self {
             Self::Nil => false,
             Self::Number(number) => !number.is_nan(),
@@ -62,22 +65,23 @@ impl Token<'_> {
 }
 
 /// Bytes that are being read, and how far.
-pub(super) struct Reader<'a> {
+#[derive(Clone)]
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// What was read since `start`.
-    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()
     }
 
@@ -86,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An error unless all was read.
-    pub(super) fn finish(&self) -> Result<(), WireError> {
+    pub(crate) fn finish(&self) -> Result<(), WireError> {
         match self.rest().len() {
             0 => Ok(()),
             more => Err(WireError::malformed(self.at, format_args!("{more} more bytes after the value"))),
@@ -94,11 +98,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token, left where it is.
-    pub(super) fn peek(&self) -> Result<Token<'a>, WireError> {
-        Self { ..*self }.token()
+    pub(crate) fn peek(&self) -> Result<Token<'a>, WireError> {
+        self.clone().token()
     }
 
-    pub(super) fn token(&mut self) -> Result<Token<'a>, WireError> {
+    pub(crate) fn token(&mut self) -> Result<Token<'a>, WireError> {
         let start = self.at;
         let [marker] = self.fixed()?;
         Ok(match Marker::from_u8(marker) {
@@ -143,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over a whole value, however deep, without recursing.
-    pub(super) fn skip(&mut self) -> Result<(), WireError> {
+    pub(crate) fn skip(&mut self) -> Result<(), WireError> {
         let mut pending: u64 = 1;
         while pending > 0 {
             pending -= 1;
@@ -224,6 +228,7 @@ impl<'a> Reader<'a> {
                 let z = f32::from_be_bytes(self.fixed()?);
                 Ok(Token::Vector([x, y, z]))
             }
+            (EXT_HANDLE, 4) => Ok(Token::Handle(u32::from_be_bytes(self.fixed()?))),
             (EXT_INTEGER, 8) => Ok(Token::Integer(i64::from_be_bytes(self.fixed()?))),
             _ => Err(WireError::malformed(start, format_args!("no extension type {kind} of {len} bytes"))),
         }

@@ -3,9 +3,9 @@
 use rmp::encode;
 
 use super::token::exact_from_int;
-use super::{EXT_INTEGER, EXT_VECTOR, WireError};
+use super::{EXT_HANDLE, EXT_INTEGER, EXT_VECTOR, WireError};
 
-pub(super) struct Writer {
+pub(crate) struct Writer {
     out: Vec<u8>,
     bytes_max: u32,
 }
@@ -15,26 +15,31 @@ const INT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The integer that this number is written as, if it is one of moderate size and not -0.
 #[allow(clippy::cast_possible_truncation, reason = "it is integral and small")]
-pub(super) fn as_int(number: f64) -> Option<i64> {
+pub(crate) fn as_int(number: f64) -> Option<i64> {
     let is_int = number.trunc() == number && number.abs() <= INT_MAX && !(number == 0.0 && number.is_sign_negative());
     is_int.then_some(number as i64)
 }
 
 impl Writer {
-    pub(super) fn new(bytes_max: u32) -> Self {
+    pub(crate) fn new(bytes_max: u32) -> Self {
         Self { out: Vec::with_capacity(128), bytes_max }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.out.len()
     }
 
     /// What was written since `start`.
-    pub(super) fn since(&self, start: usize) -> &[u8] {
+    pub(crate) fn since(&self, start: usize) -> &[u8] {
         self.out.get(start..).unwrap_or_default()
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    /// Takes back what was written since.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
@@ -48,7 +53,7 @@ impl Writer {
         if self.left().is_none() { Err(WireError::too_large(self.bytes_max)) } else { Ok(()) }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         if self.left().is_none_or(|left| bytes.len() > left) {
             return Err(WireError::too_large(self.bytes_max));
         }
@@ -61,17 +66,17 @@ impl Writer {
         u32::try_from(len).map_err(|_| WireError::too_large(self.bytes_max))
     }
 
-    pub(super) fn nil(&mut self) -> Result<(), WireError> {
+    pub(crate) fn nil(&mut self) -> Result<(), WireError> {
         let done = encode::write_nil(&mut self.out);
         self.written(done)
     }
 
-    pub(super) fn boolean(&mut self, value: bool) -> Result<(), WireError> {
+    pub(crate) fn boolean(&mut self, value: bool) -> Result<(), WireError> {
         let done = encode::write_bool(&mut self.out, value);
         self.written(done)
     }
 
-    pub(super) fn number(&mut self, number: f64) -> Result<(), WireError> {
+    pub(crate) fn number(&mut self, number: f64) -> Result<(), WireError> {
         let done = match as_int(number) {
             Some(int) => encode::write_sint(&mut self.out, int).map(drop),
             None => encode::write_f64(&mut self.out, number),
@@ -80,7 +85,7 @@ impl Writer {
     }
 
     /// An integer of a Rust type: a number if a double holds it, else an integer.
-    pub(super) fn int(&mut self, int: i128) -> Result<(), WireError> {
+    pub(crate) fn int(&mut self, int: i128) -> Result<(), WireError> {
         match (exact_from_int(int), i64::try_from(int)) {
             (Some(number), _) => self.number(number),
             (None, Ok(integer)) => self.integer(integer),
@@ -91,7 +96,7 @@ impl Writer {
     }
 
     /// Luau's `integer`.
-    pub(super) fn integer(&mut self, integer: i64) -> Result<(), WireError> {
+    pub(crate) fn integer(&mut self, integer: i64) -> Result<(), WireError> {
         if exact_from_int(integer.into()).is_none() {
             let done = encode::write_sint(&mut self.out, integer);
             return self.written(done);
@@ -101,46 +106,57 @@ impl Writer {
         self.append(&integer.to_be_bytes())
     }
 
-    pub(super) fn vector(&mut self, vector: [f32; 3]) -> Result<(), WireError> {
-        let done = encode::write_ext_meta(&mut self.out, 12, EXT_VECTOR);
+    pub(crate) fn handle(&mut self, handle: u32) -> Result<(), WireError> {
+        let done = encode::write_ext_meta(&mut self.out, 4, EXT_HANDLE);
         self.written(done)?;
+        self.append(&handle.to_be_bytes())
+    }
+
+    /// The head of a vector, whose three parts are to be [`append`](Self::append)ed.
+    pub(crate) fn vector_head(&mut self) -> Result<(), WireError> {
+        let done = encode::write_ext_meta(&mut self.out, 12, EXT_VECTOR);
+        self.written(done)
+    }
+
+    pub(crate) fn vector(&mut self, vector: [f32; 3]) -> Result<(), WireError> {
+        self.vector_head()?;
         vector.iter().try_for_each(|part| self.append(&part.to_be_bytes()))
     }
 
-    pub(super) fn string(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+    pub(crate) fn string(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let len = self.count(bytes.len())?;
         let done = encode::write_str_len(&mut self.out, len);
         self.written(done)?;
         self.append(bytes)
     }
 
-    pub(super) fn buffer(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+    pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         let len = self.count(bytes.len())?;
         let done = encode::write_bin_len(&mut self.out, len);
         self.written(done)?;
         self.append(bytes)
     }
 
-    pub(super) fn array(&mut self, len: usize) -> Result<(), WireError> {
+    pub(crate) fn array(&mut self, len: usize) -> Result<(), WireError> {
         let len = self.count(len)?;
         let done = encode::write_array_len(&mut self.out, len);
         self.written(done)
     }
 
-    pub(super) fn map(&mut self, len: usize) -> Result<(), WireError> {
+    pub(crate) fn map(&mut self, len: usize) -> Result<(), WireError> {
         let len = self.count(len)?;
         let done = encode::write_map_len(&mut self.out, len);
         self.written(done)
     }
 
     /// The head of a table whose length is known only at its end, to be [`close`](Self::close)d.
-    pub(super) fn open(&mut self) -> Result<usize, WireError> {
+    pub(crate) fn open(&mut self) -> Result<usize, WireError> {
         let at = self.len();
         self.append(&[0; 5])?;
         Ok(at)
     }
 
-    pub(super) fn close(&mut self, at: usize, marker: rmp::Marker, len: usize) -> Result<(), WireError> {
+    pub(crate) fn close(&mut self, at: usize, marker: rmp::Marker, len: usize) -> Result<(), WireError> {
         let [a, b, c, d] = self.count(len)?.to_be_bytes();
         if let Some(head) = self.out.get_mut(at..at + 5) {
             head.copy_from_slice(&[marker.to_u8(), a, b, c, d]);

@@ -336,7 +336,7 @@ fn u3_check_shows_nothing() {
     ] {
         let lib = bundle(&[("init.luau", source), (".luaurc", config)]).opaque();
         let whole = bundle(&[("init.luau", "return require('@lib')")]).mount("lib", lib).unwrap();
-        for found in run(motu(limits()).check(&whole)).unwrap() {
+        for found in run(motu(limits()).check(&whole)).unwrap().diagnostics {
             assert!(found.path.starts_with("@lib/"), "{found}");
             assert_shows_nothing(&found.to_string(), source);
         }

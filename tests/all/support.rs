@@ -6,7 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use motu::{Bundle, CompileCache, Error, ErrorKind, Instance, Limits, Loaded, Motu, Outcome, Placement, Tenant, Value};
+use motu::{
+    Bundle, CompileCache, Error, ErrorKind, HostModule, Instance, Limits, Loaded, Motu, Outcome, Placement, Tenant,
+    Value,
+};
 
 /// Lists a module's trials: functions without arguments. One that is left out is dead code, which clippy finds.
 macro_rules! trials {
@@ -38,12 +41,20 @@ pub(crate) fn cache() -> CompileCache {
 /// On the placement that `MOTU_PLACEMENT` asks for (`thread-per-tenant`), so that the whole suite can run on each; trials
 /// whose matter is the placement set it themselves.
 pub(crate) fn builder(limits: Limits) -> motu::MotuBuilder {
-    let builder = Motu::builder().limits(limits).compile_cache(cache()).on_log(|_| ());
+    let builder = Motu::builder().limits(limits).compile_cache(cache()).on_log(|_| ()).host_module(crm());
     match std::env::var("MOTU_PLACEMENT").as_deref() {
         Ok("thread-per-tenant") => builder.placement(Placement::ThreadPerTenant),
         Ok(other) => panic!("MOTU_PLACEMENT={other}: there is thread-per-tenant; leave it out for the pool"),
         Err(_) => builder,
     }
+}
+
+/// What scripts of the corpus call that is refused: nothing is granted to them.
+fn crm() -> HostModule {
+    let wit = "package acme:crm; interface contacts { use motu:value/types.{value};
+               send: func(a: value, b: value, c: value); }";
+    type Three = (Value, Value, Value);
+    HostModule::from_wit(wit).unwrap().function("send", |_, _: Three| async { Ok::<_, Error>(()) })
 }
 
 /// The Motu with these limits, made once for all trials. Making one compiles the VM if the cache is cold, so they are made

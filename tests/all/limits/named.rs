@@ -115,7 +115,7 @@ fn check_has_the_limits_of_loading() {
     assert_eq!(check(Limits { load_deadline: deadline, ..limits() }).unwrap_err().kind(), ErrorKind::Deadline);
     assert_eq!(check(Limits { memory_bytes: 4 << 20, ..limits() }).unwrap_err().kind(), ErrorKind::Memory);
     let found = check(limits()).unwrap(); // 200 locals are the most that a function can have
-    assert_eq!((found[0].path.as_str(), found[0].line), ("other.luau", 201));
+    assert_eq!((found.diagnostics[0].path.as_str(), found.diagnostics[0].line), ("other.luau", 201));
 }
 
 fn memory_bytes_at_load() {
@@ -328,7 +328,7 @@ fn source_bytes() {
 fn source_bytes_for_check() {
     let motu = crate::support::motu(Limits { source_bytes: 10, ..limits() });
     assert_limit(&run(motu.check(&bundle(&[("init.luau", "return {} --")]))).unwrap_err(), "source_bytes of 10");
-    assert!(run(motu.check(&bundle(&[("init.luau", "return {} ")]))).unwrap().is_empty());
+    assert!(run(motu.check(&bundle(&[("init.luau", "return {} ")]))).unwrap().diagnostics.is_empty());
 }
 
 /// The n-th works, one more is refused by an error like any other, and what goes makes room.

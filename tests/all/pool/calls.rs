@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use motu::{ErrorKind, Limits, MotuBuilder, TenantRef, Value};
+use motu::{CallContext, Error, ErrorKind, Grants, HostModule, Limits, MotuBuilder, TenantRef, Value};
 
 use super::{deployed, on_both, workers};
 use crate::support::{builder, limits, run};
@@ -28,9 +28,9 @@ trials![
     log_lines_name_the_event,
 ];
 
-const SOURCE: &str = "local call = require('@motu/call')\nreturn {\n\
-    call = function(name) return call(name, 'x', 7) end,\n\
-    caught = function(name) local ok, why = pcall(call, name) return { ok, tostring(why) } end,\n\
+const SOURCE: &str = "local fns = require('@test/fns')\nreturn {\n\
+    call = function(name) return fns[name]('x', 7) end,\n\
+    caught = function(name) local ok, why = pcall(fns[name]) return { ok, tostring(why) } end,\n\
     quick = function() return 1 end,\n\
     sleep = function(seconds) task.wait(seconds) return 'slept' end,\n\
     forever = function() pcall(task.wait, 1e6) pcall(task.wait, 1e6) return 'caught' end }";
@@ -44,38 +44,58 @@ fn with_functions(builder: MotuBuilder, live: &Arc<AtomicUsize>) -> MotuBuilder 
         }
     }
     let never = live.clone();
-    builder
-        .host_function("now", |_, arguments| async { Ok::<_, std::io::Error>(Value::Array(arguments)) })
-        .host_function("later", |context, _| async move {
+    type Both = (Value, Value);
+    let fns = HostModule::from_wit(WIT)
+        .unwrap()
+        .function("now", |_, (a, b): Both| async { Ok::<_, Error>(Value::from_iter([a, b])) })
+        .function("later", |context: CallContext, _: Both| async move {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            Ok::<_, std::io::Error>(Value::string(format!("{} of {}", context.event, context.tenant)))
+            Ok::<_, Error>(Value::string(format!("{} of {}", context.event(), context.tenant())))
         })
-        .host_function("never", move |_, _| {
+        .function("never", move |_, _: Both| {
             never.fetch_add(1, Ordering::AcqRel);
             let counted = Counted(never.clone());
             async move {
                 let _counted = counted;
-                std::future::pending::<Result<Value, std::io::Error>>().await
+                std::future::pending::<Result<Value, Error>>().await
             }
         })
-        .host_function("fails", |_, _| async { Err::<Value, _>(std::io::Error::other("the disk is on fire")) })
-        .host_function("large", |_, _| async { Ok::<_, std::io::Error>(Value::string("x".repeat(2 << 20))) })
-        .host_function("panics", |_, _| async { panic!("its own fault") as Result<Value, std::io::Error> })
-        .host_function("panics-later", |_, _| async {
+        .function("fails", |_, _: Both| async { Err::<Value, _>(std::io::Error::other("the disk is on fire")) })
+        .function("large", |_, _: Both| async { Ok::<_, Error>(Value::string("x".repeat(2 << 20))) })
+        .function("panics", |_, _: Both| async { panic!("its own fault") as Result<Value, Error> })
+        .function("panics-later", |_, _: Both| async {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            panic!("its own fault, later") as Result<Value, std::io::Error>
+            panic!("its own fault, later") as Result<Value, Error>
         })
-        .host_function("blocks", |_, _| async {
+        .function("blocks", |_, _: Both| async {
             std::thread::sleep(Duration::from_millis(900));
-            Ok::<_, std::io::Error>(Value::Nil)
-        })
+            Ok::<_, Error>(Value::Nil)
+        });
+    builder.host_module(fns)
 }
 
-const ALL: [&str; 8] = ["now", "later", "never", "fails", "large", "panics", "panics-later", "blocks"];
+const WIT: &str = "package test:fns;
+interface fns {
+  use motu:value/types.{value};
+  now: func(a: value, b: value) -> value;
+  later: func(a: value, b: value) -> value;
+  never: func(a: value, b: value) -> value;
+  fails: func(a: value, b: value) -> value;
+  large: func(a: value, b: value) -> value;
+  panics: func(a: value, b: value) -> value;
+  panics-later: func(a: value, b: value) -> value;
+  blocks: func(a: value, b: value) -> value;
+}";
+
+const ALL: [&str; 8] = ["now", "later", "never", "fails", "large", "panics", "panics_later", "blocks"];
+
+fn grants(texts: &[&str]) -> Option<Grants> {
+    Some(Grants::parse(texts).unwrap())
+}
 
 fn granted(motu: &motu::Motu, tenant: &str) -> TenantRef {
     let tenant = deployed(motu, tenant, SOURCE);
-    tenant.set_grants(ALL);
+    tenant.set_grants(grants(&["test:fns/*"]));
     tenant
 }
 
@@ -112,14 +132,17 @@ fn i7_a_panic_loses_the_caller_alone() {
         let live = Arc::default();
         let motu = with_functions(builder, &live).build().unwrap();
         let (tenant, neighbour) = (granted(&motu, "i7:1"), granted(&motu, "i7:2"));
-        for (name, text) in [("panics", "its own fault"), ("panics-later", "its own fault, later")] {
+        for (name, text) in [("panics", "its own fault"), ("panics_later", "its own fault, later")] {
             assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
             let starts = tenant.status()["main"].starts;
             neighbour.post("call", "never").unwrap();
             for event in ["call", "caught"] {
                 let error = ask(&tenant, event, &Value::string(name)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Host, "{error}");
-                assert_eq!(error.message(), format!("the host function {name} panicked: {text}"));
+                assert_eq!(
+                    error.message(),
+                    format!("the host function test:fns/fns.{} panicked: {text}", name.replace('_', "-"))
+                );
             }
             assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
             assert_eq!(tenant.status()["main"].starts, starts + 2);
@@ -131,13 +154,13 @@ fn i7_a_panic_loses_the_caller_alone() {
 
 /// The n-th works, one more is refused by name, and the totals return to 0.
 fn i8_timers_calls_and_coroutines_are_bounded() {
-    let source = "local call = require('@motu/call')\n\
+    let source = "local fns = require('@test/fns')\n\
         local function fill(make) local n = 0 while true do local ok, why = pcall(make) if not ok then return { n, why } end n += 1 end end\n\
         local kept = {}\n\
         local function clear() for _, thread in kept do task.cancel(thread) end table.clear(kept) end\n\
         return {\n\
         timers = function() local r = fill(function() table.insert(kept, task.delay(1e6, print)) end) clear() return r end,\n\
-        calls = function() local r = fill(function() local why local thread = task.spawn(function() local ok ok, why = pcall(call, 'never') end)\n\
+        calls = function() local r = fill(function() local why local thread = task.spawn(function() local ok ok, why = pcall(fns.never) end)\n\
             if why then error(why, 0) end table.insert(kept, thread) end) clear() return r end,\n\
         coroutines = function() local r = fill(function() table.insert(kept, coroutine.create(print)) end) clear() return r end }";
     let limits = Limits { timers: 50, calls_in_flight: 40, coroutines: 100, ..limits() };
@@ -145,7 +168,7 @@ fn i8_timers_calls_and_coroutines_are_bounded() {
         let live: Arc<AtomicUsize> = Arc::default();
         let motu = with_functions(builder, &live).build().unwrap();
         let tenant = deployed(&motu, "i8:1", source);
-        tenant.set_grants(ALL);
+        tenant.set_grants(grants(&["test:fns/*"]));
         for round in 0..5 {
             for (event, limit, most) in
                 [("timers", "timers", 50), ("calls", "calls_in_flight", 40), ("coroutines", "coroutines", 100)]
@@ -165,7 +188,8 @@ fn i8_timers_calls_and_coroutines_are_bounded() {
 
 fn d1_a_handler_that_sleeps_for_ever_ends_at_its_deadline() {
     on_both(&limits(), |builder| {
-        let motu = builder.build().unwrap();
+        let live = Arc::default();
+        let motu = with_functions(builder, &live).build().unwrap();
         let tenant = deployed(&motu, "d1:1", SOURCE);
         for _ in 0..3 {
             let since = Instant::now();
@@ -190,12 +214,15 @@ fn calls_are_denied_by_default() {
         for name in ALL {
             let error = call(&tenant, name).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Denied);
-            assert_eq!(error.message(), format!("init.luau:3: {name} is not granted to p1:1"));
+            assert_eq!(error.message(), {
+                let grant = format!("test:fns/fns.{}", name.replace('_', "-"));
+                format!("init.luau:3: fns.{name} needs the grant {grant}, which p1:1 does not have")
+            });
         }
-        tenant.set_grants(["now"]);
+        tenant.set_grants(grants(&["test:fns/fns.now"]));
         assert_eq!(call(&tenant, "now").unwrap(), Value::from_iter([Value::string("x"), Value::from(7)]));
         assert_eq!(call(&tenant, "later").unwrap_err().kind(), ErrorKind::Denied);
-        tenant.set_grants([""; 0]);
+        tenant.set_grants(None);
         assert_eq!(call(&tenant, "now").unwrap_err().kind(), ErrorKind::Denied);
     });
 }
@@ -207,13 +234,8 @@ fn calls_fail_by_name() {
         let tenant = granted(&motu, "p1:1");
         assert_eq!(call(&tenant, "later").unwrap(), Value::string("call of p1:1"));
         for (name, kind, text) in [
-            ("fails", ErrorKind::Host, "init.luau:3: fails: the disk is on fire"),
-            ("nothing", ErrorKind::Script, "init.luau:3: there is no host function nothing"),
-            (
-                "large",
-                ErrorKind::Limit,
-                "init.luau:3: the result of large can't cross: payload: over the limit payload_bytes of 1048576",
-            ),
+            ("fails", ErrorKind::Host, "init.luau:3: fns.fails: the disk is on fire"),
+            ("large", ErrorKind::Limit, "init.luau:3: fns.large: result: over the limit payload_bytes of 1048576"),
         ] {
             let error = call(&tenant, name).unwrap_err();
             assert_eq!((error.kind(), error.message()), (kind, text));
@@ -233,7 +255,7 @@ fn a_call_that_blocks_is_named() {
     while motu.stats().blocked.is_empty() {
         std::thread::yield_now();
     }
-    assert_eq!(motu.stats().blocked, ["blocks"]);
+    assert_eq!(motu.stats().blocked, ["test:fns/fns.blocks"]);
     assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
     assert!(motu.stats().blocked.is_empty());
 }
@@ -273,14 +295,14 @@ fn calls_end_with_their_event() {
 
 /// The event that waits is closed all the same, when the one that computes gives way; that one is not touched.
 fn a_caller_that_goes_while_another_event_computes() {
-    let source = "local call = require('@motu/call')\nreturn {\n\
-        call = function() call('never') end,\n\
+    let source = "local fns = require('@test/fns')\nreturn {\n\
+        call = function() fns.never() end,\n\
         work = function() for i = 1, 3e6 do end return 1 end }";
     on_both(&limits(), |builder| {
         let live: Arc<AtomicUsize> = Arc::default();
         let motu = with_functions(builder, &live).build().unwrap();
         let tenant = deployed(&motu, "d1:1", source);
-        tenant.set_grants(ALL);
+        tenant.set_grants(grants(&["test:fns/*"]));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let mut waits = Box::pin(tenant.dispatch_value("call", &Value::Nil));
         assert!(waits.as_mut().poll(&mut context).is_pending());
@@ -305,13 +327,13 @@ fn a_caller_that_goes_while_another_event_computes() {
 
 /// M4: what the host holds for calls that are under way is the tenant's memory.
 fn i5_what_calls_hold_counts_as_memory() {
-    let source = "local call = require('@motu/call')\nlocal text = string.rep('x', 100000)\n\
-        return { go = function(n) for _ = 1, n do task.spawn(function() call('never', text) end) end return n end }";
+    let source = "local fns = require('@test/fns')\nlocal text = string.rep('x', 100000)\n\
+        return { go = function(n) for _ = 1, n do task.spawn(function() fns.never(text) end) end return n end }";
     on_both(&Limits { memory_bytes: 8 << 20, ..limits() }, |builder| {
         let live: Arc<AtomicUsize> = Arc::default();
         let motu = with_functions(builder, &live).build().unwrap();
         let tenant = deployed(&motu, "i5:1", source);
-        tenant.set_grants(ALL);
+        tenant.set_grants(grants(&["test:fns/*"]));
         for _ in 0..3 {
             assert_eq!(ask(&tenant, "go", &Value::from(40)).unwrap(), Value::from(40));
             let error = ask(&tenant, "go", &Value::from(60)).unwrap_err();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use motu::{Error, ErrorKind, Limits, TenantRef, Value};
+use motu::{Error, ErrorKind, Grants, HostModule, Limits, TenantRef};
 
 use super::{deployed, on_both};
 use crate::support::{builder, bundle, limits, run};
@@ -211,18 +211,17 @@ fn l6_kill_during_start_loses_nobody() {
     on_both(&Limits { event_fuel: None, start_fuel: None, start_deadline: None, ..limits() }, |builder| {
         let starts = Arc::new(AtomicUsize::new(0));
         let count = starts.clone();
-        let motu = builder
-            .host_function("is_first", move |_, _| {
-                let first = count.fetch_add(1, Ordering::AcqRel) == 0;
-                async move { Ok::<_, Error>(Value::Boolean(first)) }
-            })
-            .build()
-            .unwrap();
-        let source = "local call = require('@motu/call')\n\
-                      return { start = function() if call('is_first') then while true do end end end,\n\
+        let wit = "package test:first; interface first { is-first: func() -> bool; }";
+        let is_first = HostModule::from_wit(wit).unwrap().function("is-first", move |_, (): ()| {
+            let first = count.fetch_add(1, Ordering::AcqRel) == 0;
+            async move { Ok::<_, Error>(first) }
+        });
+        let motu = builder.host_module(is_first).build().unwrap();
+        let source = "local first = require('@test/first')\n\
+                      return { start = function() if first.is_first() then while true do end end end,\n\
                       go = function(n) return n end }";
         let tenant = deployed(&motu, "l6:1", source);
-        tenant.set_grants(["is_first"]);
+        tenant.set_grants(Some(Grants::parse(["test:first/*"]).unwrap()));
         let answer = run(async {
             let kill = async {
                 while starts.load(Ordering::Acquire) == 0 {

@@ -3,7 +3,7 @@
 
 use std::future::pending;
 
-use motu::{Error, ErrorKind, Limits, Placement, TenantRef, Value};
+use motu::{Error, ErrorKind, Grants, HostModule, Limits, Placement, TenantRef};
 
 use super::{deployed, workers};
 use crate::child::{in_child, peak_growth};
@@ -23,7 +23,7 @@ const ROOM: u64 = 64 * MIB;
 
 /// Each of them would fill any memory. They stop a little short of the limit, and stay.
 const SOURCE: &str = r"
-local call = require('@motu/call')
+local fns = require('@test/never')
 local kept, text = {}, string.rep('x', 10000)
 local fill = {
     tables = function() kept[#kept + 1] = { #kept } end,
@@ -31,7 +31,7 @@ local fill = {
     buffers = function() kept[#kept + 1] = buffer.create(10000) buffer.fill(kept[#kept], 0, 1) end,
     coroutines = function() kept[#kept + 1] = coroutine.create(function() end) coroutine.resume(kept[#kept]) end,
     sleepers = function() task.delay(1e9, function() end) end,
-    calls = function() task.spawn(function() call('never', text) end) end,
+    calls = function() task.spawn(function() fns.never(text) end) end,
 }
 local handlers = { size = function(text) return #text end }
 for name, more in fill do
@@ -54,14 +54,13 @@ fn i5_the_process_stays_within_the_sum_of_the_limits() {
 fn all_full(placement: Placement) {
     let limits = Limits { memory_bytes: 4 * MIB, mailbox_events: 20_000, event_fuel: None, ..limits() };
     let most = limits.memory_bytes;
-    let motu = builder(limits)
-        .placement(placement)
-        .host_function("never", |_, _| pending::<Result<Value, Error>>())
-        .build()
-        .unwrap();
+    let never = HostModule::from_wit("package test:never; interface never { never: func(text: string); }")
+        .unwrap()
+        .function("never", |_, _: String| pending::<Result<(), Error>>());
+    let motu = builder(limits).placement(placement).host_module(never).build().unwrap();
     let new = |kind: &str, n: u32| {
         let tenant = deployed(&motu, &format!("{kind}:{n}"), SOURCE);
-        tenant.set_grants(["never"]);
+        tenant.set_grants(Some(Grants::parse(["test:never/*"]).unwrap()));
         run(tenant.dispatch::<usize>("size", "")).unwrap();
         tenant
     };

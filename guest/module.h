@@ -1,0 +1,37 @@
+// The host's modules: what a `require` of `@motu/kv` gives, as the host described it when the bundle was loaded.
+#pragma once
+
+#include "guest.h"
+#include "lua.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace motu {
+
+struct HostFunction {
+    std::string name;
+    std::string shown; // with the module's name, for messages
+    uint32_t number;   // the host's
+    std::string table; // of a function of a resource: the name of the table that it's in
+    bool is_method;    // on handles, not in the module
+};
+
+struct HostModule {
+    std::string path; // as `require` takes it
+    std::vector<HostFunction> functions;
+    int table = 0; // its reference, once it was required
+};
+
+// Takes over what the host sent. Frees the incoming list.
+void take_modules(exports_motu_guest_vm_list_module_t *incoming);
+
+// The module of exactly this path, or null.
+HostModule *find_host_module(std::string_view path);
+
+// Pushes its table, which no script can change. May raise.
+void push_host_module(lua_State *L, HostModule &module);
+
+} // namespace motu

@@ -1,0 +1,164 @@
+//! What a host function knows of its call, and what an instance has with the host: handles of resources, and what modules
+//! keep for it. All of it goes with the VM.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::log::{Log, LogLevel, OverLog};
+use crate::strategy::Origin;
+use crate::tenant::Tenant;
+use crate::value::Value;
+use crate::wit::{Handle, Handles, Held, Resource};
+
+/// A call of a host function: who calls, and for which event.
+#[derive(Clone)]
+pub struct CallContext {
+    pub(crate) tenant: Tenant,
+    pub(crate) event: Arc<str>,
+    /// What of the store's the event is about.
+    pub(crate) origin: Origin,
+    pub(crate) local: Arc<Local>,
+    /// Those of the module, each with its number.
+    pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
+}
+
+/// Kept for one VM.
+pub(crate) struct Local {
+    /// What randomness starts from.
+    pub(crate) seed: u64,
+    limits: Arc<Limits>,
+    log: Arc<Log>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    handles: HashMap<u32, Open>,
+    last: u32,
+    own: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+/// A resource that is open.
+struct Open {
+    resource: Arc<Resource>,
+    value: Arc<dyn Any + Send + Sync>,
+}
+
+/// A handle's number: which of the host's resources it is of, and then which one. The guest reads the first to know its
+/// methods.
+const SLOT_BITS: u32 = 20;
+
+/// The most handles that an instance can have.
+pub(crate) const HANDLES_MAX: u32 = (1 << SLOT_BITS) - 1;
+
+/// The most resources that all modules can have together.
+pub(crate) const RESOURCES_MAX: usize = 1 << (32 - SLOT_BITS);
+
+impl Local {
+    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>) -> Local {
+        Local { seed, limits, log, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn close(&self, handle: u32) {
+        let closed = self.kept().handles.remove(&handle);
+        drop(closed); // outside of the lock: it may be the end of something
+    }
+}
+
+impl CallContext {
+    /// For whom the script runs.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The event that it handles, or that left the calling task behind.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The limits of the instance that calls.
+    pub fn limits(&self) -> &Limits {
+        &self.local.limits
+    }
+
+    /// Opens a resource of the module's WIT, by its name there: the script gets a handle of it when a function returns this
+    /// one. It is closed when the script closes it or has no more use for it, and with the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`Limit`](ErrorKind::Limit) when the instance has as many as the limit `handles` says; return it, and the script
+    /// sees it. [`Usage`](ErrorKind::Usage) when the WIT has no such resource.
+    pub fn open<T: Any + Send + Sync>(&self, resource: &str, value: T) -> Result<Handle, Error> {
+        let found = self.resources.iter().find(|(_, known)| known.name.kebab == resource);
+        let Some((number, resource)) = found else {
+            return Err(Error::usage_error(format!("the WIT of this module has no resource {resource}")));
+        };
+        let mut kept = self.local.kept();
+        let most = self.limits().handles;
+        if kept.handles.len() >= most as usize {
+            let message = format!("this instance has {most} handles open, the limit handles: close some");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        loop {
+            kept.last = kept.last % HANDLES_MAX + 1;
+            let handle = number << SLOT_BITS | kept.last;
+            if let std::collections::hash_map::Entry::Vacant(free) = kept.handles.entry(handle) {
+                free.insert(Open { resource: resource.clone(), value: Arc::new(value) });
+                return Ok(Handle(handle));
+            }
+        }
+    }
+
+    /// What a handle stands for, if it is open and a `T`.
+    pub fn get<T: Any + Send + Sync>(&self, handle: Handle) -> Option<Arc<T>> {
+        let value = self.local.kept().handles.get(&handle.0)?.value.clone();
+        value.downcast().ok()
+    }
+
+    /// Closes a handle, and gives what it stood for. For functions that take a resource over (`own`).
+    pub fn take<T: Any + Send + Sync>(&self, handle: Handle) -> Option<Arc<T>> {
+        let value = self.get(handle)?;
+        self.local.close(handle.0);
+        Some(value)
+    }
+
+    /// Logs a line for the event, within what it may log; `bytes` is what the fields count for.
+    pub(crate) fn log(&self, level: LogLevel, text: Vec<u8>, fields: Option<(Value, usize)>) -> Result<(), OverLog> {
+        self.local.log.write(Some(self.event.clone()), level, text, fields)
+    }
+
+    /// What a module keeps for this instance, made by the first call that asks for it.
+    pub(crate) fn own<T: Any + Send + Sync>(&self, make: impl FnOnce(&Local) -> T) -> Arc<T> {
+        let mut kept = self.local.kept();
+        let own = kept.own.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(make(&self.local))).clone();
+        drop(kept);
+        match own.downcast() {
+            Ok(own) => own,
+            Err(_) => unreachable!("it is kept by its type"),
+        }
+    }
+}
+
+impl Handles for CallContext {
+    fn is_of(&self, handle: u32, resource: &str) -> Held {
+        match self.local.kept().handles.get(&handle) {
+            Some(open) if open.resource.id == resource => Held::Yes,
+            Some(_) => Held::Other,
+            None => Held::No,
+        }
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext").field("tenant", &self.tenant).field("event", &self.event).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! What the store keeps for tenants and is to become events: keys that expired, and keys to be resumed.
+//!
+//! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, it ends.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+use crate::modules::kv::decoded;
+use crate::motu::Motu;
+use crate::store::{self, Op, Owner, Place, Quota, Store, StoreError};
+use crate::tenant::Tenant;
+use crate::value::Value;
+
+/// How many are asked of the store, and are under way, at a time.
+const AT_ONCE: usize = 64;
+
+/// How long to wait when a mailbox is full, or the store can't be read.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// The longest time without looking, whatever the store says: whether the Motu is still there, and whether the clock was set.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The store, and which of its events are under way and not settled yet.
+pub(crate) struct Kept {
+    pub(crate) store: Arc<dyn Store>,
+    unsettled: Mutex<HashSet<u64>>,
+    awake: AtomicBool,
+}
+
+impl Kept {
+    /// In a folder, or in memory.
+    pub(crate) fn open(folder: Option<&Path>) -> Result<Kept, Error> {
+        let settings = store::Settings::default();
+        let store = match folder {
+            Some(folder) => store::Local::open(folder, &settings)?,
+            None => store::Local::in_memory(&settings)?,
+        };
+        Ok(Kept { store: Arc::new(store), unsettled: Mutex::default(), awake: AtomicBool::new(false) })
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an event is still to be settled. Whoever takes it does that, or puts it back.
+    pub(crate) fn take(&self, event: u64) -> bool {
+        self.unsettled().remove(&event)
+    }
+
+    pub(crate) fn put_back(&self, event: u64) {
+        self.unsettled().insert(event);
+    }
+
+    async fn settle(&self, owner: &Owner, event: u64) -> Result<(), StoreError> {
+        if !self.take(event) {
+            return Ok(()); // with what its handler wrote
+        }
+        // it takes nothing, so any quota does
+        match self.store.apply(owner, &Quota::default(), vec![Op::Settle { event }]).await {
+            Ok(_) | Err(StoreError::NoEvent { .. }) => Ok(()),
+            Err(error) => {
+                self.put_back(event);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Where the Motu is, as long as it is.
+type Motus = Arc<dyn Fn() -> Option<Motu> + Send + Sync>;
+
+/// The task.
+pub(crate) struct Wake {
+    kept: Arc<Kept>,
+    motu: Motus,
+    room: Arc<Semaphore>,
+}
+
+impl Wake {
+    pub(crate) fn start(kept: &Arc<Kept>, runtime: &Handle, motu: impl Fn() -> Option<Motu> + Send + Sync + 'static) {
+        if kept.awake.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let wake = Arc::new(Wake { kept: kept.clone(), motu: Arc::new(motu), room: Arc::new(Semaphore::new(AT_ONCE)) });
+        let resumes = wake.clone();
+        runtime.spawn(async move { resumes.resume_all().await });
+        runtime.spawn(async move { wake.expire_all().await });
+    }
+
+    fn is_over(&self) -> bool {
+        (self.motu)().is_none()
+    }
+
+    /// `kv_resume`, for all that is there now.
+    async fn resume_all(&self) {
+        let mut after: Option<Place> = None;
+        loop {
+            let page = match self.kept.store.resumes(after.as_ref(), AT_ONCE) {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(%error, "what is to be resumed can't be read; it is tried again");
+                    if self.pause().await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            for (place, entry) in page.entries {
+                let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+                let motu = self.motu.clone();
+                tokio::spawn(async move {
+                    deliver(&motu, &place.owner, "kv_resume", &payload(&place, &entry.value, 1), None).await;
+                    drop(permit);
+                });
+            }
+            match page.more_after {
+                Some(place) if !self.is_over() => after = Some(place),
+                _ => return,
+            }
+        }
+    }
+
+    /// `kv_expired`, for what has expired and what will.
+    async fn expire_all(&self) {
+        let mut due = self.kept.store.due();
+        loop {
+            let wait = due.borrow_and_update().map_or(LOOK_EVERY, |at| until(at).min(LOOK_EVERY));
+            if !wait.is_zero() {
+                let _ = tokio::time::timeout(wait, due.changed()).await; // either way it is looked at again
+                if self.is_over() {
+                    return;
+                }
+                continue;
+            }
+            let claimed = match self.kept.store.claim(AT_ONCE).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(%error, "what has expired can't be read; it is tried again");
+                    if self.pause().await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            for event in claimed {
+                let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+                let (kept, motu) = (self.kept.clone(), self.motu.clone());
+                tokio::spawn(async move {
+                    expired(&kept, &motu, &event).await;
+                    drop(permit);
+                });
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Waits a moment. Whether the Motu is gone.
+    async fn pause(&self) -> bool {
+        tokio::time::sleep(AGAIN_AFTER).await;
+        self.is_over()
+    }
+}
+
+async fn expired(kept: &Kept, motu: &Motus, event: &store::Event) {
+    kept.put_back(event.number);
+    let payload = payload(&event.place, &event.value, event.attempt);
+    if !deliver(motu, &event.place.owner, "kv_expired", &payload, Some(event.number)).await {
+        return; // the next process has it
+    }
+    while let Err(error) = kept.settle(&event.place.owner, event.number).await {
+        tracing::warn!(%error, "an event can't be settled; it is tried again");
+        tokio::time::sleep(AGAIN_AFTER).await;
+        if motu().is_none() {
+            return;
+        }
+    }
+}
+
+/// Dispatches it, again when mailboxes were full. A tenant that nothing was heard of handles nothing. False if the Motu went
+/// before that.
+async fn deliver(motu: &Motus, owner: &Owner, name: &str, payload: &Value, origin: Option<u64>) -> bool {
+    loop {
+        {
+            let Some(motu) = motu() else { return false };
+            let tenant: Option<Tenant> = owner.as_str().parse().ok();
+            let Some(tenant) = tenant.and_then(|tenant| motu.known(&tenant)) else { return true };
+            match tenant.deliver(name, payload, origin).await {
+                Ok(()) => return true,
+                Err(error) => tracing::debug!(%error, event = name, "an event of the store waits for room"),
+            }
+        }
+        // without a hold on the Motu
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
+fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
+    let field = |name: &str, value: Value| (Value::string(name), value);
+    let value = decoded(value).unwrap_or_else(|error| {
+        tracing::error!(%error, "a stored value is left out of an event");
+        Value::Nil
+    });
+    Value::Map(vec![
+        field("scope", Value::string(place.scope.as_str())),
+        field("key", Value::string(place.key.clone())),
+        field("value", value),
+        field("attempt", Value::from(attempt)),
+    ])
+}
+
+fn until(at: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(at).saturating_sub(now)
+}

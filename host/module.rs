@@ -1,0 +1,188 @@
+//! Host modules, as embedders make them: the WIT of a package, and an async Rust function for each of its functions. Motu's
+//! own modules are made the same way; there is no other way in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::CallContext;
+use crate::error::{Error, ErrorKind};
+use crate::guest::motu::guest::types::{Answer, FailureKind, Refusal};
+use crate::value::Value;
+use crate::wit::{self, Function, Mismatch, Package};
+
+/// What a host function fails with; scripts see its text.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// A call that is under way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A function over bytes: reads the arguments as its WIT says, and writes the result so.
+pub(crate) type Body =
+    Arc<dyn Fn(CallContext, &Arc<Function>, &[u8], Bounds) -> Result<Answering, Mismatch> + Send + Sync>;
+
+/// What a result may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) depth: u32,
+    pub(crate) bytes: u32,
+}
+
+/// A module of the host's, for scripts to `require`: `acme:crm` is `require("@acme/crm")`.
+///
+/// ```
+/// use motu::{CallContext, HostModule};
+///
+/// let crm = HostModule::from_wit(
+///     "package acme:crm@1.0.0;
+///      interface customers {
+///        record customer { name: string, vip: bool }
+///        /// Finds a customer by the beginning of a name.
+///        find-customer: func(name: string) -> option<customer>;
+///      }",
+/// )?;
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Customer { name: String, vip: bool }
+///
+/// let crm = crm.function("find-customer", |_context: CallContext, name: String| async move {
+///     Ok::<_, std::io::Error>(name.starts_with("Ada").then(|| Customer { name: "Ada Lovelace".into(), vip: true }))
+/// });
+/// let motu = motu::Motu::builder().host_module(crm).build()?;
+/// # Ok::<(), motu::Error>(())
+/// ```
+///
+/// In a script, with the grant `acme:crm/customers.find-customer`: `require("@acme/crm").find_customer("Ada")`.
+#[derive(Clone)]
+#[must_use = "a module is given to `MotuBuilder::host_module`"]
+pub struct HostModule {
+    package: Arc<Package>,
+    bodies: BTreeMap<String, Body>,
+    /// What is wrong with it, said when Motu is built.
+    wrong: Vec<String>,
+}
+
+impl HostModule {
+    /// Reads the WIT of one package.
+    ///
+    /// Its interfaces' functions are the module's, all in one table, their names in `snake_case`.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`](ErrorKind::Usage), naming the line: what isn't WIT, and what can't be had in Luau.
+    pub fn from_wit(text: &str) -> Result<HostModule, Error> {
+        let package =
+            wit::parse(text).map_err(|error| Error::usage_error(format!("the WIT of a host module: {error}")))?;
+        Ok(HostModule { package: Arc::new(package), bodies: BTreeMap::new(), wrong: Vec::new() })
+    }
+
+    /// Implements a function of the WIT, by its name there: `find-customer`, or `session.query` for a method of a resource,
+    /// `session.new` for its constructor.
+    ///
+    /// The arguments come as the one parameter's own type, or as a tuple of several, or as `()`. `R` is the WIT's result:
+    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value. An error of the future itself is
+    /// the host's own, and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
+    /// [`Denied`](ErrorKind::Denied) keeps its kind. Both types are held against the WIT now; what doesn't fit is an error
+    /// of [`build`](crate::MotuBuilder::build).
+    ///
+    /// The future is polled once on the worker that runs the script, and if it isn't done then, on a tokio runtime. It must
+    /// not block. A panic in it ends the instance that called.
+    pub fn function<A, R, F, Fut, E>(mut self, name: &str, function: F) -> HostModule
+    where
+        A: DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+        F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        E: Into<Failed>,
+    {
+        let id = self.package.id();
+        let Some(described) = self.described(name) else {
+            self.wrong.push(format!("the module {id} has no function {name} in its WIT, but one is implemented"));
+            return self;
+        };
+        self.wrong.extend(wit::fits::<A, R>(&described).err());
+        let body = move |context: CallContext, described: &Arc<Function>, arguments: &[u8], bounds: Bounds| {
+            let arguments: A = wit::arguments(described, arguments, &context)?;
+            let future = function(context, arguments);
+            let described = described.clone();
+            let answering: Answering = Box::pin(async move {
+                match future.await {
+                    Ok(result) => answer(&described, &result, bounds),
+                    Err(error) => failed(&described, &error.into()),
+                }
+            });
+            Ok(answering)
+        };
+        if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
+            self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
+        }
+        self
+    }
+
+    fn described(&self, name: &str) -> Option<Arc<Function>> {
+        self.functions().find(|function| function.local_name() == name).cloned()
+    }
+
+    fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.package.interfaces.iter().flat_map(|interface| &interface.functions)
+    }
+
+    pub(crate) fn package(&self) -> &Arc<Package> {
+        &self.package
+    }
+
+    /// The functions, each with its body.
+    pub(crate) fn finish(&self) -> Result<Vec<(Arc<Function>, Body)>, Error> {
+        let mut wrong = self.wrong.clone();
+        let mut all = Vec::new();
+        for function in self.functions() {
+            match self.bodies.get(function.local_name()) {
+                Some(body) => all.push((function.clone(), body.clone())),
+                None => wrong.push(format!("{} is in the WIT, but not implemented", function.grant)),
+            }
+        }
+        if wrong.is_empty() { Ok(all) } else { Err(Error::usage_error(wrong.join("; "))) }
+    }
+}
+
+fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {
+    match wit::result(function, result, bounds.depth, bounds.bytes) {
+        Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
+        Ok(wit::Answer::Error(value)) => Answer::Refused(Refusal { kind: FailureKind::Host, value }),
+        Err(mismatch) if mismatch.is_over_limit() => refused(FailureKind::Limit, &mismatch.to_string()),
+        Err(mismatch) => refused(FailureKind::Host, &mismatch.to_string()),
+    }
+}
+
+fn failed(function: &Function, error: &Failed) -> Answer {
+    let kind = match error.downcast_ref::<Error>().map(Error::kind) {
+        Some(ErrorKind::Limit | ErrorKind::QueueFull) => FailureKind::Limit,
+        Some(ErrorKind::Denied) => FailureKind::Denied,
+        Some(ErrorKind::Script | ErrorKind::Usage) => FailureKind::Script,
+        _ => FailureKind::Host,
+    };
+    let text = match error.downcast_ref::<Error>() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    };
+    refused(kind, &format!("{}: {text}", function.called))
+}
+
+/// What a script throws, as text.
+pub(crate) fn refused(kind: FailureKind, message: &str) -> Answer {
+    // a long text is cut: it is the host's, but may hold what a script sent
+    let cut: String = message.chars().take(4096).collect();
+    let value = Value::string(cut).encode().unwrap_or_default();
+    Answer::Refused(Refusal { kind, value })
+}
+
+impl fmt::Debug for HostModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostModule").field("package", &self.package.id()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! `motu:json`: JSON for scripts. `json.wit` says what each function promises.
+//!
+//! The reader is our own. The errors are why: each has the exact byte, integers are read from their digits, and a key that
+//! is there twice is found where it stands.
+//!
+//! | JSON | Luau |
+//! |---|---|
+//! | `null` | nil, or what the option `null` says |
+//! | an integer | a number if a double holds it, else an `integer` if 64 bits do, else an error (`number.rs`) |
+//! | any other number | the nearest double |
+//! | a string | UTF-8 on both sides |
+//! | an array, an object | a table; one without entries is the empty table in both |
+//!
+//! Invariant: texts, values and options are a script's, and hostile. Nothing here recurses, no more memory is taken than the
+//! caller allows (and a few times the text while it is read), time is linear but for the sorting of keys, and values are
+//! only compared when one of them is no table.
+
+mod decode;
+mod encode;
+mod number;
+mod path;
+mod string;
+#[cfg(test)]
+mod tests;
+mod text;
+mod writer;
+
+use std::future::ready;
+
+use decode::decode;
+use encode::encode;
+use serde::{Deserialize, Serialize};
+
+use crate::context::CallContext;
+use crate::error::Error;
+use crate::module::HostModule;
+use crate::value::Value;
+
+pub(super) fn module() -> Result<HostModule, Error> {
+    Ok(HostModule::from_wit(include_str!("json.wit"))?
+        .function("decode", |context: CallContext, (text, options): (Vec<u8>, Option<DecodeOptions>)| {
+            let limits = context.limits();
+            let options = options.unwrap_or_default();
+            ready(Ok::<_, Error>(decode(
+                &text,
+                &options.null,
+                limits.payload_depth,
+                decoded_bytes(limits.payload_bytes),
+            )))
+        })
+        .function("encode", |context: CallContext, (value, options): (Value, Option<EncodeOptions>)| {
+            let limits = context.limits();
+            let options = options.unwrap_or_default();
+            ready(Ok::<_, Error>(encode(&value, &options, limits.result_depth, limits.payload_bytes as usize)))
+        }))
+}
+
+/// What a text may be in memory while it crosses: each value counts 64 bytes there, and one at least on the wire.
+fn decoded_bytes(payload_bytes: u32) -> usize {
+    (payload_bytes as usize).saturating_mul(16)
+}
+
+/// Tables in tables, at most, whatever the caller says: values are dropped and cross by recursion on the host's stack.
+pub(crate) const DEPTH_MAX: u32 = 200;
+
+/// The record `decode-options`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct DecodeOptions {
+    /// What `null` becomes: anything but a table. `Nil` drops the key, and is refused in an array.
+    pub(crate) null: Value,
+}
+
+/// The record `encode-options`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EncodeOptions {
+    /// A value that is written as `null`, as nil is: anything but a table.
+    pub(crate) null: Value,
+    /// The empty table is `{}`; without it, `[]`.
+    pub(crate) empty_as_object: Option<bool>,
+    /// Spaces for each level, every entry on a line of its own. None or 0: all on one line.
+    pub(crate) indent: Option<u8>,
+}
+
+/// The record `syntax-error`: what is wrong with a text, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SyntaxError {
+    pub(crate) message: String,
+    /// Bytes before what is wrong; those of the whole text if it ends too soon.
+    pub(crate) offset: u32,
+    /// From 1; lines end with a line feed.
+    pub(crate) line: u32,
+    /// From 1, in characters.
+    pub(crate) column: u32,
+}
+
+/// What stands for `null`, if anything but nil does. Tables are copied when they cross, so a script couldn't tell one that
+/// stands for `null` from one that is like it; nor is it cheap to compare them.
+fn stand_in(null: &Value) -> Result<Option<&Value>, &'static str> {
+    match null {
+        Value::Nil => Ok(None),
+        Value::Array(_) | Value::Map(_) => Err(
+            "the option `null` is a table; give it a value of another type, a string that the text can't hold for one",
+        ),
+        value => Ok(Some(value)),
+    }
+}

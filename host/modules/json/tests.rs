@@ -1,0 +1,40 @@
+//! JSON as `json.wit` promises it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
+
+mod bad;
+mod good;
+mod hostile;
+mod random;
+mod writing;
+
+use super::{EncodeOptions, SyntaxError, decode, encode};
+use crate::value::Value;
+
+/// More memory than the texts here need.
+const PLENTY: usize = 1 << 30;
+
+fn value(text: &str) -> Value {
+    decode(text.as_bytes(), &Value::Nil, 200, PLENTY).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+fn wrong(text: impl AsRef<[u8]>) -> SyntaxError {
+    let text = text.as_ref();
+    match decode(text, &Value::Nil, 4, PLENTY) {
+        Ok(value) => panic!("{} was read as {value}", text.escape_ascii()),
+        Err(error) => error,
+    }
+}
+
+fn json(value: &Value) -> String {
+    String::from_utf8(encode(value, &EncodeOptions::default(), 200, PLENTY).unwrap()).unwrap()
+}
+
+fn unfit(value: &Value) -> String {
+    encode(value, &EncodeOptions::default(), 4, PLENTY).unwrap_err()
+}

@@ -1,0 +1,157 @@
+//! Texts and values that are made to cost time, memory or stack. Each here would take hours if its cost grew with the
+//! square of its size.
+
+use std::time::{Duration, Instant};
+
+use super::{EncodeOptions, SyntaxError, Value, decode, encode, json};
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// Far more than any of it takes in a debug build on a busy machine.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = run();
+    let took = start.elapsed();
+    assert!(took < TIME_MAX, "{what} took {took:?}");
+    result
+}
+
+/// A mebibyte of `part` between two others.
+fn long(before: &str, part: &str, after: &str) -> Vec<u8> {
+    [before, &part.repeat(MEBIBYTE / part.len()), after].concat().into_bytes()
+}
+
+fn read(text: &[u8]) -> Result<Value, SyntaxError> {
+    timed(&text.get(..40).unwrap_or(text).escape_ascii().to_string(), || decode(text, &Value::Nil, 200, 256 * MEBIBYTE))
+}
+
+fn refused(text: &[u8]) -> (usize, String) {
+    let error = read(text).unwrap_err();
+    assert!(error.message.len() < 300, "{}", error.message);
+    (error.offset as usize, error.message)
+}
+
+#[test]
+fn depth() {
+    for part in ["[", "[ ", "{\"a\":", "[{\"\":", "[\n"] {
+        let (at, message) = refused(&long("", part, ""));
+        assert!(at <= 1000);
+        assert_eq!(message, "arrays and objects lie more than 200 deep in each other");
+    }
+    assert!(read(&long("[", "[],", "[]]")).is_ok());
+    assert!(read(&long("[", &format!("{}{},", "[".repeat(199), "]".repeat(199)), "1]")).is_ok());
+}
+
+#[test]
+fn the_stack_is_small() {
+    let small = std::thread::Builder::new().stack_size(64 * 1024);
+    let thread = small.spawn(|| {
+        let text = format!("{}1{}", "{\"a\":[".repeat(100), "]}".repeat(100));
+        let value = decode(text.as_bytes(), &Value::Nil, 200, MEBIBYTE).unwrap();
+        assert_eq!(json(&value), text);
+        // To drop it takes more.
+        value
+    });
+    drop(thread.unwrap().join().unwrap());
+}
+
+#[test]
+fn long_strings() {
+    for (part, bytes) in [("\\u0000", 1), ("\\ud83d\\ude00", 4), ("\\n", 1), ("\\u00e9a", 3), ("x", 1), ("é", 2)] {
+        let value = read(&long("\"", part, "\"")).unwrap();
+        let Value::String(text) = &value else { panic!("{value}") };
+        assert_eq!(text.len(), MEBIBYTE / part.len() * bytes);
+        assert!(text.capacity() <= 2 * MEBIBYTE);
+        timed(part, || json(&value));
+    }
+    for part in ["\\u0000", "x", "\\\"", "é"] {
+        let text = long("\"", part, "");
+        assert_eq!(refused(&text).0, text.len());
+    }
+    assert_eq!(refused(&long("\"\\ud800", "x", "\"")).0, 1);
+    assert_eq!(refused(&long("\"", "x", "\u{1}\"")).0, MEBIBYTE + 1);
+}
+
+#[test]
+fn long_numbers_and_words() {
+    assert_eq!(refused(&long("", "1", "")), (0, "111111111111111111111111... is too large for a number".to_owned()));
+    assert_eq!(refused(&long("[-", "9", "]")).0, 1);
+    assert_eq!(refused(&long("1e", "9", "")).0, 0);
+    assert_eq!(refused(&long("0", "0", "")).0, 0);
+    assert_eq!(read(&long("0.", "7", "")).unwrap(), Value::Number(7.0 / 9.0));
+    assert_eq!(read(&long("0.", "0", "1")).unwrap(), Value::Number(0.0));
+    assert_eq!(read(&long("1e-", "9", "")).unwrap(), Value::Number(0.0));
+    assert_eq!(read(&long("1e", "0", "2")).unwrap(), Value::Number(100.0));
+    assert!(read(&long("[", "123456789012345678901.5e-30,", "1]")).is_ok());
+    assert!(read(&long("[", "0.00000000000000000000000000000000000001,", "1]")).is_ok());
+    assert_eq!(refused(&long("[", "x", "]")).0, 1);
+    assert_eq!(refused(&long("1 ", "x", "")).0, 2);
+}
+
+#[test]
+fn long_nothing() {
+    for part in [" ", "\n", "\t", "\r\n"] {
+        assert_eq!(refused(&long("", part, "")).0, MEBIBYTE);
+        assert!(read(&long("[", part, "]")).is_ok());
+    }
+    let error = read(&long("[", "\n", "?")).unwrap_err();
+    assert_eq!((error.offset as usize, error.line as usize, error.column), (MEBIBYTE + 1, MEBIBYTE + 1, 1));
+    for part in ["\0", "\u{feff}", "]", "}", ",", ":", "'", "-", "+", "\\", "é", "/"] {
+        assert_eq!(refused(&long("", part, "")).0, usize::from(part == "-"));
+    }
+}
+
+#[test]
+fn many_entries() {
+    let count = MEBIBYTE / 16;
+    for prefix in ["", "the same long beginning of each of the keys in here, so that comparing two costs more/"] {
+        let keys: Vec<String> = (0..count).map(|index| format!("\"{prefix}{index:06}\":0")).collect();
+        let text = format!("{{{}}}", keys.join(","));
+        let value = read(text.as_bytes()).unwrap();
+        assert_eq!(timed("sorting", || json(&value)), text);
+        let twice = format!("{{{},{}}}", keys.join(","), keys[0]);
+        let (at, message) = refused(twice.as_bytes());
+        assert_eq!(at, text.len());
+        assert!(message.starts_with("the key \"") && message.ends_with("is there twice in an object"), "{message}");
+        let backwards: Vec<&str> = keys.iter().rev().map(String::as_str).collect();
+        assert_eq!(read(format!("{{{}}}", backwards.join(",")).as_bytes()).unwrap(), value);
+    }
+    let long_key = "k".repeat(MEBIBYTE / 4);
+    assert_eq!(refused(format!("{{\"{long_key}\":1,\"{long_key}\":2}}").as_bytes()).0, MEBIBYTE / 4 + 6);
+}
+
+/// Two bytes of text can be 64 of memory; a `null` can be as much as the caller's stand-in.
+#[test]
+fn memory() {
+    let small = |text: &[u8], null: &Value| timed("small", || decode(text, null, 200, MEBIBYTE)).unwrap_err();
+    let error = small(&long("[", "0,", "0]"), &Value::Nil);
+    assert_eq!(error.offset as usize, 1 + 2 * (MEBIBYTE / 64 - 1));
+    assert_eq!(error.message, "the values up to here take more than 1048576 bytes of memory");
+    assert_eq!(small(&long("[", "[],", "0]"), &Value::Nil).message, error.message);
+    assert_eq!(small(&long("[", "{\"\":0},", "0]"), &Value::Nil).message, error.message);
+    let large = Value::String(vec![b'x'; MEBIBYTE / 4]);
+    assert_eq!(small(&long("[", "null,", "0]"), &large).offset, 1 + 3 * 5);
+}
+
+#[test]
+fn comparing_with_null_is_cheap() {
+    let chain = |end: i32| (0..200).fold(Value::from(end), |inner, _| Value::from([("a", inner)]));
+    let options = |null: Value| EncodeOptions { null, ..EncodeOptions::default() };
+    assert!(timed("a chain", || encode(&chain(1), &options(chain(2)), 200, MEBIBYTE)).is_err());
+    assert!(timed("a chain", || encode(&chain(1), &options("x".into()), 200, MEBIBYTE)).is_ok());
+    let strings: Value = (0..100).map(|_| Value::String(vec![b'x'; 10_000])).collect();
+    let null = Value::String([vec![b'x'; 9_999], vec![b'y']].concat());
+    assert!(timed("strings", || encode(&strings, &options(null), 200, 2 * MEBIBYTE)).is_ok());
+}
+
+#[test]
+fn writing_stops_at_once() {
+    let wide: Value = (0..1000).map(|_| Value::from("\0".repeat(1000))).collect();
+    assert!(encode(&wide, &EncodeOptions::default(), 200, 100).unwrap_err().starts_with("value[1]: "));
+    let deep = (0..200).fold(Value::from(1), |inner, _| Value::Array(vec![inner]));
+    let indented = EncodeOptions { indent: Some(u8::MAX), ..EncodeOptions::default() };
+    assert!(encode(&deep, &indented, 200, MEBIBYTE).is_err());
+    assert!(encode(&deep, &indented, 200, 16 * MEBIBYTE).is_ok());
+}

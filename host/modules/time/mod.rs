@@ -1,0 +1,79 @@
+//! `motu:time`: a clock, zones, a calendar, texts. `time.wit` says what each function promises. Nothing but `now` and
+//! `monotonic` knows what time it is.
+//!
+//! An instant is a number of seconds, which scripts compute with; inside it is a whole number of milliseconds. Zones come
+//! from the database that is built into the program, never from the machine's, nor from the variable `TZ`: so the same call
+//! has the same answer everywhere.
+
+mod calendar;
+mod difference;
+mod duration;
+mod instant;
+mod pattern;
+#[cfg(test)]
+mod tests;
+mod text;
+mod types;
+mod zone;
+
+use std::future::{Ready, ready};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use calendar::{add, from_parts, in_zone, start_of, with};
+use difference::difference;
+use duration::{format_duration, parse_duration};
+use pattern::parse_pattern;
+use text::{format, parse, parse_rfc2822};
+use types::{Changes, DateTime, Disambiguation, Period, Span, Unit};
+use zone::{zone_exists, zones};
+
+#[cfg(test)]
+use types::Parts;
+
+use crate::error::Error;
+use crate::module::HostModule;
+
+const WIT: &str = include_str!("time.wit");
+
+/// What a WIT function has: its result, or a text that is thrown.
+type Answer<T> = Ready<Result<Result<T, String>, Error>>;
+
+fn answer<T>(result: Result<T, String>) -> Answer<T> {
+    ready(Ok(result))
+}
+
+pub(super) fn module() -> Result<HostModule, Error> {
+    type How = Option<Disambiguation>;
+    let born = OnceLock::new();
+    let monotonic = move |_, (): ()| ready(Ok::<_, Error>(born.get_or_init(Instant::now).elapsed().as_secs_f64()));
+    Ok(HostModule::from_wit(WIT)?
+        .function("now", |_, (): ()| ready(Ok::<_, Error>(now())))
+        .function("monotonic", monotonic)
+        .function("in-zone", |_, (at, zone): (f64, String)| answer(in_zone(at, &zone)))
+        .function("from-parts", |_, (parts, zone, how): (DateTime, String, How)| answer(from_parts(&parts, &zone, how)))
+        .function("with", |_, (at, changes, zone, how): (f64, Changes, String, How)| {
+            answer(with(at, &changes, &zone, how))
+        })
+        .function("add", |_, (at, span, zone): (f64, Span, String)| answer(add(at, &span, &zone)))
+        .function("difference", |_, (from, to, largest, zone): (f64, f64, Unit, String)| {
+            answer(difference(from, to, largest, &zone))
+        })
+        .function("start-of", |_, (at, period, zone): (f64, Period, String)| answer(start_of(at, period, &zone)))
+        .function("parse", |_, (text, zone): (String, Option<String>)| answer(parse(&text, zone.as_deref())))
+        .function("parse-rfc2822", |_, text: String| answer(parse_rfc2822(&text)))
+        .function("parse-pattern", |_, (text, pattern, zone): (String, String, Option<String>)| {
+            answer(parse_pattern(&text, &pattern, zone.as_deref()))
+        })
+        .function("format", |_, (at, zone, pattern): (f64, String, Option<String>)| {
+            answer(format(at, &zone, pattern.as_deref()))
+        })
+        .function("parse-duration", |_, text: String| answer(parse_duration(&text)))
+        .function("format-duration", |_, seconds: f64| answer(format_duration(seconds)))
+        .function("zone-exists", |_, name: String| ready(Ok::<_, Error>(zone_exists(&name))))
+        .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones()))))
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,92 @@
+//! Dates and times as text of a standard.
+
+use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter, Pieces};
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
+use jiff::{Unit, Zoned, civil};
+
+use super::calendar::local;
+use super::instant::{RANGE, of_local, quoted, seconds};
+use super::types::Disambiguation;
+use super::{pattern, zone};
+
+/// Bytes of a text that is read, at most.
+const TEXT_MAX: usize = 256;
+
+/// Reads a date and time of ISO 8601, RFC 3339 or RFC 9557. The zone is for text that says none.
+///
+/// # Errors
+/// The text isn't one, has no zone, or is out of range, or there is no such zone.
+pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<f64, String> {
+    let zone = zone.map(zone::find).transpose()?;
+    check_length(text)?;
+    let bad = |error: jiff::Error| {
+        format!("{} is no date and time such as 2026-03-29T10:00:00Z or 2026-03-29: {error}", quoted(text))
+    };
+    let pieces = Pieces::parse(text).map_err(bad)?;
+    let local = pieces.date().to_datetime(pieces.time().unwrap_or(civil::Time::midnight()));
+    if pieces.time_zone_annotation().is_some() {
+        return of_zoned(&DateTimeParser::new().parse_zoned_with(&zone::database(), text).map_err(bad)?);
+    }
+    match pieces.to_numeric_offset() {
+        Some(offset) => seconds(offset.to_timestamp(local).map_err(|_| format!("{} is {RANGE}", quoted(text)))?),
+        None => in_given(local, zone, text),
+    }
+}
+
+/// Reads the date of an email or of an HTTP header.
+///
+/// # Errors
+/// The text isn't one, or is out of range.
+pub(crate) fn parse_rfc2822(text: &str) -> Result<f64, String> {
+    check_length(text)?;
+    let read = rfc2822::DateTimeParser::new().parse_timestamp(text);
+    seconds(
+        read.map_err(|error| format!("{} is no date such as Sun, 29 Mar 2026 10:00:00 +0200: {error}", quoted(text)))?,
+    )
+}
+
+/// An instant as text in a zone: by a pattern, or else of RFC 3339.
+///
+/// # Errors
+/// There is no such zone or directive, the pattern is too long, or the instant is out of range.
+pub(crate) fn format(at: f64, zone: &str, pattern: Option<&str>) -> Result<String, String> {
+    let at = local(at, zone)?;
+    if let Some(pattern) = pattern {
+        pattern::check(pattern)?;
+        return strtime::format(pattern, &at).map_err(|error| format!("the pattern {}: {error}", quoted(pattern)));
+    }
+    let printer = DateTimePrinter::new().precision(if at.millisecond() == 0 { None } else { Some(3) });
+    if *at.time_zone() == TimeZone::UTC {
+        return Ok(printer.timestamp_to_string(&at.timestamp()));
+    }
+    // RFC 3339 knows no seconds of offsets, which local mean times have: so what is written is the time of an offset of
+    // whole minutes, and means the same instant.
+    let offset = at.offset().round(Unit::Minute).map_err(|error| error.to_string())?;
+    Ok(printer.timestamp_with_offset_to_string(&at.timestamp(), offset))
+}
+
+/// The instant of what a text says with its offset or zone.
+pub(super) fn of_zoned(zoned: &Zoned) -> Result<f64, String> {
+    if zoned.time_zone().is_unknown() {
+        return Err("the text has the zone Etc/Unknown: name another, or an offset".to_owned());
+    }
+    seconds(zoned.timestamp())
+}
+
+/// The instant of a local time that a text says without a zone, in the zone that was given with it.
+pub(super) fn in_given(local: civil::DateTime, zone: Option<TimeZone>, text: &str) -> Result<f64, String> {
+    let zone = zone.ok_or_else(|| {
+        format!("{} has no offset and no zone: give a zone, such as \"Europe/Berlin\" or \"UTC\"", quoted(text))
+    })?;
+    seconds(of_local(local, &zone, Disambiguation::Compatible)?)
+}
+
+/// # Errors
+/// The text is too long.
+pub(super) fn check_length(text: &str) -> Result<(), String> {
+    match text.len() {
+        0..=TEXT_MAX => Ok(()),
+        bytes => Err(format!("{} has {bytes} bytes; at most {TEXT_MAX} are read", quoted(text))),
+    }
+}

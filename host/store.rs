@@ -1,0 +1,309 @@
+//! The key-value store behind `motu:kv`: what it promises, whatever keeps the bytes.
+//!
+//! An *owner* (a tenant) has *scopes*, a scope has *keys*, a key has an *entry*: a value, a revision, perhaps a time at which it
+//! expires. Owners and scopes have types of their own, and each request is for one owner: no key reaches another's data (M7).
+//!
+//! All changes are lists of operations (`Store::apply`), done whole or not at all, one after the other, and on disk when they
+//! are answered. A list whose future is dropped may still be done, and then all of it.
+//!
+//! # An entry that expires
+//!
+//! From its time on, nobody sees it. It becomes an *event*, which waits on disk until it is settled. `Store::claim` hands
+//! events out, after it has noted on disk that it did: `Event::attempt` is 1 the first time, and more if an earlier process was given
+//! the event and ended before it settled it. An event is never handed out early, never twice in one process, and never lost.
+//! What was done about it lies outside of the store, and no store can know whether it was done when the process was killed
+//! between doing and settling. So there is a choice:
+//!
+//! - *Exactly once*, for what is written here: put `Op::Settle` into the list that has the event's effects. They and the
+//!   settling are one; a second attempt, or a late first one, is refused with `NoEvent` and changes nothing.
+//! - *At least once*, for effects elsewhere: do them, then settle. After a crash in between they are done again;
+//!   `Event::number` is the same each time, for who wants to recognise it.
+//! - *At most once*: settle first, or settle unseen what comes with an `attempt` above 1.
+
+mod disk;
+mod error;
+mod events;
+mod group;
+mod list;
+mod local;
+mod read;
+mod row;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub(crate) use error::StoreError;
+#[cfg(test)]
+use error::{OpenError, Quantity};
+pub(crate) use events::Claimed;
+pub(crate) use local::{Local, Settings};
+
+/// What is answered later. What it asks for is queued at once if there is room, and else when it is polled; dropping it drops
+/// the answer, and the request if that still waits for room.
+pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Keeps entries. Reads are done at once, on the caller's thread; changes are queued.
+pub(crate) trait Store: Send + Sync {
+    /// The entry, unless there is none or it has expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a key that can't be, [`StoreError::Unavailable`] if the store can't be read.
+    fn get(&self, owner: &Owner, scope: &Scope, key: &[u8]) -> Result<Option<Entry>, StoreError>;
+
+    /// Entries of a scope in the order of their keys.
+    ///
+    /// # Errors
+    /// As `get`.
+    fn list(&self, owner: &Owner, scope: &Scope, query: &Query<'_>) -> Result<Page, StoreError>;
+
+    /// Does the operations in their order, all of them or none. Each sees what those before it did.
+    ///
+    /// # Errors
+    /// Of the list: `Invalid`, `Conflict`, `Quota`, `NoEvent`. Of the store: `Unavailable`, and nothing was done; `Unknown`.
+    fn apply(&self, owner: &Owner, quota: &Quota, ops: Vec<Op>) -> Pending<Applied>;
+
+    /// What the owner's entries take, with those that expired and whose events are not settled.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn usage(&self, owner: &Owner) -> Result<Usage, StoreError>;
+
+    /// When there is something to claim, in milliseconds since 1970: 0 for at once, `None` for nothing in sight.
+    fn due(&self) -> watch::Receiver<Option<u64>>;
+
+    /// Hands out events: those of earlier processes first, then what has expired. At most so many, and not many more bytes
+    /// than 4 MiB at once; `due` says whether there are more.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown`.
+    fn claim(&self, limit: usize) -> Pending<Claimed>;
+
+    /// Entries that were set with `resume`, of all owners, from after this place on. At most so many.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn resumes(&self, after: Option<&Place>, limit: usize) -> Result<Resumes, StoreError>;
+
+    /// Deletes all that is the owner's, in steps, with the events that are not settled and without making new ones. What the
+    /// owner is given meanwhile may go or stay. After an error or a crash some may be left: do it again.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Unknown`.
+    fn delete_owner(&self, owner: &Owner) -> Pending<()>;
+}
+
+/// Whose data it is: a tenant, as in `guild:42`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Owner(Arc<str>);
+
+impl Owner {
+    /// The longest name, in bytes.
+    pub(crate) const BYTES_MAX: usize = 300;
+
+    /// # Errors
+    /// If it is empty or longer than [`Owner::BYTES_MAX`].
+    pub(crate) fn new(name: &str) -> Result<Owner, StoreError> {
+        if name.is_empty() || name.len() > Owner::BYTES_MAX {
+            return Err(StoreError::invalid(format!(
+                "an owner's name has 1 to {} bytes, this one has {}",
+                Owner::BYTES_MAX,
+                name.len()
+            )));
+        }
+        Ok(Owner(name.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({})", self.0)
+    }
+}
+
+/// A part of an owner's keys, with a name: what grants are for.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Scope(Arc<str>);
+
+impl Scope {
+    /// The longest name, in bytes.
+    pub(crate) const BYTES_MAX: usize = 64;
+
+    /// # Errors
+    /// If it is empty, longer than [`Scope::BYTES_MAX`], or has control characters.
+    pub(crate) fn new(name: &str) -> Result<Scope, StoreError> {
+        if name.is_empty() || name.len() > Scope::BYTES_MAX {
+            return Err(StoreError::invalid(format!(
+                "a scope's name has 1 to {} bytes, this one has {}",
+                Scope::BYTES_MAX,
+                name.len()
+            )));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(StoreError::invalid(format!("the scope {name:?} has control characters in its name")));
+        }
+        Ok(Scope(name.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({})", self.0)
+    }
+}
+
+/// Where an entry is. A key is any bytes, at least one and at most [`Place::KEY_BYTES_MAX`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) owner: Owner,
+    pub(crate) scope: Scope,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Place {
+    /// The longest key, in bytes, whatever the quota says.
+    pub(crate) const KEY_BYTES_MAX: usize = 1024;
+}
+
+/// What a key has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) value: Vec<u8>,
+    /// Another one at each `Set`, of whatever key and owner: greater than all before, never used again.
+    pub(crate) revision: u64,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires: Option<u64>,
+    /// Whether `Store::resumes` has it.
+    pub(crate) resume: bool,
+}
+
+/// One operation of a list.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    /// Gives a key a new entry. A time that has passed is allowed: the entry expires at once.
+    Set { scope: Scope, key: Vec<u8>, value: Vec<u8>, expires: Option<u64>, resume: bool },
+    /// Takes the entry away, if there is one. No event comes of it.
+    Delete { scope: Scope, key: Vec<u8> },
+    /// The list is refused unless the key is so at this point of it.
+    Check { scope: Scope, key: Vec<u8>, expected: Expected },
+    /// The event is over; refused unless it is this owner's, was claimed by this process, and wasn't settled before.
+    Settle { event: u64 },
+}
+
+/// What a `Check` wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Expected {
+    /// No entry, or one that has expired.
+    Absent,
+    /// An entry with this value.
+    Value(Vec<u8>),
+    /// The very entry that has this revision.
+    Revision(u64),
+}
+
+/// What a list came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// For each operation the revision that it gave: only a `Set` has one.
+    pub(crate) revisions: Vec<Option<u64>>,
+}
+
+/// Which entries `Store::list` is to give.
+#[derive(Clone, Debug)]
+pub(crate) struct Query<'a> {
+    /// What their keys start with.
+    pub(crate) prefix: &'a [u8],
+    /// Only keys after this one.
+    pub(crate) after: Option<&'a [u8]>,
+    /// Whether the values are wanted; they are left empty if not.
+    pub(crate) values: bool,
+    /// At most so many entries.
+    pub(crate) entries_max: usize,
+    /// Stops when keys and values come to so many bytes: the last entry may go beyond.
+    pub(crate) bytes_max: usize,
+}
+
+/// Some entries of a scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<(Vec<u8>, Entry)>,
+    /// There may be more after this key, even if this page is empty: it only passed entries that had expired.
+    pub(crate) more_after: Option<Vec<u8>>,
+}
+
+/// Some entries to be resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resumes {
+    pub(crate) entries: Vec<(Place, Entry)>,
+    /// There may be more after this one, even if there are none here.
+    pub(crate) more_after: Option<Place>,
+}
+
+/// An entry that expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// The revision of the entry: no other event has it, and no later attempt another.
+    pub(crate) number: u64,
+    pub(crate) place: Place,
+    pub(crate) value: Vec<u8>,
+    /// Which process is being given it: 1 for the first.
+    pub(crate) attempt: u32,
+}
+
+/// What an owner's entries take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) keys: u64,
+    /// Of each entry: scope, key, value and [`Quota::ENTRY_BYTES`].
+    pub(crate) bytes: u64,
+}
+
+/// What an owner may have. Lowered below what is there, it allows what frees, and nothing that takes more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Entries, with those that expired and whose events aren't settled: 100,000.
+    pub(crate) keys: u64,
+    /// Bytes of all entries, as [`Usage::bytes`] counts them: 100 MiB.
+    pub(crate) bytes: u64,
+    /// Bytes of a key: 1,024, which is also the most.
+    pub(crate) key_bytes: usize,
+    /// Bytes of a value: 1 MiB.
+    pub(crate) value_bytes: usize,
+    /// Operations of a list, `Settle` not counted: 100.
+    pub(crate) list_ops: usize,
+    /// Bytes of all keys and values in a list: 4 MiB.
+    pub(crate) list_bytes: usize,
+}
+
+impl Quota {
+    /// What an entry costs beside its bytes: about what it takes on disk for a row of each table it is in.
+    pub(crate) const ENTRY_BYTES: u64 = 64;
+}
+
+impl Default for Quota {
+    fn default() -> Quota {
+        Quota {
+            keys: 100_000,
+            bytes: 100 << 20,
+            key_bytes: Place::KEY_BYTES_MAX,
+            value_bytes: 1 << 20,
+            list_ops: 100,
+            list_bytes: 4 << 20,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The store of one process, on redb: reads from the last commit, changes by one thread that commits many at once.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::disk::{self, Folder, Medium, Memory};
+use super::error::{OpenError, StoreError};
+use super::events::Claimed;
+use super::group::{Done, Job, Task};
+use super::tables::{Fault, Snapshot};
+use super::writer::Writer;
+use super::{Applied, Entry, Event, Op, Owner, Page, Pending, Place, Query, Quota, Resumes, Scope, Store, Usage};
+use super::{list, read, row};
+
+/// The time, in milliseconds since 1970.
+pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How many bytes of keys and values wait to be written, in all. Who comes when it is full, waits.
+pub(super) const QUEUE_BYTES: u32 = 64 << 20;
+
+/// What a job is charged in the queue beside its bytes.
+const JOB_BYTES: u64 = 4 << 10;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Whether opening reads the whole file to see that it is sound: no. Without it, damage from outside is found when it is
+    /// read, or never if it is within a value. It takes about a second for each GiB.
+    pub(crate) verify: bool,
+    /// Memory for pages of the file, in bytes: 64 MiB.
+    pub(crate) cache_bytes: usize,
+    /// What decides when an entry has expired: the system's clock.
+    pub(crate) clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let clock = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        };
+        Settings { verify: false, cache_bytes: 64 << 20, clock: Arc::new(clock) }
+    }
+}
+
+/// What the callers and the thread share.
+pub(super) struct Shared {
+    /// Of the last commit, or why there is none to read.
+    snapshot: RwLock<Result<Arc<Snapshot>, Arc<str>>>,
+    due: watch::Sender<Option<u64>>,
+    /// Claimed, and dropped.
+    returned: Mutex<Vec<Event>>,
+    /// A reader found the database out of order, and the thread is told.
+    pub(super) ailing: AtomicBool,
+    pub(super) clock: Clock,
+}
+
+impl Shared {
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        snapshot.clone().map_err(StoreError::unavailable)
+    }
+
+    pub(super) fn publish(&self, snapshot: Result<Arc<Snapshot>, Arc<str>>) {
+        let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, snapshot);
+        drop(current);
+        drop(before); // outside of the lock
+    }
+
+    pub(super) fn returned(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells who waits when there is something to claim, as the database has it.
+    pub(super) fn set_due(&self, due: Option<u64>) {
+        let returned = self.returned();
+        let due = if returned.is_empty() { due } else { Some(0) };
+        self.due.send_if_modified(|known| std::mem::replace(known, due) != due);
+    }
+
+    pub(super) fn give_back(&self, events: impl ExactSizeIterator<Item = Event>) {
+        if events.len() > 0 {
+            let mut returned = self.returned();
+            returned.extend(events);
+            self.due.send_if_modified(|due| due.replace(0) != Some(0));
+        }
+    }
+}
+
+/// The way to the thread.
+#[derive(Clone)]
+struct Way {
+    jobs: mpsc::WeakUnboundedSender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Way {
+    /// Queues a task, at once if there is room.
+    fn ask(&self, task: Task, bytes: u64) -> Pending<Done> {
+        let bytes = u32::try_from(bytes.saturating_add(JOB_BYTES)).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
+        let (answer, answered) = oneshot::channel();
+        let jobs = self.jobs.clone();
+        let closed = || StoreError::unavailable("it is closed");
+        let send = move |room| {
+            let jobs = jobs.upgrade().ok_or_else(closed)?;
+            jobs.send(Job { task, answer, _room: Some(room) }).map_err(|_| closed())
+        };
+        let sent = match self.room.clone().try_acquire_many_owned(bytes) {
+            Ok(room) => Ok(send(room)),
+            Err(_) => Err((self.room.clone(), send)),
+        };
+        Box::pin(async move {
+            match sent {
+                Ok(sent) => sent?,
+                Err((room, send)) => send(room.acquire_many_owned(bytes).await.map_err(|_| closed())?)?,
+            }
+            answered.await.unwrap_or_else(|_| Err(StoreError::Unknown("its thread has ended".into())))
+        })
+    }
+}
+
+/// A store in a folder, or in memory. Dropping it writes what was queued, and closes it.
+pub(crate) struct Local {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::UnboundedSender<Job>>,
+    way: Way,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Local {
+    /// Opens the store in this folder, which is made if there is none: with mode 0700, its files with 0600.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Local, OpenError> {
+        let folder = Folder::new(path, settings)?;
+        Local::start(Box::new(folder), path, settings)
+    }
+
+    /// A store in memory, for tests and trials.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(crate) fn in_memory(settings: &Settings) -> Result<Local, OpenError> {
+        Local::start(Box::new(Memory::default()), Path::new("memory"), settings)
+    }
+
+    pub(super) fn start(mut medium: Box<dyn Medium>, path: &Path, settings: &Settings) -> Result<Local, OpenError> {
+        let (database, counters) = disk::open(&mut *medium, path, settings.cache_bytes)?;
+        let shared = Arc::new(Shared {
+            snapshot: RwLock::new(Err("it is being opened".into())),
+            due: watch::Sender::new(None),
+            returned: Mutex::default(),
+            ailing: AtomicBool::new(false),
+            clock: settings.clock.clone(),
+        });
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let mut writer = Writer::new(medium, settings.cache_bytes, counters, shared.clone(), queue);
+        writer.adopt(database).map_err(|fault| OpenError::Damaged { path: path.to_path_buf(), why: fault.0 })?;
+        let thread = std::thread::Builder::new().name("motu-kv".into()).spawn(move || writer.run());
+        let failed = |error: std::io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
+        let way = Way { jobs: jobs.downgrade(), room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)) };
+        Ok(Local { shared, jobs: Some(jobs), way, thread: Some(thread.map_err(failed)?) })
+    }
+
+    /// Reads from the last commit. If that fails and the database was opened anew meanwhile, reads once more.
+    fn read<T>(&self, what: impl Fn(&Snapshot, u64) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let now = (self.shared.clock)();
+        let snapshot = self.shared.snapshot().inspect_err(|_| self.ail())?;
+        let mut fault = match disk::guarded(|| what(&snapshot, now)) {
+            Ok(read) => return Ok(read),
+            Err(fault) => fault,
+        };
+        let newer = self.shared.snapshot().inspect_err(|_| self.ail())?;
+        if !Arc::ptr_eq(&snapshot, &newer) {
+            match disk::guarded(|| what(&newer, now)) {
+                Ok(read) => return Ok(read),
+                Err(again) => fault = again,
+            }
+        }
+        tracing::error!(error = fault.0, "the key-value store can't be read");
+        self.ail();
+        Err(StoreError::unavailable(fault.0))
+    }
+
+    /// Has the thread open the database anew, unless it was told already.
+    fn ail(&self) {
+        if !self.shared.ailing.swap(true, Ordering::AcqRel)
+            && let Some(jobs) = &self.jobs
+        {
+            let (answer, _) = oneshot::channel();
+            let _ = jobs.send(Job { task: Task::Reopen, answer, _room: None }); // the thread is gone: then nothing helps
+        }
+    }
+}
+
+impl Store for Local {
+    fn get(&self, owner: &Owner, scope: &Scope, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        row::check_key(key)?;
+        self.read(|snapshot, now| read::get(snapshot, now, owner, scope, key))
+    }
+
+    fn list(&self, owner: &Owner, scope: &Scope, query: &Query<'_>) -> Result<Page, StoreError> {
+        self.read(|snapshot, now| read::list(snapshot, now, owner, scope, query))
+    }
+
+    fn apply(&self, owner: &Owner, quota: &Quota, ops: Vec<Op>) -> Pending<Applied> {
+        let bytes = match list::check(quota, &ops) {
+            Ok(bytes) => bytes,
+            Err(refused) => return Box::pin(std::future::ready(Err(refused))),
+        };
+        let done = self.way.ask(Task::Apply { owner: owner.clone(), quota: quota.clone(), ops }, bytes);
+        Box::pin(async move {
+            match done.await? {
+                Done::Applied(applied) => Ok(applied),
+                _ => Err(StoreError::mixed_up()),
+            }
+        })
+    }
+
+    fn usage(&self, owner: &Owner) -> Result<Usage, StoreError> {
+        self.read(|snapshot, _| snapshot.usage(owner))
+    }
+
+    fn due(&self) -> watch::Receiver<Option<u64>> {
+        self.shared.due.subscribe()
+    }
+
+    fn claim(&self, limit: usize) -> Pending<Claimed> {
+        let done = self.way.ask(Task::Claim { limit }, 0);
+        Box::pin(async move {
+            match done.await? {
+                Done::Claimed(claimed) => Ok(claimed),
+                _ => Err(StoreError::mixed_up()),
+            }
+        })
+    }
+
+    fn resumes(&self, after: Option<&Place>, limit: usize) -> Result<Resumes, StoreError> {
+        self.read(|snapshot, now| read::resumes(snapshot, now, after, limit))
+    }
+
+    fn delete_owner(&self, owner: &Owner) -> Pending<()> {
+        let (way, owner) = (self.way.clone(), owner.clone());
+        Box::pin(async move {
+            let mut next = Some((0, 0));
+            while let Some(from) = next {
+                match way.ask(Task::DeleteOwner { owner: owner.clone(), from }, 0).await? {
+                    Done::Deleted(more) => next = more,
+                    _ => return Err(StoreError::mixed_up()),
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+impl Local {
+    pub(super) fn commits(&self) -> u64 {
+        self.read(|snapshot, _| snapshot.commits()).unwrap_or_default()
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.way.room.close(); // who waits for room is told
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the key-value store panicked");
+        }
+    }
+}

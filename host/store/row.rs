@@ -1,0 +1,152 @@
+//! Places and entries as bytes.
+//!
+//! A place is the owner's length and name, the scope's length and name, then the key. With the lengths in front no place is
+//! a prefix of another owner's or scope's, so what an owner or a scope has is one range, and a range never leaves it.
+
+use super::{Entry, Owner, Place, Quota, Scope, StoreError};
+
+const RESUME: u8 = 1;
+const EXPIRES: u8 = 2;
+
+/// What all places of an owner start with.
+pub(super) fn owner_prefix(owner: &Owner) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(2 + owner.as_str().len());
+    push_owner(&mut bytes, owner);
+    bytes
+}
+
+/// What all places of a scope start with whose keys start so.
+pub(super) fn place(owner: &Owner, scope: &Scope, key: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(3 + owner.as_str().len() + scope.as_str().len() + key.len());
+    push_owner(&mut bytes, owner);
+    // Scope::BYTES_MAX is less than 256, Owner::BYTES_MAX less than 65,536
+    bytes.push(u8::try_from(scope.as_str().len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(scope.as_str().as_bytes());
+    bytes.extend_from_slice(key);
+    bytes
+}
+
+fn push_owner(bytes: &mut Vec<u8>, owner: &Owner) {
+    let name = owner.as_str().as_bytes();
+    bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
+    bytes.extend_from_slice(name);
+}
+
+/// The place that these bytes are.
+pub(super) fn read_place(bytes: &[u8]) -> Option<Place> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (owner, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let (length, rest) = rest.split_first()?;
+    let (scope, key) = rest.split_at_checked(usize::from(*length))?;
+    Some(Place {
+        owner: Owner::new(str::from_utf8(owner).ok()?).ok()?,
+        scope: Scope::new(str::from_utf8(scope).ok()?).ok()?,
+        key: key.to_vec(),
+    })
+}
+
+/// The first bytes after all that start with these.
+pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut bytes = prefix.get(..=last)?.to_vec();
+    if let Some(byte) = bytes.last_mut() {
+        *byte += 1; // it isn't the greatest
+    }
+    Some(bytes)
+}
+
+/// What an entry at these bytes counts for: scope, key, value, and what each costs.
+pub(super) fn cost(owner: &Owner, place: &[u8], value: usize) -> u64 {
+    let named = place.len().saturating_sub(3 + owner.as_str().len());
+    (named as u64).saturating_add(value as u64).saturating_add(Quota::ENTRY_BYTES)
+}
+
+/// A key that can be.
+pub(super) fn check_key(key: &[u8]) -> Result<(), StoreError> {
+    match key.len() {
+        0 => Err(StoreError::invalid("a key must not be empty")),
+        1..=Place::KEY_BYTES_MAX => Ok(()),
+        bytes => {
+            Err(StoreError::invalid(format!("a key has at most {} bytes, this one has {bytes}", Place::KEY_BYTES_MAX)))
+        }
+    }
+}
+
+/// An entry as it lies in its row.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) value: &'a [u8],
+    pub(super) revision: u64,
+    pub(super) expires: Option<u64>,
+    pub(super) resume: bool,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Row<'a>> {
+        let (flags, rest) = bytes.split_first()?;
+        let (revision, rest) = rest.split_first_chunk()?;
+        let (expires, value) = if flags & EXPIRES == 0 {
+            (None, rest)
+        } else {
+            let (expires, value) = rest.split_first_chunk()?;
+            (Some(u64::from_be_bytes(*expires)), value)
+        };
+        if flags & !(RESUME | EXPIRES) != 0 {
+            return None;
+        }
+        Some(Row { value, revision: u64::from_be_bytes(*revision), expires, resume: flags & RESUME != 0 })
+    }
+
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(17 + self.value.len());
+        let flags = if self.resume { RESUME } else { 0 } | if self.expires.is_some() { EXPIRES } else { 0 };
+        bytes.push(flags);
+        bytes.extend_from_slice(&self.revision.to_be_bytes());
+        if let Some(expires) = self.expires {
+            bytes.extend_from_slice(&expires.to_be_bytes());
+        }
+        bytes.extend_from_slice(self.value);
+        bytes
+    }
+
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    pub(super) fn entry(&self, values: bool) -> Entry {
+        Entry {
+            value: if values { self.value.to_vec() } else { Vec::new() },
+            revision: self.revision,
+            expires: self.expires,
+            resume: self.resume,
+        }
+    }
+}
+
+/// An event as it lies in its row; its number is in the row's key.
+#[derive(Clone, Copy)]
+pub(super) struct EventRow<'a> {
+    /// How many processes were given it.
+    pub(super) attempts: u32,
+    pub(super) place: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> EventRow<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<EventRow<'a>> {
+        let (attempts, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (place, value) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        Some(EventRow { attempts: u32::from_be_bytes(*attempts), place, value })
+    }
+
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(6 + self.place.len() + self.value.len());
+        bytes.extend_from_slice(&self.attempts.to_be_bytes());
+        // a place has at most 3 + 300 + 64 + 1,024 bytes
+        bytes.extend_from_slice(&u16::try_from(self.place.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bytes.extend_from_slice(self.place);
+        bytes.extend_from_slice(self.value);
+        bytes
+    }
+}

@@ -1,0 +1,77 @@
+//! What the store promises: lists whole or not at all, whatever fails; quotas to the byte; nobody sees another's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
+
+mod bench;
+mod crash;
+mod events;
+mod faults;
+mod folder;
+mod lists;
+mod model;
+mod races;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+fn owner(name: &str) -> Owner {
+    Owner::new(name).unwrap()
+}
+
+fn scope(name: &str) -> Scope {
+    Scope::new(name).unwrap()
+}
+
+fn wait<T>(pending: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(pending)
+}
+
+fn set(name: &str, key: &[u8], value: &[u8]) -> Op {
+    Op::Set { scope: scope(name), key: key.to_vec(), value: value.to_vec(), expires: None, resume: false }
+}
+
+fn set_until(name: &str, key: &[u8], value: &[u8], expires: u64) -> Op {
+    Op::Set { scope: scope(name), key: key.to_vec(), value: value.to_vec(), expires: Some(expires), resume: false }
+}
+
+fn delete(name: &str, key: &[u8]) -> Op {
+    Op::Delete { scope: scope(name), key: key.to_vec() }
+}
+
+fn check(name: &str, key: &[u8], expected: Expected) -> Op {
+    Op::Check { scope: scope(name), key: key.to_vec(), expected }
+}
+
+/// All entries of a scope.
+fn all() -> Query<'static> {
+    Query { prefix: b"", after: None, values: true, entries_max: usize::MAX, bytes_max: usize::MAX }
+}
+
+/// A clock that the test sets.
+fn clock(at: u64) -> (Arc<AtomicU64>, Settings) {
+    let time = Arc::new(AtomicU64::new(at));
+    let read = time.clone();
+    (time, Settings { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..Settings::default() })
+}
+
+fn memory() -> Local {
+    Local::in_memory(&Settings::default()).unwrap()
+}
+
+impl Local {
+    fn done(&self, owner: &Owner, ops: Vec<Op>) -> Result<Applied, StoreError> {
+        wait(self.apply(owner, &Quota::default(), ops))
+    }
+
+    fn value(&self, owner: &Owner, name: &str, key: &[u8]) -> Option<Vec<u8>> {
+        self.get(owner, &scope(name), key).unwrap().map(|entry| entry.value)
+    }
+}
