@@ -4,6 +4,7 @@
 //! heap, or the warm memories, that another left behind. Inside one measurement the two sides take turns, so that a busy
 //! machine disturbs both alike: trust the ratios, not the times.
 
+mod call;
 mod create;
 mod dispatch;
 mod event;
@@ -45,6 +46,7 @@ enum Measure {
     Warm,
     Caught,
     Dispatch,
+    Call,
 }
 
 /// How the peer was built.
@@ -64,6 +66,7 @@ fn main() -> anyhow::Result<()> {
     rows.extend(child::<Vec<_>>(Measure::Warm, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Caught, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Dispatch, quick)?);
+    rows.extend(child::<Vec<_>>(Measure::Call, quick)?);
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
@@ -83,6 +86,7 @@ fn measure(which: Measure, quick: bool) -> anyhow::Result<String> {
         Measure::Warm => serde_json::to_string(&event::warm(quick)?),
         Measure::Caught => serde_json::to_string(&event::caught(quick)?),
         Measure::Dispatch => serde_json::to_string(&dispatch::rows(quick)?),
+        Measure::Call => serde_json::to_string(&call::rows(quick)?),
     };
     Ok(text?)
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::modules::kv::decoded;
 use crate::motu::Motu;
-use crate::store::{self, Op, Owner, Place, Quota, Store, StoreError};
+use crate::store::{self, Op, OpenError, Owner, Place, Quota, Settings, Store, StoreError};
 use crate::tenant::Tenant;
 use crate::value::Value;
 
@@ -23,6 +23,9 @@ const AT_ONCE: usize = 64;
 
 /// How long to wait when a mailbox is full, or the store can't be read.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// How long a Motu that is dropped may take to let go of its store.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// The longest time without looking, whatever the store says: whether the Motu is still there, and whether the clock was set.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -37,9 +40,9 @@ pub(crate) struct Kept {
 impl Kept {
     /// In a folder, or in memory.
     pub(crate) fn open(folder: Option<&Path>) -> Result<Kept, Error> {
-        let settings = store::Settings::default();
+        let settings = Settings::default();
         let store = match folder {
-            Some(folder) => store::Local::open(folder, &settings)?,
+            Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
         };
         Ok(Kept { store: Arc::new(store), unsettled: Mutex::default(), awake: AtomicBool::new(false) })
@@ -69,6 +72,17 @@ impl Kept {
                 self.put_back(event);
                 Err(error)
             }
+        }
+    }
+}
+
+/// Opens a store on disk. A Motu of this process that has just been dropped may still let go of it, so it is tried for a while.
+fn open(folder: &Path, settings: &Settings) -> Result<store::Local, Error> {
+    let since = Instant::now();
+    loop {
+        match store::Local::open(folder, settings) {
+            Err(OpenError::InUse(_)) if since.elapsed() < LET_GO => std::thread::sleep(Duration::from_millis(20)),
+            opened => return Ok(opened?),
         }
     }
 }

@@ -160,6 +160,46 @@ impl Limits {
     /// that isn't counted. Fixed when Luau is built.
     pub const CALL_DEPTH: u32 = 20_000;
 
+    /// These limits as whoever has `parent` may pass them on: nothing of them is above the parent's. A time for which something
+    /// is held against an instance (`restart_window`, `quarantine`) is not below the parent's.
+    #[must_use]
+    pub fn within(&self, parent: &Limits) -> Limits {
+        fn least<T: Ord>(own: Option<T>, parent: Option<T>) -> Option<T> {
+            own.into_iter().chain(parent).min() // none is no limit
+        }
+        Limits {
+            load_fuel: least(self.load_fuel, parent.load_fuel),
+            event_fuel: least(self.event_fuel, parent.event_fuel),
+            start_fuel: least(self.start_fuel, parent.start_fuel),
+            background_fuel: least(self.background_fuel, parent.background_fuel),
+            load_deadline: least(self.load_deadline, parent.load_deadline),
+            event_deadline: least(self.event_deadline, parent.event_deadline),
+            start_deadline: least(self.start_deadline, parent.start_deadline),
+            kv_operations_per_second: least(self.kv_operations_per_second, parent.kv_operations_per_second),
+            fuel_per_second: least(self.fuel_per_second, parent.fuel_per_second),
+            idle_after: least(self.idle_after, parent.idle_after),
+            restarts: least(self.restarts, parent.restarts),
+            memory_bytes: self.memory_bytes.min(parent.memory_bytes),
+            payload_bytes: self.payload_bytes.min(parent.payload_bytes),
+            payload_depth: self.payload_depth.min(parent.payload_depth),
+            result_bytes: self.result_bytes.min(parent.result_bytes),
+            result_depth: self.result_depth.min(parent.result_depth),
+            log_bytes: self.log_bytes.min(parent.log_bytes),
+            coroutines: self.coroutines.min(parent.coroutines),
+            timers: self.timers.min(parent.timers),
+            calls_in_flight: self.calls_in_flight.min(parent.calls_in_flight),
+            handles: self.handles.min(parent.handles),
+            kv_keys: self.kv_keys.min(parent.kv_keys),
+            kv_bytes: self.kv_bytes.min(parent.kv_bytes),
+            kv_value_bytes: self.kv_value_bytes.min(parent.kv_value_bytes),
+            source_bytes: self.source_bytes.min(parent.source_bytes),
+            mailbox_events: self.mailbox_events.min(parent.mailbox_events),
+            weight: self.weight.min(parent.weight),
+            restart_window: self.restart_window.max(parent.restart_window),
+            quarantine: self.quarantine.max(parent.quarantine),
+        }
+    }
+
     /// Refuses what can't be held to.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let at_most = |name: &str, value: u64, most: u64| {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -509,7 +509,8 @@ const START: &str = "start";
 
 /// A bundle and its image.
 pub(crate) struct Bundled {
-    shared: Arc<Shared>,
+    /// Not held on to: what is shared keeps bundles.
+    shared: Weak<Shared>,
     pub(crate) bundle: Bundle,
     pub(crate) image: Arc<Image>,
     pub(crate) handlers: Arc<[String]>,
@@ -539,7 +540,15 @@ impl Bundled {
         let has_start = handlers.iter().any(|name| name == START);
         let handlers = handlers.iter().filter(|name| *name != START).cloned().collect();
         let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
-        Ok(Bundled { shared: shared.clone(), bundle: bundle.clone(), image, handlers, has_start, only_handlers, usage })
+        Ok(Bundled {
+            shared: Arc::downgrade(shared),
+            bundle: bundle.clone(),
+            image,
+            handlers,
+            has_start,
+            only_handlers,
+            usage,
+        })
     }
 }
 
@@ -551,7 +560,9 @@ impl Bundled {
 
 impl Drop for Bundled {
     fn drop(&mut self) {
-        self.shared.factory.forget(&self.image);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.factory.forget(&self.image);
+        }
     }
 }
 

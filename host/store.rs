@@ -40,9 +40,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-pub(crate) use error::StoreError;
 #[cfg(test)]
-use error::{OpenError, Quantity};
+use error::Quantity;
+pub(crate) use error::{OpenError, StoreError};
 pub(crate) use events::Claimed;
 pub(crate) use local::{Local, Settings};
 

@@ -2,12 +2,13 @@
 
 use std::process::{Command, ExitCode};
 
-const VARIABLE: &str = "MOTU_TEST_CHILD";
+pub(crate) const VARIABLE: &str = "MOTU_TEST_CHILD";
 
 /// What a child runs, by the name that [`in_child`] asks for.
 pub(crate) type Body = (&'static str, fn());
 
-const BODIES: &[&[&[Body]]] = &[&[crate::limits::CHILDREN, crate::isolation::CHILDREN], crate::pool::CHILDREN];
+const BODIES: &[&[&[Body]]] =
+    &[&[crate::limits::CHILDREN, crate::isolation::CHILDREN, crate::modules::CHILDREN], crate::pool::CHILDREN];
 
 /// Runs the body that the parent asked for; none if this is the parent.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {

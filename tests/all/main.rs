@@ -28,6 +28,7 @@ mod guest;
 mod isolation;
 mod json;
 mod limits;
+mod modules;
 mod opaque;
 mod pool;
 mod require;
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         guest::trials(),
         isolation::trials(),
         limits::trials(),
+        modules::trials(),
         opaque::trials(),
         pool::trials(),
         require::trials(),

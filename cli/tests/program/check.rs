@@ -22,6 +22,7 @@ fn good() {
 fn examples_are_good() {
     for (name, expected) in [
         ("greeter", "ok: 1 file, handlers: greet\n"),
+        ("counter", "ok: 1 file, handlers: count, hit\nneeds:\n  motu:kv/store.get\n  motu:kv/store.increment\n"),
         ("inventory", "ok: 4 files, handlers: add, list, remove, tour\n"),
     ] {
         let ran = motu(&["check", &format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"))]);

@@ -36,3 +36,41 @@ fn never_writes_over_anything() {
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(motu(&["new", empty.path().to_str().unwrap()]).code, 0);
 }
+
+/// The types are where the aliases say, are no part of the bundle, and are written again over themselves.
+#[test]
+fn types_for_editors() {
+    let folder = bundle(&[
+        ("init.luau", "return { go = require('@motu/kv').get }"),
+        (".luaurc", r#"{ "languageMode": "strict", "aliases": { "lib": "./lib" } }"#),
+    ]);
+    let path = folder.path().to_str().unwrap();
+    for _ in 0..2 {
+        let ran = motu(&["types", path]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    }
+    let config = std::fs::read_to_string(folder.path().join(".luaurc")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["languageMode"], "strict");
+    assert_eq!(
+        (&config["aliases"]["lib"], &config["aliases"]["motu"]),
+        (&"./lib".into(), &"./.motu/types/motu".into())
+    );
+    let types = std::fs::read_to_string(folder.path().join(".motu/types/motu/kv.luau")).unwrap();
+    assert!(types.contains("The value of a key; nil if there is none."), "{types}");
+    let ran = motu(&["check", path]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 1 file, handlers: go\nneeds:\n  motu:kv/store.get\n"));
+
+    for wrong in ["{ // a comment", "[]", r#"{ "aliases": { "motu": "./mine" } }"#] {
+        std::fs::write(folder.path().join(".luaurc"), wrong).unwrap();
+        let ran = motu(&["types", path]);
+        assert_eq!(ran.code, 2, "{wrong}");
+        assert!(
+            ran.err.contains("nothing was written") && ran.err.contains("\"motu\": \"./.motu/types/motu\""),
+            "{}",
+            ran.err
+        );
+        assert_eq!(std::fs::read_to_string(folder.path().join(".luaurc")).unwrap(), wrong);
+    }
+    assert_eq!(motu(&["types", "nowhere"]).code, 2);
+}

@@ -148,3 +148,36 @@ fn fuel_is_one_account() {
     let ran = run(source, &["--json", "--event", "e", "--fuel", &(both - 50_000).to_string()]);
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("fuel")), "{}", ran.out);
 }
+
+/// Three times, each in a process of its own: what was counted is there again, and each tenant counts for itself.
+#[test]
+fn counter() {
+    let path = format!("{EXAMPLES}counter");
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let hit = |tenant: &str, more: &[&str]| {
+        let mut args = vec!["run", &path, "--event", "hit", "--tenant", tenant, "--json"];
+        args.extend(more);
+        motu(&args)
+    };
+    let kept = ["--state", state.to_str().unwrap(), "--grant", "motu:kv/*"];
+    for n in 1..=3 {
+        let ran = hit("user:1", &kept);
+        assert_eq!((ran.code, ran.err.as_str(), &ran.json()["value"]), (0, "", &json!(n)));
+    }
+    assert_eq!(hit("guild:1", &kept).json()["value"], 1);
+
+    let denied = hit("user:1", &kept[..2]);
+    assert_eq!((denied.code, &denied.json()["kind"]), (4, &json!("denied")));
+    let message = denied.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("needs the grant motu:kv/store.increment, which user:1 does not have"), "{message}");
+
+    let forgotten = hit("user:1", &kept[2..]);
+    assert_eq!((forgotten.code, &forgotten.json()["value"]), (0, &json!(1)));
+    assert!(forgotten.err.contains("motu:kv is in memory and gone when this command ends"), "{}", forgotten.err);
+
+    let wrong = hit("user:1", &["--grant", "motu:kv"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.json()["message"].as_str().unwrap().contains("column 8"), "{}", wrong.out);
+    assert_eq!(hit("nobody", &kept).code, 2);
+}

@@ -22,6 +22,7 @@ trials![
     i10_an_idle_instance_is_evicted,
     images_are_made_once_and_again_when_needed,
     removed_bundles_end_their_events,
+    a_motu_that_is_dropped_is_gone,
 ];
 
 fn value(tenant: &TenantRef, event: &str) -> Result<u32, ErrorKind> {
@@ -350,5 +351,22 @@ fn removed_bundles_end_their_events() {
         });
         assert_eq!(answers, [1; 20]);
         assert!(run(tenant.dispatch::<u32>("go", &())).unwrap().is_empty());
+    });
+}
+
+/// With its images, threads and all: nothing keeps a Motu that nobody has.
+fn a_motu_that_is_dropped_is_gone() {
+    on_both(&limits(), |builder| {
+        let held = Arc::new(());
+        let sink = held.clone();
+        let motu = builder.on_log(move |_| drop(sink.clone())).build().unwrap();
+        let tenant =
+            deployed(&motu, "life:1", "return { go = function() print('x') task.delay(1e6, print) return 1 end }");
+        assert_eq!(value(&tenant, "go"), Ok(1));
+        motu.wake();
+        drop((motu, tenant));
+        while Arc::strong_count(&held) > 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     });
 }

@@ -1,0 +1,33 @@
+//! Host modules: what may be called, what crosses at the boundary, and what Motu's own modules promise.
+
+mod editors;
+mod grants;
+mod kv;
+mod log;
+mod small;
+mod typed;
+
+use libtest_mimic::Trial;
+use motu::{Error, Grants, Motu, TenantRef, Value};
+
+use crate::support::{bundle, run};
+
+pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let all = [editors::trials(), grants::trials(), kv::trials(), log::trials(), small::trials(), typed::trials()];
+    all.into_iter().flatten().collect()
+}
+
+/// A tenant with one bundle of this source, and these grants.
+fn tenant(motu: &Motu, name: &str, source: &str, grants: &[&str]) -> TenantRef {
+    let tenant = motu.tenant(&name.parse().unwrap());
+    run(tenant.deploy("main", &bundle(&[("init.luau", source)]))).unwrap();
+    tenant.set_grants(Some(Grants::parse(grants).unwrap()));
+    tenant
+}
+
+fn ask(tenant: &TenantRef, event: &str, payload: impl Into<Value>) -> Result<Value, Error> {
+    let payload = payload.into();
+    run(tenant.dispatch_value(event, &payload)).unwrap().remove(0).result.map(|outcome| outcome.value)
+}
