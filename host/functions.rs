@@ -6,12 +6,10 @@
 mod caller;
 mod watchdog;
 
-use std::sync::Arc;
-use std::time::Instant;
-
 pub(crate) use caller::{Call, Called, Caller, Decided, Granted, Outcome};
+use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
-use watchdog::{Polls, watch};
+use watchdog::{Polls, Slot, watch};
 
 use crate::context::RESOURCES_MAX;
 use crate::error::{Error, ErrorKind};
@@ -56,6 +54,9 @@ impl HostFunction {
     }
 }
 
+/// A VM's place with the watchdog.
+pub(crate) struct Seat(Arc<Slot>);
+
 /// A runtime that may be dropped anywhere, also on one of its own threads.
 struct Owned(Option<Runtime>);
 
@@ -69,7 +70,7 @@ impl Drop for Owned {
 
 impl Functions {
     pub(crate) fn new(modules: &[HostModule], runtime: Option<Handle>) -> Result<Functions, Error> {
-        let polls = Arc::new(Polls::default());
+        let polls = Arc::new(Polls::new());
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Host, format!("the runtime of host functions can't be started: {error}"))
         };
@@ -90,6 +91,7 @@ impl Functions {
             functions.add(module, &mut numbered)?;
         }
         functions.name_modules()?;
+        functions.polls.name(functions.all.iter().map(|function| function.shown.clone()).collect());
         Ok(functions)
     }
 
@@ -135,6 +137,11 @@ impl Functions {
         self.all.iter().map(HostFunction::name)
     }
 
+    /// Where the watchdog sees what a VM polls.
+    pub(crate) fn seat(&self) -> Seat {
+        Seat(self.polls.slot())
+    }
+
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
     }
@@ -145,7 +152,7 @@ impl Functions {
 
     /// The functions that have blocked a thread for longer than half a second, and still do.
     pub(crate) fn blocked(&self) -> Vec<String> {
-        self.polls.blocked(Instant::now())
+        self.polls.blocked()
     }
 }
 

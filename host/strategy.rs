@@ -114,10 +114,11 @@ pub(crate) struct ThreadPool {
 
 impl ThreadPool {
     pub(crate) fn new(shared: Arc<Shared>, workers: usize) -> Result<ThreadPool, Error> {
+        let runtime = &shared.functions.runtime().clone();
         let burnt = (0..workers).map(|_| Burnt::default()).collect();
         let pool = ThreadPool { shared, queue: Arc::new(Queue::new()), burnt };
         for (number, burnt) in pool.burnt.iter().enumerate() {
-            worker::start(&pool.queue, &format!("motu-{number}"), burnt).map_err(|error| no_thread(&error))?;
+            worker::start(&pool.queue, &format!("motu-{number}"), burnt, runtime).map_err(|error| no_thread(&error))?;
         }
         Ok(pool)
     }
@@ -164,7 +165,8 @@ impl Drop for Own {
 impl ThreadPerTenant {
     pub(crate) fn new(shared: Arc<Shared>) -> Result<ThreadPerTenant, Error> {
         let loads = Arc::new(Queue::new());
-        worker::start(&loads, "motu-loads", &Burnt::default()).map_err(|error| no_thread(&error))?;
+        worker::start(&loads, "motu-loads", &Burnt::default(), shared.functions.runtime())
+            .map_err(|error| no_thread(&error))?;
         Ok(ThreadPerTenant { shared, tenants: Mutex::default(), loads, started: AtomicUsize::new(0) })
     }
 
@@ -175,7 +177,8 @@ impl ThreadPerTenant {
         }
         let own = Arc::new(Own(Arc::new(Queue::new())));
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        worker::start(&own.0, &format!("motu-{number}"), &Burnt::default()).map_err(|error| no_thread(&error))?;
+        worker::start(&own.0, &format!("motu-{number}"), &Burnt::default(), self.shared.functions.runtime())
+            .map_err(|error| no_thread(&error))?;
         tenants.retain(|_, own| own.strong_count() > 0);
         tenants.insert(tenant.clone(), Arc::downgrade(&own));
         Ok(own)

@@ -9,23 +9,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use tokio::runtime::Handle;
+
 use crate::queue::Queue;
 use crate::vm::panic_text;
 
 /// What a worker has burnt, also before it was replaced.
 pub(crate) type Burnt = Arc<AtomicU64>;
 
-/// Starts a worker on a queue. It ends when the queue is closed.
-pub(crate) fn start(queue: &Arc<Queue>, name: &str, burnt: &Burnt) -> io::Result<()> {
-    let (queue, burnt) = (queue.clone(), burnt.clone());
+/// Starts a worker on a queue. It ends when the queue is closed. The runtime is entered for good: host functions are polled
+/// here first.
+pub(crate) fn start(queue: &Arc<Queue>, name: &str, burnt: &Burnt, runtime: &Handle) -> io::Result<()> {
+    let (queue, burnt, runtime) = (queue.clone(), burnt.clone(), runtime.clone());
     let work = {
         let name = name.to_owned();
-        move || work(&queue, &name, &burnt)
+        move || work(&queue, &name, &burnt, &runtime)
     };
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt) {
+fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt, runtime: &Handle) {
+    let _entered = runtime.enter();
     while let Some(job) = queue.next() {
         let panic = match catch_unwind(AssertUnwindSafe(|| job.clone().run())) {
             Ok(fuel) => {
@@ -37,7 +41,7 @@ fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt) {
         let cause = format!("a worker died: {}", panic_text(&*panic));
         tracing::error!(worker = name, cause, "a worker died and is replaced");
         // first the one who takes over, then the answers: whoever is told finds a worker
-        let replaced = start(queue, name, burnt);
+        let replaced = start(queue, name, burnt, runtime);
         if catch_unwind(AssertUnwindSafe(|| job.lost(&cause))).is_err() {
             tracing::error!(worker = name, "a job could not be given up");
         }

@@ -293,6 +293,7 @@ impl Body {
             granted: actor.granted.clone(),
             decided: Decided::default(),
             local,
+            seat: actor.shared.functions.seat(),
             answer: Arc::new(answer),
         });
         self.live = true;

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::AbortHandle;
 
-use super::watchdog::Polls;
-use super::{Functions, HostFunction};
+use super::watchdog::{Polls, Slot};
+use super::{Functions, HostFunction, Seat};
 use crate::context::{CallContext, Local};
 use crate::grant::{Decision, Grants};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
@@ -54,6 +54,7 @@ pub(crate) struct Caller {
     /// What the grants say, by the functions' numbers, since they were last changed.
     pub(crate) decided: Decided,
     pub(crate) local: Arc<Local>,
+    pub(crate) seat: Seat,
     /// Takes the answers of calls that were pending.
     pub(crate) answer: Arc<dyn Fn(u32, Called) + Send + Sync>,
 }
@@ -104,14 +105,13 @@ impl Caller {
             local: self.local.clone(),
             resources: function.resources.clone(),
         };
-        let _entered = functions.runtime.enter();
         let polls = &functions.polls;
         let (described, bounds) = (&function.described, self.bounds);
-        let mut watched = Watched { name: function.shown.clone(), polls: polls.clone(), future: None };
+        let mut future = None;
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let _poll = polls.begin(&watched.name);
+            let _poll = polls.begin(&self.seat.0, number);
             match (function.body)(context, described, arguments, bounds) {
-                Ok(future) => watched.future.insert(future).as_mut().poll(&mut Context::from_waker(Waker::noop())),
+                Ok(begun) => future.insert(begun).as_mut().poll(&mut Context::from_waker(Waker::noop())),
                 Err(mismatch) if mismatch.is_malformed() => {
                     tracing::error!(%mismatch, "a guest sent arguments that can't be read");
                     Poll::Ready(refused(FailureKind::Host, &mismatch.to_string()))
@@ -124,6 +124,8 @@ impl Caller {
             Ok(Poll::Ready(answer)) => Outcome::Ready(answer),
             Err(panic) => Outcome::Panicked { what: what(&function.shown), message: panic_text(&*panic) },
             Ok(Poll::Pending) => {
+                let Some(future) = future else { return Outcome::Ready(refused(FailureKind::Host, "it never began")) };
+                let watched = Watched { function: number, slot: polls.slot(), polls: polls.clone(), future };
                 let (tell, name) = (self.answer.clone(), function.shown.clone());
                 let task = functions.runtime.spawn(async move {
                     tell(
@@ -181,9 +183,10 @@ impl Caller {
 
 /// A call's future, whose polls are watched.
 struct Watched {
-    name: Arc<str>,
+    function: u32,
+    slot: Arc<Slot>,
     polls: Arc<Polls>,
-    future: Option<Answering>,
+    future: Answering,
 }
 
 /// The same, with its panics caught.
@@ -193,9 +196,8 @@ impl Future for Caught {
     type Output = Result<Answer, String>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Watched { name, polls, future } = &mut self.0;
-        let Some(future) = future else { return Poll::Pending };
-        let _poll = polls.begin(name);
+        let Watched { function, slot, polls, future } = &mut self.0;
+        let _poll = polls.begin(slot, *function);
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic_text(&*panic))),

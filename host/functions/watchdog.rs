@@ -1,8 +1,7 @@
 //! The watchdog: names host functions that block the thread which polls them.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -13,46 +12,89 @@ const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// The polls of host functions that are under way, for the watchdog.
-#[derive(Default)]
 pub(super) struct Polls {
-    now: Mutex<HashMap<u64, Begun>>,
-    last: AtomicU64,
+    born: Instant,
+    slots: Mutex<Vec<Weak<Slot>>>,
+    /// By the functions' numbers.
+    names: OnceLock<Vec<Arc<str>>>,
     over: AtomicBool,
     watchdog: Mutex<Option<Thread>>,
 }
 
-struct Begun {
-    name: Arc<str>,
-    since: Instant,
-    said: bool,
+/// What is polled in one place now: of a VM, or of a call that moved to the runtime. A poll costs two stores here.
+#[derive(Default)]
+pub(super) struct Slot {
+    /// The function's number and 1, or 0 for none.
+    function: AtomicU32,
+    /// In nanoseconds since the first.
+    since: AtomicU64,
+    said: AtomicBool,
 }
 
-pub(super) struct UnderWay<'a> {
-    polls: &'a Polls,
-    number: u64,
-}
+pub(super) struct UnderWay<'a>(&'a Slot);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.polls.now().remove(&self.number);
+        self.0.function.store(0, Ordering::Release);
     }
 }
 
 impl Polls {
-    fn now(&self) -> MutexGuard<'_, HashMap<u64, Begun>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new() -> Polls {
+        Polls {
+            born: Instant::now(),
+            slots: Mutex::default(),
+            names: OnceLock::new(),
+            over: AtomicBool::new(false),
+            watchdog: Mutex::default(),
+        }
     }
 
-    pub(super) fn begin(&self, name: &Arc<str>) -> UnderWay<'_> {
-        let number = self.last.fetch_add(1, Ordering::Relaxed);
-        self.now().insert(number, Begun { name: name.clone(), since: Instant::now(), said: false });
-        UnderWay { polls: self, number }
+    /// Says what the functions are called, once.
+    pub(super) fn name(&self, names: Vec<Arc<str>>) {
+        let _ = self.names.set(names); // a second time there is nothing new
     }
 
-    pub(super) fn blocked(&self, now: Instant) -> Vec<String> {
-        let polls = self.now();
-        let blocked = polls.values().filter(|poll| now.saturating_duration_since(poll.since) > BLOCKED_AFTER);
-        let mut names: Vec<String> = blocked.map(|poll| poll.name.to_string()).collect();
+    fn slots(&self) -> MutexGuard<'_, Vec<Weak<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn slot(&self) -> Arc<Slot> {
+        let slot = Arc::new(Slot::default());
+        let mut slots = self.slots();
+        if slots.len() == slots.capacity() {
+            slots.retain(|slot| slot.strong_count() > 0);
+        }
+        slots.push(Arc::downgrade(&slot));
+        slot
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn begin<'a>(&self, slot: &'a Slot, function: u32) -> UnderWay<'a> {
+        slot.since.store(self.now(), Ordering::Relaxed);
+        slot.said.store(false, Ordering::Relaxed);
+        slot.function.store(function.saturating_add(1), Ordering::Release);
+        UnderWay(slot)
+    }
+
+    /// The slots whose polls have taken too long, each with the function.
+    fn late(&self) -> Vec<(Arc<Slot>, Arc<str>)> {
+        let now = self.now();
+        let slots: Vec<Arc<Slot>> = self.slots().iter().filter_map(Weak::upgrade).collect();
+        let late = |slot: Arc<Slot>| {
+            let number = slot.function.load(Ordering::Acquire).checked_sub(1)?;
+            let since = slot.since.load(Ordering::Relaxed);
+            let name = self.names.get()?.get(number as usize)?.clone();
+            (Duration::from_nanos(now.saturating_sub(since)) > BLOCKED_AFTER).then_some((slot, name))
+        };
+        slots.into_iter().filter_map(late).collect()
+    }
+
+    pub(super) fn blocked(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.late().into_iter().map(|(_, name)| name.to_string()).collect();
         names.sort_unstable();
         names
     }
@@ -75,9 +117,10 @@ pub(super) fn watch(polls: &Arc<Polls>) -> std::io::Result<()> {
             if polls.over.load(Ordering::Acquire) {
                 return;
             }
-            for poll in polls.now().values_mut().filter(|poll| !poll.said && poll.since.elapsed() > BLOCKED_AFTER) {
-                poll.said = true;
-                tracing::warn!(function = %poll.name, "a host function blocks the thread that polls it; it must await instead");
+            for (slot, name) in polls.late() {
+                if !slot.said.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(function = %name, "a host function blocks the thread that polls it; it must await instead");
+                }
             }
         }
     })?;
