@@ -2,6 +2,7 @@
 
 mod editors;
 mod grants;
+mod hostile;
 mod kv;
 mod log;
 mod small;
@@ -15,7 +16,15 @@ use crate::support::{bundle, run};
 pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let all = [editors::trials(), grants::trials(), kv::trials(), log::trials(), small::trials(), typed::trials()];
+    let all = [
+        editors::trials(),
+        grants::trials(),
+        hostile::trials(),
+        kv::trials(),
+        log::trials(),
+        small::trials(),
+        typed::trials(),
+    ];
     all.into_iter().flatten().collect()
 }
 
