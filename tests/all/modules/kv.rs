@@ -253,13 +253,16 @@ fn k6_operations_a_second() {
     let source = "local kv = require('@motu/kv')\nreturn {\n\
         go = function() local n = 0 while true do local ok, why = pcall(kv.get, 's', 'k') if not ok then return { n, why } end n += 1 end end }";
     let (one, other) = (tenant(&motu, "k6:1", source, ALL), tenant(&motu, "k6:2", source, ALL));
+    let since = Instant::now();
     let Value::Array(got) = ask(&one, "go", ()).unwrap() else { panic!() };
-    assert!((50.0..500.0).contains(&got[0].as_f64().unwrap()), "{got:?}");
+    let first = got[0].as_f64().unwrap();
+    assert!(first >= 50.0, "{got:?}");
     assert!(got[1].as_str().unwrap().contains("over the limit kv_operations_per_second of 50"), "{got:?}");
     // an instance that starts anew has no new room; another tenant has its own
     one.kill();
     let Value::Array(got) = ask(&one, "go", ()).unwrap() else { panic!() };
-    assert!(got[0].as_f64().unwrap() < 50.0, "{got:?}");
+    let (second, most) = (got[0].as_f64().unwrap(), 50.0 + since.elapsed().as_secs_f64() * 50.0);
+    assert!(first + second <= most + 1.0, "{first} and {second}, and {most} are allowed");
     let Value::Array(got) = ask(&other, "go", ()).unwrap() else { panic!() };
     assert!(got[0].as_f64().unwrap() >= 50.0, "{got:?}");
 }
