@@ -49,9 +49,9 @@ private:
     std::set<std::tuple<std::string, unsigned, std::string>> found_;
 };
 
-// Finds the calls of the global `require`, and what is used of the host's modules: by the name of a local that a `require`
-// was put into, or of the call itself. It recurses as deep as the syntax tree, which the parser keeps to the depth that the
-// compiler can take.
+// Finds the calls of the global `require`, and what is used of the host's modules: by the name of a local that a
+// `require` was put into, or of the call itself. It recurses as deep as the syntax tree, which the parser keeps to the
+// depth that the compiler can take.
 class RequireVisitor : public Luau::AstVisitor {
 public:
     RequireVisitor(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls)
@@ -126,7 +126,7 @@ private:
         if (!module)
             return;
         bool found = false;
-        for (const HostFunction &function : module->functions) // of a resource, all: its handles may have any method called
+        for (const HostFunction &function : module->functions) // of a resource, all: its handles' methods too
             if (function.table.empty() ? function.name == name : function.table == name) {
                 calls_.insert(function.number);
                 found = true;

@@ -107,7 +107,8 @@ bool is_loading() { return loading; }
 using namespace motu;
 
 bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, guest_string_t *entry_path,
-                                exports_motu_guest_vm_list_module_t *modules, exports_motu_guest_vm_loaded_t *ret, exports_motu_guest_vm_failure_t *err) {
+                                exports_motu_guest_vm_list_module_t *modules, exports_motu_guest_vm_loaded_t *ret,
+                                exports_motu_guest_vm_failure_t *err) {
     begin(true);
     entry().path.assign(reinterpret_cast<const char *>(entry_path->ptr), entry_path->len);
     guest_string_free(entry_path);

@@ -52,8 +52,8 @@ struct Open {
 /// methods.
 const SLOT_BITS: u32 = 20;
 
-/// The most handles that an instance can have.
-pub(crate) const HANDLES_MAX: u32 = (1 << SLOT_BITS) - 1;
+/// The last number under a resource; more than the limit `handles` can be.
+const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 
 /// The most resources that all modules can have together.
 pub(crate) const RESOURCES_MAX: usize = 1 << (32 - SLOT_BITS);
@@ -108,7 +108,7 @@ impl CallContext {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         loop {
-            kept.last = kept.last % HANDLES_MAX + 1;
+            kept.last = kept.last % SLOT_MAX + 1;
             let handle = number << SLOT_BITS | kept.last;
             if let std::collections::hash_map::Entry::Vacant(free) = kept.handles.entry(handle) {
                 free.insert(Open { resource: resource.clone(), value: Arc::new(value) });

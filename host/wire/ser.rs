@@ -2,10 +2,7 @@
 //! giant nor a bottomless payload costs the host more than the limit.
 
 use rmp::Marker;
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
-};
+use serde::ser::{Serialize, Serializer};
 
 use super::token::Reader;
 use super::writer::Writer;
@@ -305,13 +302,41 @@ impl<'a> Serializer for &'a mut State {
     }
 }
 
+/// The traits of serde for something that writes a table, by its methods `item`, `field`, `key`, `value` and `close`.
 macro_rules! tables {
-    ($($trait:ident $method:ident($($name:ident: $type:ty),*) $inner:ident;)*) => {$(
-        impl $trait for Table<'_> {
-            type Ok = ();
-            type Error = WireError;
+    ($type:ty) => {
+        $crate::wire::ser::tables! { $type;
+            SerializeSeq serialize_element() item;
+            SerializeTuple serialize_element() item;
+            SerializeTupleStruct serialize_field() item;
+            SerializeTupleVariant serialize_field() item;
+            SerializeStruct serialize_field(name: &'static str) field;
+            SerializeStructVariant serialize_field(name: &'static str) field;
+        }
 
-            fn $method<T: Serialize + ?Sized>(&mut self, $($name: $type,)* value: &T) -> Result {
+        impl serde::ser::SerializeMap for $type {
+            type Ok = ();
+            type Error = $crate::wire::WireError;
+
+            fn serialize_key<T: serde::Serialize + ?Sized>(&mut self, key: &T) -> Result {
+                self.key(key)
+            }
+
+            fn serialize_value<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result {
+                self.value(value)
+            }
+
+            fn end(self) -> Result {
+                self.close()
+            }
+        }
+    };
+    ($type:ty; $($trait:ident $method:ident($($name:ident: $argument:ty),*) $inner:ident;)*) => {$(
+        impl serde::ser::$trait for $type {
+            type Ok = ();
+            type Error = $crate::wire::WireError;
+
+            fn $method<T: serde::Serialize + ?Sized>(&mut self, $($name: $argument,)* value: &T) -> Result {
                 self.$inner($($name,)* value)
             }
 
@@ -321,28 +346,6 @@ macro_rules! tables {
         }
     )*};
 }
-tables! {
-    SerializeSeq serialize_element() item;
-    SerializeTuple serialize_element() item;
-    SerializeTupleStruct serialize_field() item;
-    SerializeTupleVariant serialize_field() item;
-    SerializeStruct serialize_field(name: &'static str) field;
-    SerializeStructVariant serialize_field(name: &'static str) field;
-}
+pub(crate) use tables;
 
-impl SerializeMap for Table<'_> {
-    type Ok = ();
-    type Error = WireError;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        self.key(key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
-        self.value(value)
-    }
-
-    fn end(self) -> Result {
-        self.close()
-    }
-}
+tables!(Table<'_>);

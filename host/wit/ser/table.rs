@@ -1,13 +1,10 @@
 //! Lists, maps, tuples, records and cases that are being written.
 
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant,
-};
+use serde::Serialize;
 
 use super::{Result, Typed};
 use crate::wire::WireError;
-use crate::wire::ser::Table;
+use crate::wire::ser::{Table, tables};
 use crate::wire::token::{Reader, Token};
 use crate::wit::mismatch::one_of;
 use crate::wit::types::{Case, Either, FIELDS_MAX, Int, Record, Ty, Variant};
@@ -220,44 +217,4 @@ fn string(bytes: &[u8]) -> Result<String> {
     }
 }
 
-macro_rules! tables {
-    ($($trait:ident $method:ident($($name:ident: $type:ty),*) $inner:ident;)*) => {$(
-        impl $trait for Compound<'_, '_> {
-            type Ok = ();
-            type Error = WireError;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, $($name: $type,)* value: &T) -> Result {
-                self.$inner($($name,)* value)
-            }
-
-            fn end(self) -> Result {
-                self.close()
-            }
-        }
-    )*};
-}
-tables! {
-    SerializeSeq serialize_element() item;
-    SerializeTuple serialize_element() item;
-    SerializeTupleStruct serialize_field() item;
-    SerializeTupleVariant serialize_field() item;
-    SerializeStruct serialize_field(name: &'static str) field;
-    SerializeStructVariant serialize_field(name: &'static str) field;
-}
-
-impl SerializeMap for Compound<'_, '_> {
-    type Ok = ();
-    type Error = WireError;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        self.key(key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
-        self.value(value)
-    }
-
-    fn end(self) -> Result {
-        self.close()
-    }
-}
+tables!(Compound<'_, '_>);
