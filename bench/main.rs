@@ -16,6 +16,7 @@ mod proc;
 mod report;
 mod scripts;
 mod stats;
+mod tariff;
 
 use std::process::Command;
 
@@ -47,6 +48,7 @@ enum Measure {
     Caught,
     Dispatch,
     Call,
+    Tariff,
 }
 
 /// How the peer was built.
@@ -67,6 +69,7 @@ fn main() -> anyhow::Result<()> {
     rows.extend(child::<Vec<_>>(Measure::Caught, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Dispatch, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Call, quick)?);
+    rows.extend(child::<Vec<_>>(Measure::Tariff, quick)?);
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
@@ -87,6 +90,7 @@ fn measure(which: Measure, quick: bool) -> anyhow::Result<String> {
         Measure::Caught => serde_json::to_string(&event::caught(quick)?),
         Measure::Dispatch => serde_json::to_string(&dispatch::rows(quick)?),
         Measure::Call => serde_json::to_string(&call::rows(quick)?),
+        Measure::Tariff => serde_json::to_string(&tariff::rows(quick)?),
     };
     Ok(text?)
 }

@@ -117,7 +117,7 @@ struct Body {
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
     /// Answers of host functions, for coroutines that wait.
-    answers: VecDeque<(u32, Answer)>,
+    answers: VecDeque<(u32, Answer, u64)>,
     /// The guest has tasks to run before anything else, on behalf of this owner.
     deferred: Option<Owner>,
     /// Events whose handlers are to be closed.

@@ -4,7 +4,10 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -22,9 +25,32 @@ pub struct CallContext {
     /// What of the store's the event is about.
     pub(crate) origin: Origin,
     pub(crate) local: Arc<Local>,
+    pub(crate) spent: Arc<Spent>,
     /// Those of the module, each with its number.
     pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
 }
+
+/// What a call asks of the worker that polls it.
+#[derive(Default)]
+pub(crate) struct Spent {
+    /// Fuel, beside what each call costs.
+    fuel: AtomicU64,
+    /// It is pending only to give way.
+    gives_way: AtomicBool,
+}
+
+impl Spent {
+    pub(crate) fn take_fuel(&self) -> u64 {
+        self.fuel.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn gave_way(&self) -> bool {
+        self.gives_way.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The most that is charged at once: sums of it don't run over.
+const CHARGE_MAX: u64 = 1 << 40;
 
 /// Kept for one VM.
 pub(crate) struct Local {
@@ -87,6 +113,31 @@ impl CallContext {
     /// The limits of the instance that calls.
     pub fn limits(&self) -> &Limits {
         &self.local.limits
+    }
+
+    /// Charges fuel to the event, for what takes longer than the bytes of its arguments and its result tell: 20 fuel are a
+    /// nanosecond of a script's. Each call costs some anyway, by what crosses.
+    ///
+    /// It is taken when the function is done or [gives way](Self::give_way); an event that has not so much left ends then, with
+    /// [`Fuel`](ErrorKind::Fuel). More than 2^40 at once, which is most of a minute, counts as that. Charge what doesn't depend on the machine or the time, so that the same input costs the same.
+    pub fn charge(&self, fuel: u64) {
+        let sum = |sum: u64| Some(sum.saturating_add(fuel).min(CHARGE_MAX));
+        let _ = self.spent.fuel.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum); // it always is some
+    }
+
+    /// Lets others have the worker: for a function that computes for longer than [a slice](Limits::SLICE_FUEL). Charge what was
+    /// done first. The function goes on when it is its tenant's turn again, and never if the event has ended meanwhile.
+    pub async fn give_way(&self) {
+        let mut gave = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut gave, true) {
+                return Poll::Ready(());
+            }
+            self.spent.gives_way.store(true, Ordering::Relaxed);
+            context.waker().wake_by_ref(); // on a runtime, after it had to wait for something
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Opens a resource of the module's WIT, by its name there: the script gets a handle of it when a function returns this

@@ -4,6 +4,7 @@
 //! message to the instance. Invariant M6: a panic in one is caught at the boundary, and ends the instance that called.
 
 mod caller;
+pub(crate) mod tariff;
 mod watchdog;
 
 pub(crate) use caller::{Call, Called, Caller, Decided, Granted, Outcome};

@@ -5,17 +5,8 @@ wasmtime::component::bindgen!({
     path: "wit/guest.wit",
     world: "guest",
     imports: { default: trappable },
-    exports: {
-        // on a fiber, cut into slices by fuel; `init` and `configure` are short, and run before that is set up
-        "motu:guest/vm.load": async,
-        "motu:guest/vm.settle": async,
-        "motu:guest/vm.entry-value": async,
-        "motu:guest/vm.start": async,
-        "motu:guest/vm.resume": async,
-        "motu:guest/vm.run-deferred": async,
-        "motu:guest/vm.cancel": async,
-        "motu:guest/vm.check": async,
-    },
+    // on a fiber, cut into slices by fuel
+    exports: { default: async },
 });
 
 /// The VM's core module, without its data.

@@ -102,13 +102,14 @@ impl Job for Load {
             return 0;
         }
         let Some(entering) = &mut work.entering else { return 0 };
-        match crate::vm::poll(entering) {
+        match entering.poll() {
             None => {
-                self.share.charge(Limits::SLICE_FUEL);
-                work.fuel += Limits::SLICE_FUEL;
+                let fuel = entering.fuel();
+                let burnt = fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel));
+                self.share.charge(burnt);
                 drop(work);
                 self.queue.clone().push_again(self);
-                Limits::SLICE_FUEL
+                burnt
             }
             Some(Left { vm, exit, fuel }) => {
                 let burnt = fuel.saturating_sub(work.fuel);

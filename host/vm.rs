@@ -5,30 +5,31 @@
 //! is never entered again.
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Caller, Outcome as CallOutcome};
+use crate::functions::Caller;
 use crate::guest::exports::motu::guest::vm::{Checked, Guest as VmExports, Loaded, Module, Step};
-use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
-use crate::log::{Log, LogLevel, LogSink, OverLog};
+use crate::log::{Log, LogSink};
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::waits::{Owner, Waits};
+use meter::Meter;
 
+mod imports;
+mod meter;
 #[cfg(test)]
 mod tests;
 
@@ -53,8 +54,7 @@ impl Factory {
         let component = Component::new(&engine, COMPONENT).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         linker.root().module(VM_NAME, &module).map_err(failed)?;
-        crate::guest::motu::guest::host::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(failed)?;
+        imports::link(&mut linker).map_err(failed)?;
         let pre = GuestPre::new(linker.instantiate_pre(&component).map_err(failed)?).map_err(failed)?;
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
@@ -62,7 +62,7 @@ impl Factory {
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
-        vm.exports().call_init(&mut vm.store).map_err(failed)?;
+        at_once(vm.exports().call_init(&mut vm.store)).map_err(failed)?;
         let base = capture(memory, &mut vm.store)?;
         drop(vm);
         factory.memories.forget(&factory.base);
@@ -101,9 +101,10 @@ impl Factory {
             timers: limits.timers,
             calls: limits.calls_in_flight,
         };
-        let configured = vm.exports().call_configure(&mut vm.store, seed, guest_limits);
+        let exports = vm.exports();
+        let configured = at_once(exports.call_configure(&mut vm.store, seed, guest_limits));
         configured.map_err(|error| Error::internal(format!("the VM can't be configured: {error:#}")))?;
-        // only now: from here on, calls run on a fiber
+        // only now: what ran until here isn't cut into slices
         let sliced = vm.store.fuel_async_yield_interval(Some(Limits::SLICE_FUEL));
         sliced.map_err(|error| Error::internal(format!("fuel can't be sliced: {error:#}")))?;
         Ok(vm)
@@ -117,7 +118,7 @@ impl Factory {
         let failed =
             |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"));
         store.set_fuel(u64::MAX).map_err(failed)?;
-        let (bindings, memory) = start_from(image, || self.pre.instantiate(&mut store));
+        let (bindings, memory) = start_from(image, || at_once(self.pre.instantiate_async(&mut store)));
         let bindings = bindings.map_err(failed)?;
         store.data().memory.gauge.set(image.len() as u64);
         Ok(Vm { store, bindings, memory })
@@ -126,6 +127,14 @@ impl Factory {
     /// Frees what is kept for an image that nobody will start from again.
     pub(crate) fn forget(&self, image: &Arc<Image>) {
         self.memories.forget(image);
+    }
+}
+
+/// Runs to its end what doesn't stop on the way: no fuel is sliced yet, and no host function is called.
+fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    match pin!(running).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Stop::Guest { error: "it waits before it has begun".to_owned() }.into()),
     }
 }
 
@@ -150,8 +159,8 @@ pub(crate) enum Entry {
     Check { files: Vec<File>, modules: Vec<Module> },
     /// Runs the handler called `name`.
     Start { event: u64, name: Arc<str>, payload: Vec<u8> },
-    /// Goes on with what waited.
-    Resume { wait: u32, answer: Answer },
+    /// Goes on with what waited. `fuel` is what the answer cost.
+    Resume { wait: u32, answer: Answer, fuel: u64 },
     /// Runs what was deferred.
     Deferred,
     /// Closes an event's handler, which waits.
@@ -169,8 +178,11 @@ pub(crate) enum Exit {
     Cancelled,
 }
 
-/// An entry that is under way. Pending after each slice of fuel. Dropped before it is done, the VM is gone.
-pub(crate) type Entering = Pin<Box<dyn Future<Output = Left> + Send>>;
+/// An entry that is under way. Dropped before it is done, the VM is gone.
+pub(crate) struct Entering {
+    running: Pin<Box<dyn Future<Output = Left> + Send>>,
+    meter: Arc<Meter>,
+}
 
 /// A VM that was left.
 pub(crate) struct Left {
@@ -181,11 +193,21 @@ pub(crate) struct Left {
     pub(crate) fuel: u64,
 }
 
-/// Runs a slice. None: there is more to run.
-pub(crate) fn poll(entering: &mut Entering) -> Option<Left> {
-    match entering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(left) => Some(left),
-        Poll::Pending => None,
+impl Entering {
+    /// Runs a slice. None: there is more to run.
+    pub(crate) fn poll(&mut self) -> Option<Left> {
+        match self.running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(left) => Some(left),
+            Poll::Pending => {
+                self.meter.slice_over();
+                None
+            }
+        }
+    }
+
+    /// The fuel used until now.
+    pub(crate) fn fuel(&self) -> u64 {
+        self.meter.used()
     }
 }
 
@@ -197,12 +219,15 @@ impl Vm {
     /// Enters the guest with so much fuel (`None`: no limit), and so much to log, on behalf of an owner (none while a bundle
     /// is loaded).
     pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, log_bytes: u32, owner: Option<Owner>) -> Entering {
-        Box::pin(async move {
-            let given = fuel.unwrap_or(u64::MAX);
+        let given = fuel.unwrap_or(u64::MAX);
+        let owed = if let Entry::Resume { fuel, .. } = entry { fuel } else { 0 };
+        let meter = self.store.data().meter.clone();
+        meter.begin(given, owed);
+        let running = Box::pin(async move {
             let state = self.store.data_mut();
             state.log.set_left(log_bytes);
             state.owner = owner;
-            let entered = match self.store.set_fuel(given) {
+            let entered = match self.store.set_fuel(given.saturating_sub(owed)) {
                 Ok(()) => self.run(entry).await,
                 Err(error) => Err(error),
             };
@@ -211,7 +236,8 @@ impl Vm {
                 Ok(exit) => Left { vm: Some(self), exit: Ok(exit), fuel },
                 Err(error) => Left { vm: None, exit: Err(self.why(&error, given)), fuel },
             }
-        })
+        });
+        Entering { running, meter }
     }
 
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {
@@ -228,7 +254,7 @@ impl Vm {
             Entry::Start { event, name, payload } => {
                 Exit::Step(exports.call_start(store, event, name.as_bytes(), &payload).await?)
             }
-            Entry::Resume { wait, answer } => Exit::Step(exports.call_resume(store, wait, &answer).await?),
+            Entry::Resume { wait, answer, .. } => Exit::Step(exports.call_resume(store, wait, &answer).await?),
             Entry::Deferred => Exit::Step(exports.call_run_deferred(store).await?),
             Entry::Cancel { event } => {
                 exports.call_cancel(store, event).await?;
@@ -329,6 +355,7 @@ pub(crate) fn failed(failure: Failure) -> Error {
 /// What a store keeps beside the guest.
 pub(crate) struct State {
     memory: MemoryLimit,
+    meter: Arc<Meter>,
     log: Arc<Log>,
     /// What one call may copy to the host.
     hostcall_bytes: usize,
@@ -353,6 +380,7 @@ impl State {
         State {
             waits: Waits::new(gauge.clone()),
             memory: MemoryLimit { limit: limits.memory_bytes, gauge },
+            meter: Arc::default(),
             log: Arc::new(Log::new(sink, tenant)),
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
@@ -462,94 +490,5 @@ impl ResourceLimiter for MemoryLimit {
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= 1 << 16)
-    }
-}
-
-impl crate::guest::motu::guest::types::Host for State {}
-
-impl Host for State {
-    fn log(&mut self, level: GuestLevel, text: Vec<u8>) -> wasmtime::Result<()> {
-        let level = match level {
-            GuestLevel::Debug => LogLevel::Debug,
-            GuestLevel::Info => LogLevel::Info,
-            GuestLevel::Warn => LogLevel::Warn,
-            GuestLevel::Error => LogLevel::Error,
-        };
-        let event = self.owner.as_ref().map(|owner| owner.name.clone());
-        let bytes = text.len();
-        match catch_unwind(AssertUnwindSafe(|| self.log.write(event, level, text, None))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(OverLog { left })) => {
-                self.exceeded(Limit::LogBytes, format!("a line of {bytes} bytes with {left} left").into_bytes())
-            }
-            Err(panic) => {
-                let message = panic_text(&*panic);
-                Err(Stop::Panicked { what: "the function given to on_log".to_owned(), message }.into())
-            }
-        }
-    }
-
-    fn wall_clock(&mut self) -> wasmtime::Result<u64> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn monotonic_clock(&mut self) -> wasmtime::Result<u64> {
-        Ok(u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn sleep(&mut self, wait: u32, nanoseconds: u64) -> wasmtime::Result<()> {
-        let due = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
-        let due = due.ok_or_else(|| Stop::Guest { error: format!("it sleeps for {nanoseconds} ns") })?;
-        let owner = self.owner()?;
-        self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error })?;
-        Ok(self.memory.check(self.memory.gauge.bytes())?)
-    }
-
-    fn call(&mut self, wait: u32, function: u32, arguments: Vec<u8>) -> wasmtime::Result<Called> {
-        #[cfg(test)]
-        if let Some(called) = self.scripted.answer(wait, function, &arguments) {
-            return Ok(called);
-        }
-        let owner = self.owner()?;
-        let caller = self.caller.as_mut().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })?;
-        match caller.call(wait, function, &arguments, &owner) {
-            CallOutcome::Ready(answer) => Ok(Called::Ready(answer)),
-            CallOutcome::Pending(call) => {
-                let bytes = arguments.len() as u64;
-                let kept = self.waits.call(wait, call, bytes, owner, self.limits.calls_in_flight);
-                kept.map_err(|error| Stop::Guest { error })?;
-                self.memory.check(self.memory.gauge.bytes())?;
-                Ok(Called::Pending)
-            }
-            CallOutcome::Panicked { what, message } => Err(Stop::Panicked { what, message }.into()),
-        }
-    }
-
-    fn abandon(&mut self, wait: u32) -> wasmtime::Result<()> {
-        #[cfg(test)]
-        self.scripted.abandoned.push(wait);
-        self.waits.take(wait);
-        Ok(())
-    }
-
-    fn close(&mut self, handle: u32) -> wasmtime::Result<()> {
-        if let Some(caller) = &self.caller {
-            caller.local.close(handle);
-        }
-        Ok(())
-    }
-
-    fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {
-        let detail = String::from_utf8_lossy(detail.get(..detail.len().min(1024)).unwrap_or_default()).into_owned();
-        let (limit, most) = match limit {
-            Limit::Memory => {
-                return Err(Stop::Memory { wanted: "a block larger than any memory was".to_owned() }.into());
-            }
-            Limit::ResultBytes => ("result_bytes", self.limits.result_bytes),
-            Limit::ResultDepth => ("result_depth", self.limits.result_depth),
-            Limit::LogBytes => ("log_bytes", self.limits.log_bytes),
-        };
-        Err(Stop::Limit { limit, most, detail }.into())
     }
 }

@@ -98,7 +98,8 @@ async fn one_phase(
             let name = format!("{}:{number}", kind_of(&group.name)).parse()?;
             let tenant = motu.tenant(&name);
             tenant.set_limits(Some(group.limits()))?;
-            tenant.set_grants(Some(Grants::parse(["load:slow/*"]).map_err(motu::Error::from)?));
+            let grants = group.grants.iter().map(String::as_str).chain(["load:slow/*"]);
+            tenant.set_grants(Some(Grants::parse(grants).map_err(motu::Error::from)?));
             tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
             tenants.push(tenant);
         }

@@ -70,6 +70,9 @@ pub(super) struct Group {
     /// Events under way at once, for each tenant.
     #[serde(default = "one")]
     pub(super) at_once: u32,
+    /// Host functions that its scripts may call, beside those of `load:slow`.
+    #[serde(default)]
+    pub(super) grants: Vec<String>,
     /// Another bundle in the place of the tenants' after so many milliseconds, and back, again and again.
     pub(super) reload_ms: Option<u64>,
     pub(super) reload_bundle: Option<String>,

@@ -121,7 +121,9 @@ impl Body {
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
                 // what a VM before this one called is of no use
                 Message::Called { starts, .. } if starts != self.starts || !self.live => (),
-                Message::Called { wait, called: Called::Answer(answer), .. } => self.answers.push_back((wait, answer)),
+                Message::Called { wait, called: Called::Answer { answer, fuel }, .. } => {
+                    self.answers.push_back((wait, answer, fuel));
+                }
                 Message::Called { wait, called: Called::Panicked { what, message }, .. } => {
                     self.call_panicked(actor, wait, &what, &message);
                 }
@@ -171,14 +173,15 @@ impl Body {
         }
         self.started_last = false;
         if let Some(vm) = &mut self.vm {
-            if let Some((wait, answer)) = self.answers.pop_front() {
-                if let Some(owner) = vm.waits().take(wait) {
-                    self.enter(actor, owner, Entry::Resume { wait, answer });
+            if let Some((wait, answer, fuel)) = self.answers.pop_front() {
+                match vm.waits().take(wait) {
+                    Some(owner) => self.enter(actor, owner, Entry::Resume { wait, answer, fuel }),
+                    None => actor.share.charge(fuel), // of a call that was given up
                 }
                 return;
             }
             if let Some((wait, owner)) = vm.waits().take_due(now) {
-                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed });
+                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed, fuel: 0 });
             }
         }
         if self.may_start() {
@@ -293,6 +296,7 @@ impl Body {
             granted: actor.granted.clone(),
             decided: Decided::default(),
             local,
+            spent: Arc::default(),
             seat: actor.shared.functions.seat(),
             answer: Arc::new(answer),
         });
@@ -304,11 +308,12 @@ impl Body {
     /// Runs the guest until it has burnt a slice, or is left. Returns what it burnt.
     fn poll(&mut self, actor: &Actor) -> u64 {
         let Some(inside) = &mut self.inside else { return 0 };
-        let Some(Left { vm, exit, fuel }) = crate::vm::poll(&mut inside.entering) else {
-            inside.charged += Limits::SLICE_FUEL;
-            actor.share.charge(Limits::SLICE_FUEL);
+        let Some(Left { vm, exit, fuel }) = inside.entering.poll() else {
+            let fuel = inside.entering.fuel();
+            let burnt = fuel.saturating_sub(std::mem::replace(&mut inside.charged, fuel));
+            actor.share.charge(burnt);
             actor.stage(Stage::Slice);
-            return Limits::SLICE_FUEL;
+            return burnt;
         };
         let burnt = fuel.saturating_sub(inside.charged);
         let (owner, budget) = (inside.owner.clone(), inside.budget);

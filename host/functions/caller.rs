@@ -1,5 +1,6 @@
 //! One VM's way to the host functions: the grant, the arguments, the first poll, and what is still under way.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::AbortHandle;
 
 use super::watchdog::{Polls, Slot};
-use super::{Functions, HostFunction, Seat};
-use crate::context::{CallContext, Local};
+use super::{Functions, HostFunction, Seat, tariff};
+use crate::context::{CallContext, Local, Spent};
 use crate::grant::{Decision, Grants};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
@@ -54,9 +55,10 @@ pub(crate) struct Caller {
     /// What the grants say, by the functions' numbers, since they were last changed.
     pub(crate) decided: Decided,
     pub(crate) local: Arc<Local>,
+    /// Of the function that is called now.
+    pub(crate) spent: Arc<Spent>,
     pub(crate) seat: Seat,
-    /// Takes the answers of calls that were pending.
-    pub(crate) answer: Arc<dyn Fn(u32, Called) + Send + Sync>,
+    pub(crate) answer: Answered,
 }
 
 #[derive(Default)]
@@ -69,15 +71,28 @@ pub(crate) struct Decided {
 
 /// What a call that was pending came to.
 pub(crate) enum Called {
-    Answer(Answer),
+    Answer { answer: Answer, fuel: u64 },
     Panicked { what: String, message: String },
 }
 
 /// What a call came to at once.
 pub(crate) enum Outcome {
-    Ready(Answer),
+    /// With the fuel that this costs.
+    Ready(Answer, u64),
+    /// It computes, and lets others have the worker; with the fuel that this has cost.
+    GivesWay(Begun, u64),
     Pending(Call),
-    Panicked { what: String, message: String },
+    Panicked {
+        what: String,
+        message: String,
+    },
+}
+
+/// A call that was polled, and that the worker polls again.
+pub(crate) struct Begun {
+    wait: u32,
+    number: u32,
+    future: Answering,
 }
 
 /// A call that is under way. Dropped, it is given up.
@@ -93,52 +108,38 @@ impl Caller {
     pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: &[u8], owner: &Owner) -> Outcome {
         let functions = self.functions.clone();
         let Some(function) = functions.get(number) else {
-            return Outcome::Ready(refused(FailureKind::Host, &format!("there is no host function {number}")));
+            return ready(refused(FailureKind::Host, &format!("there is no host function {number}")), 0);
         };
         if !self.may_call(number, function, arguments) {
-            return Outcome::Ready(self.deny(number, function));
+            return ready(self.deny(number, function), 0);
         }
         let context = CallContext {
             tenant: self.tenant.clone(),
             event: owner.name.clone(),
             origin: owner.origin,
             local: self.local.clone(),
+            spent: self.spent.clone(),
             resources: function.resources.clone(),
         };
-        let polls = &functions.polls;
         let (described, bounds) = (&function.described, self.bounds);
-        let mut future = None;
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let _poll = polls.begin(&self.seat.0, number);
-            match (function.body)(context, described, arguments, bounds) {
-                Ok(begun) => future.insert(begun).as_mut().poll(&mut Context::from_waker(Waker::noop())),
-                Err(mismatch) if mismatch.is_malformed() => {
-                    tracing::error!(%mismatch, "a guest sent arguments that can't be read");
-                    Poll::Ready(refused(FailureKind::Host, &mismatch.to_string()))
-                }
-                Err(mismatch) => Poll::Ready(refused(FailureKind::Script, &mismatch.to_string())),
+        let _poll = functions.polls.begin(&self.seat.0, number);
+        let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)));
+        match begun {
+            Ok(Ok(future)) => poll(&functions, &mut self.spent, &self.answer, Begun { wait, number, future }),
+            Ok(Err(mismatch)) if mismatch.is_malformed() => {
+                tracing::error!(%mismatch, "a guest sent arguments that can't be read");
+                ready(refused(FailureKind::Host, &mismatch.to_string()), 0)
             }
-        }));
-        let what = |name: &str| format!("the host function {name}");
-        match polled {
-            Ok(Poll::Ready(answer)) => Outcome::Ready(answer),
-            Err(panic) => Outcome::Panicked { what: what(&function.shown), message: panic_text(&*panic) },
-            Ok(Poll::Pending) => {
-                let Some(future) = future else { return Outcome::Ready(refused(FailureKind::Host, "it never began")) };
-                let watched = Watched { function: number, slot: polls.slot(), polls: polls.clone(), future };
-                let (tell, name) = (self.answer.clone(), function.shown.clone());
-                let task = functions.runtime.spawn(async move {
-                    tell(
-                        wait,
-                        match Caught(watched).await {
-                            Ok(answer) => Called::Answer(answer),
-                            Err(message) => Called::Panicked { what: what(&name), message },
-                        },
-                    );
-                });
-                Outcome::Pending(Call(task.abort_handle()))
-            }
+            Ok(Err(mismatch)) => ready(refused(FailureKind::Script, &mismatch.to_string()), 0),
+            Err(panic) => panicked(function, &*panic),
         }
+    }
+
+    /// Polls a call again that gave way.
+    pub(crate) fn go_on(&mut self, begun: Begun) -> Outcome {
+        let functions = self.functions.clone();
+        let _poll = functions.polls.begin(&self.seat.0, begun.number);
+        poll(&functions, &mut self.spent, &self.answer, begun)
     }
 
     /// Whether a grant allows the call. What was decided is kept until the grants change.
@@ -179,6 +180,52 @@ impl Caller {
         };
         refused(FailureKind::Denied, &message)
     }
+}
+
+/// Takes the answers of calls that were pending.
+type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
+
+/// Polls a call on the worker. What waits for something moves to the runtime.
+fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut begun: Begun) -> Outcome {
+    let Some(function) = functions.get(begun.number) else {
+        return ready(refused(FailureKind::Host, "there is no such host function"), 0);
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    match catch_unwind(AssertUnwindSafe(|| begun.future.as_mut().poll(&mut context))) {
+        Ok(Poll::Ready(answer)) => ready(answer, spent.take_fuel()),
+        Err(panic) => panicked(function, &*panic),
+        Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
+        Ok(Poll::Pending) => {
+            let Begun { wait, number, future } = begun;
+            let polls = functions.polls.clone();
+            let watched = Watched { function: number, slot: polls.slot(), polls, future };
+            let (tell, spent, shown) = (answered.clone(), std::mem::take(spent), function.shown.clone());
+            let task = functions.runtime.spawn(async move {
+                let called = match Caught(watched).await {
+                    Ok(answer) => {
+                        let fuel = tariff::answer(&answer).saturating_add(spent.take_fuel());
+                        Called::Answer { answer, fuel }
+                    }
+                    Err(message) => Called::Panicked { what: what(&shown), message },
+                };
+                tell(wait, called);
+            });
+            Outcome::Pending(Call(task.abort_handle()))
+        }
+    }
+}
+
+fn panicked(function: &HostFunction, panic: &(dyn Any + Send)) -> Outcome {
+    Outcome::Panicked { what: what(&function.shown), message: panic_text(panic) }
+}
+
+fn what(shown: &str) -> String {
+    format!("the host function {shown}")
+}
+
+fn ready(answer: Answer, charged: u64) -> Outcome {
+    let fuel = tariff::answer(&answer).saturating_add(charged);
+    Outcome::Ready(answer, fuel)
 }
 
 /// A call's future, whose polls are watched.

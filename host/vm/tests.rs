@@ -7,6 +7,7 @@ mod chaos;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
+use crate::guest::motu::guest::host::Called;
 use crate::guest::motu::guest::types::Refusal;
 use crate::log::LogLine;
 use crate::{Bundle, CallContext, HostModule, Motu};

@@ -235,8 +235,16 @@ impl<'a, 't> Serializer for Typed<'a, 't> {
 
     integers!(
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
-        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
+        serialize_u16: u16, serialize_u32: u32, serialize_u64: u64
     );
+
+    fn serialize_u8(self, value: u8) -> Result {
+        match self.present() {
+            _ if self.raw => self.state.writer.append(&[value]), // one of very many
+            Some(Ty::Any) => self.state.serialize_u8(value),
+            _ => self.integer(value.into()),
+        }
+    }
 
     fn serialize_u128(self, value: u128) -> Result {
         match (self.present(), i128::try_from(value)) {

@@ -1,5 +1,6 @@
 //! Host modules: what may be called, what crosses at the boundary, and what Motu's own modules promise.
 
+mod charge;
 mod editors;
 mod grants;
 mod hostile;
@@ -17,6 +18,7 @@ pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [
+        charge::trials(),
         editors::trials(),
         grants::trials(),
         hostile::trials(),

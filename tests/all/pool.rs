@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     all.into_iter().flatten().collect()
 }
 
-fn workers(count: usize) -> Placement {
+pub(crate) fn workers(count: usize) -> Placement {
     Placement::ThreadPool(NonZeroUsize::new(count).unwrap())
 }
 

@@ -9,7 +9,7 @@ use crate::value::Value;
 /// What a value is counted as, beside the bytes of a string: its place in a table that may have as much room again.
 const VALUE_BYTES: usize = 2 * size_of::<Value>();
 
-/// Reads a JSON text, all of it.
+/// A text that is being read, in steps.
 ///
 /// `null` is what `null` becomes, as in [`DecodeOptions`](super::DecodeOptions). `depth_max` is how many tables may lie in
 /// each other, `DEPTH_MAX` at most: at 1, `[[]]` is refused. `bytes_max` is the memory that the value may take; each value
@@ -18,30 +18,10 @@ const VALUE_BYTES: usize = 2 * size_of::<Value>();
 /// # Errors
 /// The text is not JSON, a key is there twice in an object, a number can't be had, `null` stands in an array and means nil,
 /// or a bound was hit: each where it is. A `null` that is a table is an error at the start.
-pub(crate) fn decode(
-    text: &[u8],
-    null: &Value,
-    depth_max: u32,
-    bytes_max: usize,
-) -> std::result::Result<Value, SyntaxError> {
-    whole(text, null, depth_max.min(DEPTH_MAX), bytes_max).map_err(|fault| fault.in_text(text))
-}
-
-fn whole(text: &[u8], null: &Value, depth_max: u32, bytes_max: usize) -> Result<Value> {
-    let null = stand_in(null).map_err(|message| Fault::new(0, message))?;
-    let mut decoder =
-        Decoder { text: Text::new(text), null, open: Vec::new(), depth_max, bytes_max, bytes_left: bytes_max };
-    decoder.text.skip_spaces();
-    let value = decoder.value()?;
-    decoder.text.skip_spaces();
-    match decoder.text.peek() {
-        None => Ok(value),
-        Some(_) => Err(decoder.text.unexpected("the end of the text after the value")),
-    }
-}
-
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     text: Text<'a>,
+    /// What must come next, for an error.
+    expected: &'static str,
     null: Option<&'a Value>,
     /// The tables that are being read, outermost first.
     open: Vec<Open>,
@@ -59,17 +39,44 @@ enum Open {
     Object(Entries, Vec<u8>),
 }
 
-impl Decoder<'_> {
-    fn value(&mut self) -> Result<Value> {
-        let mut expected = "a value";
-        loop {
+impl<'a> Decoder<'a> {
+    pub(super) fn new(
+        text: &'a [u8],
+        null: &'a Value,
+        depth_max: u32,
+        bytes_max: usize,
+    ) -> std::result::Result<Decoder<'a>, SyntaxError> {
+        let null = stand_in(null).map_err(|message| Fault::new(0, message).in_text(text))?;
+        let depth_max = depth_max.min(DEPTH_MAX);
+        let mut text = Text::new(text);
+        text.skip_spaces();
+        Ok(Decoder { text, expected: "a value", null, open: Vec::new(), depth_max, bytes_max, bytes_left: bytes_max })
+    }
+
+    /// Reads some of the text: the value, once all of it is read.
+    pub(super) fn step(&mut self, values: usize) -> Option<std::result::Result<Value, SyntaxError>> {
+        let read = self.some(values).and_then(|value| value.map(|value| self.end(value)).transpose());
+        read.map_err(|fault| fault.in_text(self.text.whole())).transpose()
+    }
+
+    fn end(&mut self, value: Value) -> Result<Value> {
+        self.text.skip_spaces();
+        match self.text.peek() {
+            None => Ok(value),
+            Some(_) => Err(self.text.unexpected("the end of the text after the value")),
+        }
+    }
+
+    /// Reads so many values, or begins of tables.
+    fn some(&mut self, values: usize) -> Result<Option<Value>> {
+        for _ in 0..values {
             let start = self.text.at();
             let value = match self.text.peek() {
                 Some(b'[') => {
                     self.enter(b'[')?;
                     if !self.text.skip(b']') {
                         self.open.push(Open::Array(Vec::new()));
-                        expected = "a value or `]` after `[`";
+                        self.expected = "a value or `]` after `[`";
                         continue;
                     }
                     Value::Array(Vec::new())
@@ -80,18 +87,19 @@ impl Decoder<'_> {
                         let entries = Entries::new();
                         let key = self.key(&entries, "a key in double quotes or `}` after `{`")?;
                         self.open.push(Open::Object(entries, key));
-                        expected = "a value after `:`";
+                        self.expected = "a value after `:`";
                         continue;
                     }
                     Value::Array(Vec::new())
                 }
-                _ => self.scalar(expected)?,
+                _ => self.scalar(self.expected)?,
             };
             match self.put(value, start)? {
-                Next::Whole(value) => return Ok(value),
-                Next::Value(after) => expected = after,
+                Next::Whole(value) => return Ok(Some(value)),
+                Next::Value(after) => self.expected = after,
             }
         }
+        Ok(None)
     }
 
     /// Puts a value that began at `start` where it belongs, and so each table that ends with it.

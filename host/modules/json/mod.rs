@@ -27,9 +27,10 @@ mod writer;
 
 use std::future::ready;
 
-use decode::decode;
+use decode::Decoder;
 use encode::encode;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::context::CallContext;
 use crate::error::Error;
@@ -38,21 +39,42 @@ use crate::value::Value;
 
 pub(super) fn module() -> Result<HostModule, Error> {
     Ok(HostModule::from_wit(include_str!("json.wit"))?
-        .function("decode", |context: CallContext, (text, options): (Vec<u8>, Option<DecodeOptions>)| {
-            let limits = context.limits();
-            let options = options.unwrap_or_default();
-            ready(Ok::<_, Error>(decode(
-                &text,
-                &options.null,
-                limits.payload_depth,
-                decoded_bytes(limits.payload_bytes),
-            )))
+        .function("decode", |context: CallContext, (text, options): (ByteBuf, Option<DecodeOptions>)| async move {
+            Ok::<_, Error>(decode(&context, &text, options.unwrap_or_default()).await)
         })
         .function("encode", |context: CallContext, (value, options): (Value, Option<EncodeOptions>)| {
             let limits = context.limits();
             let options = options.unwrap_or_default();
-            ready(Ok::<_, Error>(encode(&value, &options, limits.result_depth, limits.payload_bytes as usize)))
+            let text = encode(&value, &options, limits.result_depth, limits.payload_bytes as usize);
+            ready(Ok::<_, Error>(text.map(ByteBuf::from)))
         }))
+}
+
+async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> Result<Value, SyntaxError> {
+    context.charge(decode_fuel(text));
+    let limits = context.limits();
+    let mut decoder = Decoder::new(text, &options.null, limits.payload_depth, decoded_bytes(limits.payload_bytes))?;
+    loop {
+        match decoder.step(VALUES_A_STEP) {
+            Some(read) => return read,
+            None => context.give_way().await,
+        }
+    }
+}
+
+/// How many values are read, at most, until others have the worker: about a slice.
+const VALUES_A_STEP: usize = 1_000;
+
+/// What reading a text costs beside what crosses: fuel for its values, keys and escapes, as if none of their signs stood in
+/// a string.
+fn decode_fuel(text: &[u8]) -> u64 {
+    let fuel = |byte: &u8| match byte {
+        b',' | b'[' | b'{' => 500,
+        b':' => 4_000,
+        b'\\' => 400,
+        _ => 0,
+    };
+    text.iter().map(fuel).sum()
 }
 
 /// What a text may be in memory while it crosses: each value counts 64 bytes there, and one at least on the wire.

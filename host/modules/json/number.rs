@@ -69,7 +69,7 @@ pub(super) fn write(number: f64) -> String {
     if number == 0.0 && number.is_sign_negative() {
         "-0.0".to_owned()
     } else if size < 1e21 && number.trunc() == number {
-        format!("{number:.0}")
+        (number as i128).to_string()
     } else if (1e-6..1e21).contains(&size) {
         number.to_string()
     } else {

@@ -47,6 +47,10 @@ impl<'a> Text<'a> {
         Text { bytes, at: 0 }
     }
 
+    pub(super) fn whole(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn at(&self) -> usize {
         self.at
     }

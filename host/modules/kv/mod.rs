@@ -3,7 +3,9 @@
 mod rates;
 mod types;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rates::Rates;
@@ -14,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::limits::Limits;
 use crate::module::HostModule;
-use crate::store::{self, Op, Owner, Query, Quota, Scope, Store, StoreError};
+use crate::store::{self, Op, Owner, Pending, Query, Quota, Scope, Store, StoreError};
 use crate::value::Value;
 
 /// The most entries of a page, and how many there are if nobody says.
@@ -52,6 +54,17 @@ struct Kv {
     kept: Arc<Kept>,
     store: Arc<dyn Store>,
     rates: Rates,
+}
+
+/// Never ready when it is polled first. Else an event would use other fuel whenever the store's writer is quicker than the worker.
+async fn later<T>(answer: Pending<T>) -> Result<T, StoreError> {
+    let mut answer = answer;
+    let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+    tokio::task::yield_now().await;
+    match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => answer.await,
+    }
 }
 
 /// Where a call goes: the tenant's own, and never another's (M7).
@@ -217,7 +230,7 @@ impl Kv {
     async fn change(&self, context: &CallContext, place: &Place, mut ops: Vec<Op>) -> Result<Vec<u64>, StoreError> {
         let ends = context.origin.filter(|event| self.kept.take(*event));
         ops.extend(ends.map(|event| Op::Settle { event }));
-        let applied = self.store.apply(&place.owner, &quota(context.limits()), ops).await;
+        let applied = later(self.store.apply(&place.owner, &quota(context.limits()), ops)).await;
         if let (Err(_), Some(event)) = (&applied, ends) {
             self.kept.put_back(event);
         }

@@ -9,7 +9,7 @@ use crate::value::Value;
 
 /// Any bytes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Key(pub(super) Vec<u8>);
+pub(super) struct Key(#[serde(with = "serde_bytes")] pub(super) Vec<u8>);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {

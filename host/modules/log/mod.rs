@@ -2,6 +2,8 @@
 
 use std::future::{Ready, ready};
 
+use serde_bytes::ByteBuf;
+
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::log::LogLevel;
@@ -16,8 +18,8 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .function("error", at(LogLevel::Error)))
 }
 
-fn at(level: LogLevel) -> impl Fn(CallContext, (Vec<u8>, Value)) -> Ready<Result<(), Error>> {
-    move |context, (message, fields)| ready(write(&context, level, message, fields))
+fn at(level: LogLevel) -> impl Fn(CallContext, (ByteBuf, Value)) -> Ready<Result<(), Error>> {
+    move |context, (message, fields)| ready(write(&context, level, message.into_vec(), fields))
 }
 
 fn write(context: &CallContext, level: LogLevel, message: Vec<u8>, fields: Value) -> Result<(), Error> {

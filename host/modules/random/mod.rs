@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::{Mutex, PoisonError};
 
 use fastrand::Rng;
+use serde_bytes::ByteBuf;
 
 use crate::context::{CallContext, Local};
 use crate::error::{Error, ErrorKind};
@@ -36,14 +37,14 @@ fn integer(context: &CallContext, (min, max): (i64, i64)) -> Result<i64, Error> 
     Ok(seeded(context, |rng| rng.i64(min..=max)))
 }
 
-fn bytes(count: u32) -> Result<Vec<u8>, Error> {
+fn bytes(count: u32) -> Result<ByteBuf, Error> {
     if count > BYTES_MAX {
         let message = format!("{count} bytes are asked for, and {BYTES_MAX} can be had at once");
         return Err(Error::new(ErrorKind::Limit, message));
     }
     let mut bytes = vec![0; count as usize];
     fill(&mut bytes)?;
-    Ok(bytes)
+    Ok(ByteBuf::from(bytes))
 }
 
 fn uuid() -> Result<String, Error> {

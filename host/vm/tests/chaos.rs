@@ -1,5 +1,7 @@
 //! R2: any mix of tasks that do anything to each other comes to the same, at the same cost.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Tasks that do anything to each other, as the seed has it. Delays of 0 only: the order is then that of the calls.

@@ -1,0 +1,158 @@
+//! What a guest can call. A host function's call is more than a function of the state: it charges fuel, and gives the worker
+//! to others when that was as much as a slice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{StoreContextMut, Trap};
+
+use super::{State, Stop, panic_text};
+use crate::functions::{Caller, Outcome, tariff};
+use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel, add_to_linker};
+use crate::log::{LogLevel, OverLog};
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    linker.allow_shadowing(true);
+    linker.instance("motu:guest/host")?.func_wrap_async("call", |store, (wait, function, arguments)| {
+        Box::new(async move { Ok((called(store, wait, function, arguments).await?,)) })
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Calls a host function. Its arguments are charged before, its answer and what it charged itself after, so that a script
+/// can't have for nothing what a worker spends time on.
+async fn called(
+    mut store: StoreContextMut<'_, State>,
+    wait: u32,
+    function: u32,
+    arguments: Vec<u8>,
+) -> wasmtime::Result<Called> {
+    charge(&mut store, tariff::call(&arguments))?;
+    #[cfg(test)]
+    if let Some(called) = store.data_mut().scripted.answer(wait, function, &arguments) {
+        return Ok(called);
+    }
+    let owner = store.data().owner()?;
+    let mut outcome = store.data_mut().caller()?.call(wait, function, &arguments, &owner);
+    let bytes = arguments.len() as u64;
+    drop(arguments);
+    loop {
+        match outcome {
+            Outcome::GivesWay(begun, fuel) => {
+                charge(&mut store, fuel)?;
+                store.data().meter.pause().await;
+                outcome = store.data_mut().caller()?.go_on(begun);
+            }
+            Outcome::Ready(answer, fuel) => {
+                if charge(&mut store, fuel)? {
+                    store.data().meter.pause().await;
+                }
+                return Ok(Called::Ready(answer));
+            }
+            Outcome::Pending(call) => {
+                let state = store.data_mut();
+                let kept = state.waits.call(wait, call, bytes, owner, state.limits.calls_in_flight);
+                kept.map_err(|error| Stop::Guest { error })?;
+                state.memory.check(state.memory.gauge.bytes())?;
+                return Ok(Called::Pending);
+            }
+            Outcome::Panicked { what, message } => return Err(Stop::Panicked { what, message }.into()),
+        }
+    }
+}
+
+/// Takes fuel from the entry. Says whether others should run now.
+///
+/// A charge starts wasmtime's count of the slice anew, so the slice is counted here too.
+fn charge(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<bool> {
+    let left = store.get_fuel()?;
+    let after = left.checked_sub(fuel);
+    store.set_fuel(after.unwrap_or(0))?;
+    match after {
+        Some(after) => Ok(store.data().meter.charged(after)),
+        None => Err(Trap::OutOfFuel.into()),
+    }
+}
+
+impl State {
+    fn caller(&mut self) -> Result<&mut Caller, Stop> {
+        self.caller.as_mut().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })
+    }
+}
+
+impl crate::guest::motu::guest::types::Host for State {}
+
+impl Host for State {
+    fn log(&mut self, level: GuestLevel, text: Vec<u8>) -> wasmtime::Result<()> {
+        let level = match level {
+            GuestLevel::Debug => LogLevel::Debug,
+            GuestLevel::Info => LogLevel::Info,
+            GuestLevel::Warn => LogLevel::Warn,
+            GuestLevel::Error => LogLevel::Error,
+        };
+        let event = self.owner.as_ref().map(|owner| owner.name.clone());
+        let bytes = text.len();
+        match catch_unwind(AssertUnwindSafe(|| self.log.write(event, level, text, None))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(OverLog { left })) => {
+                self.exceeded(Limit::LogBytes, format!("a line of {bytes} bytes with {left} left").into_bytes())
+            }
+            Err(panic) => {
+                let message = panic_text(&*panic);
+                Err(Stop::Panicked { what: "the function given to on_log".to_owned(), message }.into())
+            }
+        }
+    }
+
+    fn wall_clock(&mut self) -> wasmtime::Result<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic_clock(&mut self) -> wasmtime::Result<u64> {
+        Ok(u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn sleep(&mut self, wait: u32, nanoseconds: u64) -> wasmtime::Result<()> {
+        let due = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
+        let due = due.ok_or_else(|| Stop::Guest { error: format!("it sleeps for {nanoseconds} ns") })?;
+        let owner = self.owner()?;
+        self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error })?;
+        Ok(self.memory.check(self.memory.gauge.bytes())?)
+    }
+
+    /// [`called`] stands in its place.
+    fn call(&mut self, _: u32, _: u32, _: Vec<u8>) -> wasmtime::Result<Called> {
+        Err(Stop::Guest { error: "it calls without a way to wait".to_owned() }.into())
+    }
+
+    fn abandon(&mut self, wait: u32) -> wasmtime::Result<()> {
+        #[cfg(test)]
+        self.scripted.abandoned.push(wait);
+        self.waits.take(wait);
+        Ok(())
+    }
+
+    fn close(&mut self, handle: u32) -> wasmtime::Result<()> {
+        if let Some(caller) = &self.caller {
+            caller.local.close(handle);
+        }
+        Ok(())
+    }
+
+    fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {
+        let detail = String::from_utf8_lossy(detail.get(..detail.len().min(1024)).unwrap_or_default()).into_owned();
+        let (limit, most) = match limit {
+            Limit::Memory => {
+                return Err(Stop::Memory { wanted: "a block larger than any memory was".to_owned() }.into());
+            }
+            Limit::ResultBytes => ("result_bytes", self.limits.result_bytes),
+            Limit::ResultDepth => ("result_depth", self.limits.result_depth),
+            Limit::LogBytes => ("log_bytes", self.limits.log_bytes),
+        };
+        Err(Stop::Limit { limit, most, detail }.into())
+    }
+}

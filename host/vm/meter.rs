@@ -1,0 +1,63 @@
+//! The fuel of an entry, as it is seen while the entry runs. wasmtime counts what the guest's code burns, and says so only to who
+//! has the store.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+
+use crate::limits::Limits;
+
+/// Shared by a store and by who polls its entry; never by two threads at the same time.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    given: AtomicU64,
+    used: AtomicU64,
+    /// What was used when others could run last.
+    paused_at: AtomicU64,
+    /// The entry is pending because a call said so.
+    paused: AtomicBool,
+}
+
+impl Meter {
+    /// An entry begins, with so much fuel, of which so much is used.
+    pub(super) fn begin(&self, given: u64, used: u64) {
+        self.given.store(given, Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
+        self.paused_at.store(0, Ordering::Relaxed);
+        self.paused.store(false, Ordering::Relaxed);
+    }
+
+    /// A call was charged, and so much is left. Says whether that makes a slice since others could run.
+    pub(super) fn charged(&self, left: u64) -> bool {
+        let used = self.given.load(Ordering::Relaxed).saturating_sub(left);
+        self.used.store(used, Ordering::Relaxed);
+        used.saturating_sub(self.paused_at.load(Ordering::Relaxed)) >= Limits::SLICE_FUEL
+    }
+
+    /// Lets others run.
+    pub(super) fn pause(&self) -> impl Future<Output = ()> {
+        poll_fn(|_| match self.paused.load(Ordering::Relaxed) {
+            true => {
+                self.paused.store(false, Ordering::Relaxed);
+                Poll::Ready(())
+            }
+            false => {
+                self.paused.store(true, Ordering::Relaxed);
+                Poll::Pending
+            }
+        })
+    }
+
+    /// The entry is pending: others can run.
+    pub(super) fn slice_over(&self) {
+        if !self.paused.load(Ordering::Relaxed) {
+            // the guest has burnt a slice since it began or was charged last
+            self.used.fetch_add(Limits::SLICE_FUEL, Ordering::Relaxed);
+        }
+        self.paused_at.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
