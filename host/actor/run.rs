@@ -40,6 +40,9 @@ impl Body {
                 self.enter_next(actor, now);
             }
             burnt = burnt.saturating_add(self.poll(actor));
+            if self.inside.is_some() {
+                return (Slice::More, burnt); // it gave way, whatever it has burnt
+            }
         }
     }
 

@@ -256,7 +256,8 @@ fn i1_a_function_that_computes_gives_way() {
 
 /// Between two turns of a tenant that has long texts read, its neighbour is answered: a text takes many turns.
 fn i1_json_gives_way() {
-    let (motu, _) = made(Limits { event_fuel: Some(2_000_000_000), restarts: None, ..limits() });
+    let limits = Limits { event_fuel: Some(2_000_000_000), restarts: None, ..limits() };
+    let motu = with_work(builder(limits).placement(crate::pool::workers(1)), &Arc::default());
     let (tenant, neighbour) = (granted(&motu, "i1:json"), granted(&motu, "i1:neighbour"));
     // not JSON, at its end: nothing of it crosses back
     let text = format!("[{}x", "[],".repeat(300_000));
