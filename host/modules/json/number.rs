@@ -64,6 +64,7 @@ fn integer(literal: &str) -> std::result::Result<Value, String> {
 
 /// The fewest digits that are read back as this finite number; all of them if it is an integer below 1e21, and an exponent
 /// from there on and below 1e-6. The sign of -0 stays.
+#[allow(clippy::cast_possible_truncation, reason = "it is an integer below 1e21")]
 pub(super) fn write(number: f64) -> String {
     let size = number.abs();
     if number == 0.0 && number.is_sign_negative() {
