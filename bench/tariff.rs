@@ -74,6 +74,22 @@ const CASES: &[(&str, &str, &str, u32)] = &[
     ),
     ("log.info", "nil", "log.info('a line', { n = i })", 5_000),
     ("random.bytes, 64 KiB", "nil", "random.bytes(65536)", 100),
+    ("codec.encode_base64, 500 KB", "string.rep('ab', 250000)", "codec.encode_base64(made)", 10),
+    ("codec.hash, 900 KB", "string.rep('ab', 450000)", "codec.hash('sha512', made)", 10),
+    ("codec.hash, nothing", "nil", "codec.hash('sha256', '')", 10_000),
+    (
+        "codec.compress, a text at 6",
+        "string.rep('the quick brown fox ' .. tostring(math.random()), 4000)",
+        "codec.compress('gzip', made)",
+        2,
+    ),
+    ("codec.compress, nothing", "nil", "codec.compress('gzip', '')", 1_000),
+    (
+        "codec.decompress",
+        "codec.compress('zlib', string.rep('the quick brown fox ' .. tostring(math.random()), 4000))",
+        "codec.decompress('zlib', made)",
+        20,
+    ),
     ("time.format", "nil", "time.format(i, 'Europe/Berlin', '%Y-%m-%d %H:%M:%S %Z')", 5_000),
     ("time.in_zone", "nil", "time.in_zone(i * 1e5, 'America/New_York')", 5_000),
     ("time.parse", "nil", "time.parse('2026-03-29T02:30:00', 'Europe/Berlin')", 5_000),
@@ -91,7 +107,7 @@ fn script() -> String {
             )
         })
         .collect();
-    let modules = ["bench/fns", "motu/json", "motu/kv", "motu/log", "motu/random", "motu/time"];
+    let modules = ["bench/fns", "motu/codec", "motu/json", "motu/kv", "motu/log", "motu/random", "motu/time"];
     let requires: Vec<String> = modules
         .iter()
         .map(|path| format!("local {} = require('@{path}')", path.split('/').next_back().unwrap_or_default()))

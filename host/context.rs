@@ -2,6 +2,7 @@
 //! keep for it. All of it goes with the VM.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use crate::error::{Error, ErrorKind};
+use crate::functions::{Granted, HostFunction};
 use crate::limits::Limits;
 use crate::log::{Log, LogLevel, OverLog};
 use crate::strategy::Origin;
@@ -26,8 +28,8 @@ pub struct CallContext {
     pub(crate) origin: Origin,
     pub(crate) local: Arc<Local>,
     pub(crate) spent: Arc<Spent>,
-    /// Those of the module, each with its number.
-    pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
+    pub(crate) function: Arc<HostFunction>,
+    pub(crate) granted: Arc<Granted>,
 }
 
 /// What a call asks of the worker that polls it.
@@ -115,6 +117,13 @@ impl CallContext {
         &self.local.limits
     }
 
+    /// Whether the grants of the instance that calls, as they are now, allow this function for such an argument alone. For what
+    /// comes up during a call, as the next host of a redirect does.
+    pub fn allows(&self, argument: &str, value: &str) -> bool {
+        let decision = self.granted.get().of(&self.function.name());
+        decision.allows(&|name: &str| (name == argument).then_some(Cow::Borrowed(value)))
+    }
+
     /// Charges fuel to the event, for what takes longer than the bytes of its arguments and its result tell: 20 fuel are a
     /// nanosecond of a script's. Each call costs some anyway, by what crosses.
     ///
@@ -148,7 +157,7 @@ impl CallContext {
     /// [`Limit`](ErrorKind::Limit) when the instance has as many as the limit `handles` says; return it, and the script
     /// sees it. [`Usage`](ErrorKind::Usage) when the WIT has no such resource.
     pub fn open<T: Any + Send + Sync>(&self, resource: &str, value: T) -> Result<Handle, Error> {
-        let found = self.resources.iter().find(|(_, known)| known.name.kebab == resource);
+        let found = self.function.resources.iter().find(|(_, known)| known.name.kebab == resource);
         let Some((number, resource)) = found else {
             return Err(Error::usage_error(format!("the WIT of this module has no resource {resource}")));
         };

@@ -8,7 +8,9 @@ pub(crate) mod tariff;
 mod watchdog;
 
 pub(crate) use caller::{Call, Called, Caller, Decided, Granted, Outcome};
+use std::borrow::Cow;
 use std::sync::Arc;
+
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
 
@@ -16,12 +18,12 @@ use crate::context::RESOURCES_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::grant::FunctionName;
 use crate::guest::exports::motu::guest::vm::{HostFunction as GuestFunction, Module as GuestModule};
-use crate::module::{Body, HostModule};
-use crate::wit::{Function, Kind, Package, Resource};
+use crate::module::{Body, Derived, HostModule};
+use crate::wit::{self, Function, Kind, Package, Resource};
 
 /// The host functions of a Motu.
 pub(crate) struct Functions {
-    all: Vec<HostFunction>,
+    all: Vec<Arc<HostFunction>>,
     /// As guests are told of them.
     modules: Vec<GuestModule>,
     packages: Vec<Arc<Package>>,
@@ -39,7 +41,9 @@ pub(crate) struct HostFunction {
     shown: Arc<str>,
     body: Body,
     /// Those of its module, each with its number.
-    resources: Arc<[(u32, Arc<Resource>)]>,
+    pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
+    /// What grants may name beside its arguments.
+    derived: Vec<Derived>,
 }
 
 impl HostFunction {
@@ -51,6 +55,17 @@ impl HostFunction {
             major: self.package.version.major,
             interface: &self.interface,
             function: self.described.local_name(),
+        }
+    }
+
+    /// What a grant's pattern for this argument is held against.
+    fn argument<'a>(&self, arguments: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+        match self.derived.iter().find(|derived| derived.name == name) {
+            Some(Derived { of, read, .. }) => {
+                let text = wit::text_argument(&self.described, arguments, of)?;
+                read(&text).map(Cow::Owned)
+            }
+            None => wit::text_argument(&self.described, arguments, name),
         }
     }
 }
@@ -106,10 +121,11 @@ impl Functions {
             *resources += 1;
         }
         let numbered: Arc<[_]> = numbered.into();
-        for (described, body) in module.finish()? {
+        for (described, body, derived) in module.finish()? {
             let (interface, shown) = (described.interface().into(), described.grant.as_str().into());
             let (package, resources) = (package.clone(), numbered.clone());
-            self.all.push(HostFunction { described, package, interface, shown, body, resources });
+            let function = HostFunction { described, package, interface, shown, body, resources, derived };
+            self.all.push(Arc::new(function));
         }
         self.packages.push(package.clone());
         Ok(())
@@ -129,13 +145,13 @@ impl Functions {
         Ok(())
     }
 
-    pub(crate) fn get(&self, number: u32) -> Option<&HostFunction> {
+    pub(crate) fn get(&self, number: u32) -> Option<&Arc<HostFunction>> {
         self.all.get(usize::try_from(number).ok()?)
     }
 
     /// Every function, by its name as a grant.
     pub(crate) fn names(&self) -> impl Iterator<Item = FunctionName<'_>> {
-        self.all.iter().map(HostFunction::name)
+        self.all.iter().map(|function| function.name())
     }
 
     /// Where the watchdog sees what a VM polls.

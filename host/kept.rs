@@ -1,20 +1,25 @@
-//! What the store keeps for tenants and is to become events: keys that expired, and keys to be resumed.
+//! What the store keeps for tenants and is to become events: keys that expired, runs of schedules, and keys to be resumed.
 //!
 //! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, it ends.
 
 use std::collections::HashSet;
+use std::future::{Future, poll_fn};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use crate::modules::blob::{Blobs, Memory};
 use crate::modules::kv::decoded;
 use crate::motu::Motu;
-use crate::store::{self, Op, OpenError, Owner, Place, Quota, Settings, Store, StoreError};
+use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Settings, Store, StoreError};
+use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::value::Value;
 
@@ -33,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The store, and which of its events are under way and not settled yet.
 pub(crate) struct Kept {
     pub(crate) store: Arc<dyn Store>,
+    /// On that store, and in memory.
+    pub(crate) blobs: Blobs,
     unsettled: Mutex<HashSet<u64>>,
     awake: AtomicBool,
 }
@@ -45,7 +52,10 @@ impl Kept {
             Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
         };
-        Ok(Kept { store: Arc::new(store), unsettled: Mutex::default(), awake: AtomicBool::new(false) })
+        let store: Arc<dyn Store> = Arc::new(store);
+        let memory = Memory::new(settings.clock, Memory::BYTES_MAX);
+        let blobs = Blobs { disk: store.clone(), memory };
+        Ok(Kept { store, blobs, unsettled: Mutex::default(), awake: AtomicBool::new(false) })
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -61,6 +71,26 @@ impl Kept {
         self.unsettled().insert(event);
     }
 
+    /// Does a list.
+    ///
+    /// The first list of an event that the store had (`kv_expired`, a run of a schedule) ends that too, in one: what the handler
+    /// did is never done again.
+    pub(crate) async fn change(
+        &self,
+        origin: Origin,
+        owner: &Owner,
+        quota: &Quota,
+        mut ops: Vec<Op>,
+    ) -> Result<Applied, StoreError> {
+        let ends = origin.filter(|event| self.take(*event));
+        ops.extend(ends.map(|event| Op::Settle { event }));
+        let applied = later(self.store.apply(owner, quota, ops)).await;
+        if let (Err(_), Some(event)) = (&applied, ends) {
+            self.put_back(event);
+        }
+        applied
+    }
+
     async fn settle(&self, owner: &Owner, event: u64) -> Result<(), StoreError> {
         if !self.take(event) {
             return Ok(()); // with what its handler wrote
@@ -73,6 +103,17 @@ impl Kept {
                 Err(error)
             }
         }
+    }
+}
+
+/// Never ready when it is polled first. Else an event would use other fuel whenever the store's writer is quicker than the worker.
+pub(crate) async fn later<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+    tokio::task::yield_now().await;
+    match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => answer.await,
     }
 }
 
@@ -141,12 +182,13 @@ impl Wake {
         }
     }
 
-    /// `kv_expired`, for what has expired and what will.
+    /// `kv_expired`, for what has expired and what will, and the events of schedules.
     async fn expire_all(&self) {
         let mut due = self.kept.store.due();
         loop {
             let wait = due.borrow_and_update().map_or(LOOK_EVERY, |at| until(at).min(LOOK_EVERY));
             if !wait.is_zero() {
+                self.kept.blobs.memory.sweep();
                 let _ = tokio::time::timeout(wait, due.changed()).await; // either way it is looked at again
                 if self.is_over() {
                     return;
@@ -186,8 +228,11 @@ impl Wake {
 
 async fn expired(kept: &Kept, motu: &Motus, event: &store::Event) {
     kept.put_back(event.number);
-    let payload = payload(&event.place, &event.value, event.attempt);
-    if !deliver(motu, &event.place.owner, "kv_expired", &payload, Some(event.number)).await {
+    let (name, payload) = match &event.run {
+        None => ("kv_expired", payload(&event.place, &event.value, event.attempt)),
+        Some(run) => (run.event.as_str(), run_payload(event, run)),
+    };
+    if !deliver(motu, &event.place.owner, name, &payload, Some(event.number)).await {
         return; // the next process has it
     }
     while let Err(error) = kept.settle(&event.place.owner, event.number).await {
@@ -217,16 +262,33 @@ async fn deliver(motu: &Motus, owner: &Owner, name: &str, payload: &Value, origi
     }
 }
 
-fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
-    let field = |name: &str, value: Value| (Value::string(name), value);
-    let value = decoded(value).unwrap_or_else(|error| {
+#[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
+fn run_payload(event: &store::Event, run: &store::Run) -> Value {
+    Value::Map(vec![
+        field("name", Value::string(event.place.key.clone())),
+        field("at", Value::Number(run.at as f64 / 1000.0)),
+        field("missed", Value::from(run.missed)),
+        field("attempt", Value::from(event.attempt)),
+        field("payload", readable(&event.value)),
+    ])
+}
+
+fn field(name: &str, value: Value) -> (Value, Value) {
+    (Value::string(name), value)
+}
+
+fn readable(value: &[u8]) -> Value {
+    decoded(value).unwrap_or_else(|error| {
         tracing::error!(%error, "a stored value is left out of an event");
         Value::Nil
-    });
+    })
+}
+
+fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
     Value::Map(vec![
         field("scope", Value::string(place.scope.as_str())),
         field("key", Value::string(place.key.clone())),
-        field("value", value),
+        field("value", readable(value)),
         field("attempt", Value::from(attempt)),
     ])
 }

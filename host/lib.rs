@@ -76,6 +76,9 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use log::{LogFeed, LogLevel, LogLine, Logged};
 pub use module::HostModule;
+pub use modules::blob::LinkedBlob;
+#[cfg(feature = "http")]
+pub use modules::http::{HttpSettings, HttpSettingsError, NetworkError, Networks, Resolver, Resolving, SystemResolver};
 pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
 pub use outcome::{Outcome, Tier, Usage};
 pub use tenant::Tenant;

@@ -78,6 +78,33 @@ pub struct Limits {
     /// How many operations a tenant may do in a second with `motu:kv`, all its instances together. Default 10,000; `None` is
     /// no limit.
     pub kv_operations_per_second: Option<u32>,
+    /// How many blobs a tenant may have on disk with `motu:blob`. Default 10,000; no ceiling. One more is an error that the script
+    /// can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit). So for the next three.
+    pub blobs: u64,
+    /// What a tenant's blobs may take on disk, in bytes: scopes, names, contents, and 256 for each. Default 256 MiB; no ceiling.
+    pub blobs_bytes: u64,
+    /// The size of a blob, in bytes. Default 64 MiB; no ceiling.
+    pub blob_bytes: u64,
+    /// What a tenant's blobs in memory may take, in bytes, counted as on disk; 1,000 of them at most. Default 16 MiB; no ceiling
+    /// but that all tenants share 256 MiB.
+    pub blobs_memory_bytes: u64,
+    /// How many schedules a tenant may have with `motu:cron`. Default 100; no ceiling. One more is an error that the script can
+    /// catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit). So for the next.
+    pub schedules: u64,
+    /// What a tenant's schedules may take, in bytes: names, expressions, payloads, and 64 for each. Default 1 MiB; no ceiling.
+    pub schedule_bytes: u64,
+    /// The body of a request with `motu:http`, in bytes. Default 1 MiB, at most 1 GiB. Over it the call fails, with a value that the
+    /// script can catch. So for the next three.
+    pub http_request_bytes: u32,
+    /// The body of a response, in bytes. It has to cross too, so `payload_bytes` bounds it as well. Default 960 KiB, at most 1 GiB.
+    pub http_response_bytes: u32,
+    /// How many redirects of a request are followed. Default 5; no ceiling.
+    pub http_redirects: u32,
+    /// How long a request may take, redirects included. Default 30 s; no ceiling. An event's deadline may come before.
+    pub http_timeout: Duration,
+    /// How many requests of a tenant may be under way. Default 16; no ceiling. One more is an error that the script can catch;
+    /// if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub http_in_flight: u32,
     /// The size of all files of a bundle, in bytes. Default 8 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing is compiled.
     pub source_bytes: u32,
@@ -125,6 +152,17 @@ impl Default for Limits {
             kv_bytes: 100 << 20,
             kv_value_bytes: 1 << 20,
             kv_operations_per_second: Some(10_000),
+            blobs: 10_000,
+            blobs_bytes: 256 << 20,
+            blob_bytes: 64 << 20,
+            blobs_memory_bytes: 16 << 20,
+            schedules: 100,
+            schedule_bytes: 1 << 20,
+            http_request_bytes: 1 << 20,
+            http_response_bytes: 960 << 10,
+            http_redirects: 5,
+            http_timeout: Duration::from_secs(30),
+            http_in_flight: 16,
             source_bytes: 8 << 20,
             mailbox_events: 1_000,
             weight: 1,
@@ -192,6 +230,17 @@ impl Limits {
             kv_keys: self.kv_keys.min(parent.kv_keys),
             kv_bytes: self.kv_bytes.min(parent.kv_bytes),
             kv_value_bytes: self.kv_value_bytes.min(parent.kv_value_bytes),
+            blobs: self.blobs.min(parent.blobs),
+            blobs_bytes: self.blobs_bytes.min(parent.blobs_bytes),
+            blob_bytes: self.blob_bytes.min(parent.blob_bytes),
+            blobs_memory_bytes: self.blobs_memory_bytes.min(parent.blobs_memory_bytes),
+            schedules: self.schedules.min(parent.schedules),
+            schedule_bytes: self.schedule_bytes.min(parent.schedule_bytes),
+            http_request_bytes: self.http_request_bytes.min(parent.http_request_bytes),
+            http_response_bytes: self.http_response_bytes.min(parent.http_response_bytes),
+            http_redirects: self.http_redirects.min(parent.http_redirects),
+            http_timeout: self.http_timeout.min(parent.http_timeout),
+            http_in_flight: self.http_in_flight.min(parent.http_in_flight),
             source_bytes: self.source_bytes.min(parent.source_bytes),
             mailbox_events: self.mailbox_events.min(parent.mailbox_events),
             weight: self.weight.min(parent.weight),
@@ -215,6 +264,8 @@ impl Limits {
             ("log_bytes", self.log_bytes),
             ("source_bytes", self.source_bytes),
             ("kv_value_bytes", self.kv_value_bytes),
+            ("http_request_bytes", self.http_request_bytes),
+            ("http_response_bytes", self.http_response_bytes),
         ] {
             at_most(name, bytes.into(), Self::BYTES_MAX.into())?;
         }

@@ -26,6 +26,15 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub(crate) type Body =
     Arc<dyn Fn(CallContext, &Arc<Function>, &[u8], Bounds) -> Result<Answering, Mismatch> + Send + Sync>;
 
+/// What grants may name of a function beside its arguments.
+#[derive(Clone)]
+pub(crate) struct Derived {
+    pub(crate) name: String,
+    /// The argument that it is read from.
+    pub(crate) of: String,
+    pub(crate) read: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
 /// What a result may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -63,6 +72,7 @@ pub(crate) struct Bounds {
 pub struct HostModule {
     package: Arc<Package>,
     bodies: BTreeMap<String, Body>,
+    derived: BTreeMap<String, Vec<Derived>>,
     /// What is wrong with it, said when Motu is built.
     wrong: Vec<String>,
 }
@@ -78,7 +88,12 @@ impl HostModule {
     pub fn from_wit(text: &str) -> Result<HostModule, Error> {
         let package =
             wit::parse(text).map_err(|error| Error::usage_error(format!("the WIT of a host module: {error}")))?;
-        Ok(HostModule { package: Arc::new(package), bodies: BTreeMap::new(), wrong: Vec::new() })
+        Ok(HostModule {
+            package: Arc::new(package),
+            bodies: BTreeMap::new(),
+            derived: BTreeMap::new(),
+            wrong: Vec::new(),
+        })
     }
 
     /// Implements a function of the WIT, by its name there: `find-customer`, or `session.query` for a method of a resource,
@@ -124,6 +139,34 @@ impl HostModule {
         self
     }
 
+    /// Lets grants narrow a function by what one of its arguments contains, as the host in a URL: `[name=pattern]` is held
+    /// against what `read` makes of the text that the argument `of` is. `None` fits no pattern.
+    ///
+    /// What doesn't fit the WIT is an error of [`build`](crate::MotuBuilder::build).
+    pub fn narrowed_by(
+        mut self,
+        function: &str,
+        name: &str,
+        of: &str,
+        read: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> HostModule {
+        let id = self.package.id();
+        let Some(described) = self.described(function) else {
+            self.wrong.push(format!("the module {id} has no function {function} in its WIT, but it is to be narrowed"));
+            return self;
+        };
+        let has = |name: &str| described.params.iter().any(|param| param.name.kebab == name);
+        if !has(of) || has(name) {
+            let what = "the first must be an argument in the WIT, and the second none";
+            self.wrong.push(format!(
+                "the function {function} of the module {id} can't be narrowed by {of} as {name}: {what}"
+            ));
+        }
+        let derived = Derived { name: name.to_owned(), of: of.to_owned(), read: Arc::new(read) };
+        self.derived.entry(function.to_owned()).or_default().push(derived);
+        self
+    }
+
     fn described(&self, name: &str) -> Option<Arc<Function>> {
         self.functions().find(|function| function.local_name() == name).cloned()
     }
@@ -137,12 +180,15 @@ impl HostModule {
     }
 
     /// The functions, each with its body.
-    pub(crate) fn finish(&self) -> Result<Vec<(Arc<Function>, Body)>, Error> {
+    pub(crate) fn finish(&self) -> Result<Vec<(Arc<Function>, Body, Vec<Derived>)>, Error> {
         let mut wrong = self.wrong.clone();
         let mut all = Vec::new();
         for function in self.functions() {
             match self.bodies.get(function.local_name()) {
-                Some(body) => all.push((function.clone(), body.clone())),
+                Some(body) => {
+                    let derived = self.derived.get(function.local_name()).cloned().unwrap_or_default();
+                    all.push((function.clone(), body.clone(), derived));
+                }
                 None => wrong.push(format!("{} is in the WIT, but not implemented", function.grant)),
             }
         }

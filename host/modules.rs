@@ -1,6 +1,11 @@
 //! Motu's own host modules. Each is a folder: its WIT, its functions, its tests; and a line here. They go through the same
 //! door as an embedder's.
 
+pub(crate) mod blob;
+mod codec;
+pub(crate) mod cron;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 mod json;
 pub(crate) mod kv;
 mod log;
@@ -13,6 +18,28 @@ use crate::error::Error;
 use crate::kept::Kept;
 use crate::module::HostModule;
 
-pub(crate) fn all(kept: &Arc<Kept>) -> Result<Vec<HostModule>, Error> {
-    Ok(vec![json::module()?, kv::module(kept)?, log::module()?, random::module()?, time::module()?])
+/// What an embedder says of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    #[cfg(feature = "http")]
+    pub(crate) http: http::HttpSettings,
+}
+
+pub(crate) fn all(kept: &Arc<Kept>, settings: Settings) -> Result<Vec<HostModule>, Error> {
+    let Settings {
+        #[cfg(feature = "http")]
+        http,
+    } = settings;
+    Ok(vec![
+        blob::module(kept)?,
+        codec::module()?,
+        cron::module(kept)?,
+        #[cfg(feature = "http")]
+        http::module(http)?,
+        json::module()?,
+        kv::module(kept)?,
+        log::module()?,
+        random::module()?,
+        time::module()?,
+    ])
 }

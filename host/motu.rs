@@ -15,7 +15,7 @@ use crate::bundle::Bundle;
 use crate::bundles::Bundles;
 use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::functions::Functions;
 use crate::grant::{Grant, Grants};
 use crate::image::Image;
@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::load::Load;
 use crate::log::{Feeds, LogLine, LogSink};
 use crate::module::HostModule;
+use crate::modules::blob::LinkedBlob;
 use crate::outcome::Usage;
 use crate::share::{Share, Shares};
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
@@ -125,6 +126,7 @@ pub struct MotuBuilder {
     bare: bool,
     runtime: Option<tokio::runtime::Handle>,
     state: Option<PathBuf>,
+    settings: crate::modules::Settings,
 }
 
 impl MotuBuilder {
@@ -192,6 +194,13 @@ impl MotuBuilder {
         self
     }
 
+    /// How `motu:http` reaches the network. Default: [`HttpSettings::default`](crate::HttpSettings).
+    #[cfg(feature = "http")]
+    pub fn http(mut self, settings: crate::HttpSettings) -> MotuBuilder {
+        self.settings.http = settings;
+        self
+    }
+
     /// The folder where what scripts keep with `motu:kv` is kept; it is made if it isn't there. One process at a time can
     /// have it. Default: in memory, until Motu ends.
     pub fn state(mut self, folder: impl Into<PathBuf>) -> MotuBuilder {
@@ -219,7 +228,7 @@ impl MotuBuilder {
     ///
     /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
     pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
-        let own = crate::modules::all(&Arc::new(Kept::open(None)?))?;
+        let own = crate::modules::all(&Arc::new(Kept::open(None)?), self.settings.clone())?;
         let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
         Ok(files.into_iter().collect())
@@ -252,7 +261,7 @@ impl MotuBuilder {
             limits.check().map_err(of_kind)?;
         }
         let kept = Arc::new(Kept::open(self.state.as_deref())?);
-        let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept)? };
+        let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
         let factory = Factory::new(&self.cache)?;
         let feeds = Arc::new(Feeds::default());
@@ -298,6 +307,7 @@ impl Motu {
             bare: false,
             runtime: None,
             state: None,
+            settings: crate::modules::Settings::default(),
         }
     }
 
@@ -379,8 +389,31 @@ impl Motu {
         self.0.tenants.remove(tenant)
     }
 
-    /// From now on dispatches what `motu:kv` keeps: the event `kv_resume` for each key that was set to be resumed, now, and
-    /// `kv_expired` for each key that expires, or expired while nothing ran. Call it when the tenants have their bundles: what
+    /// The part of a blob that a link is for which a script made with `motu:blob`: from `offset` on, so many bytes, or all that
+    /// follow. `None` when the blob is gone. For who serves links: the tenant chose the content and its type, so serve them from a
+    /// domain of their own, with `x-content-type-options: nosniff`.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`](ErrorKind::Denied) for a link that is forged, withdrawn, expired or no link at all; [`Host`](ErrorKind::Host)
+    /// when the store can't be read.
+    pub fn open_link(&self, link: &str, offset: u64, length: Option<u64>) -> Result<Option<LinkedBlob>, Error> {
+        crate::modules::blob::open(&self.0.shared.kept.blobs, link, offset, length)
+    }
+
+    /// Signs links with a new secret from now on. Links that were signed with the last `keep` secrets before it, 7 at most, stay
+    /// good until they expire; with 0 all links that there are end now.
+    ///
+    /// # Errors
+    ///
+    /// [`Host`](ErrorKind::Host) when the store can't be written, or the system has no random bytes.
+    pub async fn end_links(&self, keep: usize) -> Result<(), Error> {
+        let rotated = self.0.shared.kept.blobs.rotate(keep).await;
+        rotated.map_err(|error| Error::new(ErrorKind::Host, error.to_string()))
+    }
+
+    /// From now on dispatches what Motu keeps: the event `kv_resume` for each key of `motu:kv` that was set to be resumed, now,
+    /// `kv_expired` for each key that expires, or expired while nothing ran, and the events of `motu:cron`'s schedules. Call it when the tenants have their bundles: what
     /// no bundle of its tenant handles is over. Until it is called, what expires waits. Called again, it does nothing.
     ///
     /// The payload of both is a table with `scope`, `key`, `value` and `attempt`; the last is above 1 when a process ended

@@ -1,4 +1,5 @@
-//! The key-value store behind `motu:kv`: what it promises, whatever keeps the bytes.
+//! The key-value store behind `motu:kv`: what it promises, whatever keeps the bytes. It keeps the blobs behind `motu:blob` too:
+//! see [`blobs`].
 //!
 //! An *owner* (a tenant) has *scopes*, a scope has *keys*, a key has an *entry*: a value, a revision, perhaps a time at which it
 //! expires. Owners and scopes have types of their own, and each request is for one owner: no key reaches another's data (M7).
@@ -19,7 +20,14 @@
 //! - *At least once*, for effects elsewhere: do them, then settle. After a crash in between they are done again;
 //!   `Event::number` is the same each time, for who wants to recognise it.
 //! - *At most once*: settle first, or settle unseen what comes with an `attempt` above 1.
+//!
+//! # A schedule
+//!
+//! An owner has schedules too, by name: what to dispatch when. A run that is due becomes an event with `Event::run`, in the same
+//! transaction that notes its instant as over, and all that is said of events above holds for it. So each instant comes to one event at most; which
+//! of those that were missed come to one, the schedule says (`Missed`).
 
+pub(crate) mod blobs;
 mod disk;
 mod error;
 mod events;
@@ -28,6 +36,7 @@ mod list;
 mod local;
 mod read;
 mod row;
+mod schedules;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,6 +49,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::modules::cron::plan::Plan;
+
+use blobs::Blobs;
 #[cfg(test)]
 use error::Quantity;
 pub(crate) use error::{OpenError, StoreError};
@@ -50,8 +62,8 @@ pub(crate) use local::{Local, Settings};
 /// the answer, and the request if that still waits for room.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// Keeps entries. Reads are done at once, on the caller's thread; changes are queued.
-pub(crate) trait Store: Send + Sync {
+/// Keeps entries, and blobs. Reads are done at once, on the caller's thread; changes are queued.
+pub(crate) trait Store: Blobs {
     /// The entry, unless there is none or it has expired.
     ///
     /// # Errors
@@ -76,11 +88,32 @@ pub(crate) trait Store: Send + Sync {
     /// `Unavailable`.
     fn usage(&self, owner: &Owner) -> Result<Usage, StoreError>;
 
-    /// When there is something to claim, in milliseconds since 1970: 0 for at once, `None` for nothing in sight.
+    /// A schedule of this name.
+    ///
+    /// # Errors
+    /// As `get`, of a name.
+    fn schedule(&self, owner: &Owner, name: &str) -> Result<Option<Scheduled>, StoreError>;
+
+    /// The owner's schedules in the order of their names, from after this one on: 100, or as many as are left.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn schedules(&self, owner: &Owner, after: Option<&str>) -> Result<Vec<(String, Scheduled)>, StoreError>;
+
+    /// What the owner's schedules take: `keys` is their number. Runs that are handed out take nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    #[cfg(test)]
+    fn schedules_usage(&self, owner: &Owner) -> Result<Usage, StoreError>;
+
+    /// When there is something to claim, or to free of blobs, in milliseconds since 1970: 0 for at once, `None` for nothing in
+    /// sight.
     fn due(&self) -> watch::Receiver<Option<u64>>;
 
-    /// Hands out events: those of earlier processes first, then what has expired. At most so many, and not many more bytes
-    /// than 4 MiB at once; `due` says whether there are more.
+    /// Hands out events: those of earlier processes first, then what has expired or is to run. At most so many, and not many
+    /// more bytes than 4 MiB at once; `due` says whether there are more, even if there are none here. And frees some of what blobs
+    /// have left behind.
     ///
     /// # Errors
     /// `Unavailable`, `Unknown`.
@@ -92,8 +125,8 @@ pub(crate) trait Store: Send + Sync {
     /// `Unavailable`.
     fn resumes(&self, after: Option<&Place>, limit: usize) -> Result<Resumes, StoreError>;
 
-    /// Deletes all that is the owner's, in steps, with the events that are not settled and without making new ones. What the
-    /// owner is given meanwhile may go or stay. After an error or a crash some may be left: do it again.
+    /// Deletes all that is the owner's, blobs and entries, in steps, with the events that are not settled and without making
+    /// new ones. What the owner is given meanwhile may go or stay. After an error or a crash some may be left: do it again.
     ///
     /// # Errors
     /// `Unavailable`, `Unknown`.
@@ -156,6 +189,11 @@ impl Scope {
         Ok(Scope(name.into()))
     }
 
+    /// Where schedules are. No script can name it.
+    pub(super) fn schedules() -> Scope {
+        Scope("".into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -203,6 +241,11 @@ pub(crate) enum Op {
     Check { scope: Scope, key: Vec<u8>, expected: Expected },
     /// The event is over; refused unless it is this owner's, was claimed by this process, and wasn't settled before.
     Settle { event: u64 },
+    /// Gives a schedule its plan: it runs from now on. If it has this very plan, nothing changes; if it runs at the same instants,
+    /// those that are due stay so. Refused if it never runs.
+    SetSchedule { name: String, plan: Plan },
+    /// Takes the schedule away, if there is one, with what is due of it. An event that was made of it stays.
+    DeleteSchedule { name: String },
 }
 
 /// What a `Check` wants.
@@ -219,7 +262,7 @@ pub(crate) enum Expected {
 /// What a list came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// For each operation the revision that it gave: only a `Set` has one.
+    /// For each operation the revision that it gave: only a `Set` and a `SetSchedule` have one.
     pub(crate) revisions: Vec<Option<u64>>,
 }
 
@@ -254,15 +297,41 @@ pub(crate) struct Resumes {
     pub(crate) more_after: Option<Place>,
 }
 
-/// An entry that expired.
+/// A schedule, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scheduled {
+    pub(crate) plan: Plan,
+    /// Another one each time that the plan is changed.
+    pub(crate) revision: u64,
+    /// The last instant that is over, or else when it was set. In milliseconds since 1970, as `next`.
+    pub(crate) last: u64,
+    /// The next instant; it has passed if that is due. None if there are no more.
+    pub(crate) next: Option<u64>,
+}
+
+/// An entry that expired, or a run that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// The revision of the entry: no other event has it, and no later attempt another.
+    /// The revision of the entry, or the run's own: no other event has it, and no later attempt another.
     pub(crate) number: u64,
+    /// Of a run: the key is the schedule's name, and the scope means nothing.
     pub(crate) place: Place,
+    /// Of a run: the payload.
     pub(crate) value: Vec<u8>,
     /// Which process is being given it: 1 for the first.
     pub(crate) attempt: u32,
+    pub(crate) run: Option<Run>,
+}
+
+/// A run of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The name of the event to dispatch.
+    pub(crate) event: String,
+    /// The instant it was scheduled for, in milliseconds since 1970.
+    pub(crate) at: u64,
+    /// How many runs between the one before and this one were missed, and are not made up. 1,000 stands for more.
+    pub(crate) missed: u32,
 }
 
 /// What an owner's entries take.
@@ -288,6 +357,10 @@ pub(crate) struct Quota {
     pub(crate) list_ops: usize,
     /// Bytes of all keys and values in a list: 4 MiB.
     pub(crate) list_bytes: usize,
+    /// Schedules: 100.
+    pub(crate) schedules: u64,
+    /// Bytes of all schedules: 1 MiB. Of each its name, its plan and [`Quota::ENTRY_BYTES`].
+    pub(crate) schedule_bytes: u64,
 }
 
 impl Quota {
@@ -304,6 +377,8 @@ impl Default for Quota {
             value_bytes: 1 << 20,
             list_ops: 100,
             list_bytes: 4 << 20,
+            schedules: 100,
+            schedule_bytes: 1 << 20,
         }
     }
 }

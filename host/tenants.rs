@@ -328,7 +328,7 @@ impl TenantRef {
         self.motu.shared().feeds.subscribe(&self.tenant.id, lines)
     }
 
-    /// Deletes all that the tenant keeps with `motu:kv`, in steps: after an error, or a crash, some may be left. What its
+    /// Deletes all that the tenant keeps with `motu:kv`, `motu:blob` and `motu:cron`, in steps: after an error, or a crash, some may be left. What its
     /// scripts set meanwhile may go or stay.
     ///
     /// # Errors
@@ -337,7 +337,9 @@ impl TenantRef {
     pub async fn delete_state(&self) -> Result<(), Error> {
         let failed = |error: StoreError| Error::new(ErrorKind::Host, error.to_string());
         let owner = Owner::new(&self.tenant.id.to_string()).map_err(failed)?;
-        self.motu.shared().kept.store.delete_owner(&owner).await.map_err(failed)
+        let kept = &self.motu.shared().kept;
+        kept.blobs.memory.delete_owner(&owner);
+        kept.store.delete_owner(&owner).await.map_err(failed)
     }
 
     /// Runs nothing of the tenant until [`resume`](Self::resume). What comes meanwhile waits, and deadlines go on.

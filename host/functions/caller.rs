@@ -21,7 +21,6 @@ use crate::sight;
 use crate::tenant::Tenant;
 use crate::vm::panic_text;
 use crate::waits::Owner;
-use crate::wit;
 
 /// What an instance may call now. It may change while the instance lives (P5): the next call sees it.
 #[derive(Default)]
@@ -41,7 +40,7 @@ impl Granted {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn get(&self) -> Grants {
+    pub(crate) fn get(&self) -> Grants {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -119,7 +118,8 @@ impl Caller {
             origin: owner.origin,
             local: self.local.clone(),
             spent: self.spent.clone(),
-            resources: function.resources.clone(),
+            function: function.clone(),
+            granted: self.granted.clone(),
         };
         let (described, bounds) = (&function.described, self.bounds);
         let _poll = functions.polls.begin(&self.seat.0, number);
@@ -154,8 +154,7 @@ impl Caller {
         }
         let Some(kept) = self.decided.by_number.get_mut(at) else { return false };
         let decision = kept.get_or_insert_with(|| self.granted.get().of(&function.name()));
-        decision
-            .allows(&|name: &str| -> Option<Cow<'_, str>> { wit::text_argument(&function.described, arguments, name) })
+        decision.allows(&|name: &str| -> Option<Cow<'_, str>> { function.argument(arguments, name) })
     }
 
     fn deny(&mut self, number: u32, function: &HostFunction) -> Answer {

@@ -27,6 +27,14 @@ pub(crate) enum StoreError {
         /// How much there would be.
         asked: u64,
     },
+    /// All owners' blobs in memory together are too large.
+    #[error(
+        "all blobs in memory together may take {limit} bytes, and there is no room for this one now; nothing was changed. Try again later, or put it on disk"
+    )]
+    MemoryFull {
+        /// In bytes.
+        limit: u64,
+    },
     /// A `Settle` of an event that was settled before, or isn't this owner's. Nothing of the list was done.
     #[error("operation {} of the list: there is no such event to settle, or it is settled already; nothing was changed", .index + 1)]
     NoEvent {
@@ -65,6 +73,12 @@ pub(crate) enum Quantity {
     ValueBytes,
     ListOps,
     ListBytes,
+    Schedules,
+    ScheduleBytes,
+    Blobs,
+    BlobsBytes,
+    BlobBytes,
+    ChangeBytes,
 }
 
 impl fmt::Display for Quantity {
@@ -76,6 +90,12 @@ impl fmt::Display for Quantity {
             Quantity::ValueBytes => "bytes in a value",
             Quantity::ListOps => "operations in a list",
             Quantity::ListBytes => "bytes in a list of operations",
+            Quantity::Schedules => "schedules",
+            Quantity::ScheduleBytes => "bytes of schedules in all",
+            Quantity::Blobs => "blobs",
+            Quantity::BlobsBytes => "bytes of all blobs",
+            Quantity::BlobBytes => "bytes in a blob",
+            Quantity::ChangeBytes => "bytes in one change of a blob",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Entries that expired, on their way out: into the table of events, to who claims them, and settled or deleted.
+//! Entries that expired and runs that are due, on their way out: into the table of events, to who claims them, and settled or
+//! deleted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::list::Turn;
 use super::local::Shared;
 use super::row::{self, EventRow, Row};
 use super::tables::{Fault, Tables};
-use super::{Event, Owner, Usage};
+use super::{Event, Owner, Scope, Usage};
 
 /// How many bytes of values are claimed at once, more or less.
 const CLAIM_BYTES: usize = 4 << 20;
@@ -79,8 +80,9 @@ impl Tables<'_> {
         Ok(event)
     }
 
-    /// Gives events to this process: what no process was given, or one before it; then what is due.
-    pub(super) fn claim(&mut self, turn: &Turn, limit: usize) -> Result<Vec<Event>, Fault> {
+    /// Gives events to this process: what no process was given, or one before it; then what is due, in the order of its time.
+    /// Says whether there is anything to commit: what is due may come to no event.
+    pub(super) fn claim(&mut self, turn: &mut Turn, limit: usize) -> Result<(Vec<Event>, bool), Fault> {
         let mut claimed: Vec<Event> = Vec::new();
         let mut bytes = 0_usize;
         while claimed.len() < limit && bytes < CLAIM_BYTES {
@@ -98,21 +100,35 @@ impl Tables<'_> {
             bytes = bytes.saturating_add(event.value.len());
             claimed.push(event);
         }
-        while claimed.len() < limit && bytes < CLAIM_BYTES {
-            let place = match self.expiries.first()? {
-                Some((key, place)) if key.value().0 <= turn.now => place.value().to_vec(),
-                _ => break,
-            };
-            if let Some(event) = self.expire(&place, turn.process, 1)? {
-                bytes = bytes.saturating_add(event.value.len());
-                claimed.push(event);
+        // each round is work, though it may come to no event
+        let mut changed = !claimed.is_empty();
+        for _ in 0..limit {
+            if claimed.len() >= limit || bytes >= CLAIM_BYTES {
+                break;
             }
+            let expiry = self.expiries.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
+            let run = self.runs.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
+            let is_due = |(at, _): &((u64, u64), Vec<u8>)| at.0 <= turn.now;
+            let events: Vec<Event> = match (expiry.filter(is_due), run.filter(is_due)) {
+                (expiry, Some((at, place))) if expiry.as_ref().is_none_or(|(earlier, _)| at < *earlier) => {
+                    let (left, bytes_left) = (limit.saturating_sub(claimed.len()), CLAIM_BYTES.saturating_sub(bytes));
+                    self.run(turn, at, &place, left, bytes_left)?
+                }
+                (Some((_, place)), _) => self.expire(&place, turn.process, 1)?.into_iter().collect(),
+                (None, _) => break,
+            };
+            changed = true;
+            bytes = events.iter().fold(bytes, |bytes, event| bytes.saturating_add(event.value.len()));
+            claimed.extend(events);
         }
-        Ok(claimed)
+        Ok((claimed, changed))
     }
 
     /// One step of deleting what is an owner's. Says from which event to go on, if there is more to do.
     pub(super) fn delete_owner(&mut self, owner: &Owner, from: (u64, u64)) -> Result<Option<(u64, u64)>, Fault> {
+        if self.delete_schedules(owner, DELETE_ROWS)? {
+            return Ok(Some(from));
+        }
         let prefix = row::owner_prefix(owner);
         let mut freed = Usage::default();
         let mut free = |place: &[u8], value: usize| {
@@ -147,7 +163,9 @@ impl Tables<'_> {
                 let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
                 bytes += row.value.len();
                 if row.place.starts_with(&prefix) {
-                    free(row.place, row.value.len());
+                    if !row::is_schedule(owner, row.place) {
+                        free(row.place, row.value.len());
+                    }
                     events.push(key.value());
                 }
             }
@@ -165,7 +183,13 @@ impl Tables<'_> {
     }
 }
 
-fn event(number: u64, attempt: u32, place: &[u8], value: &[u8]) -> Result<Event, Fault> {
-    let place = row::read_place(place).ok_or_else(|| Fault::damaged("events"))?;
-    Ok(Event { number, place, value: value.to_vec(), attempt })
+pub(super) fn event(number: u64, attempt: u32, place: &[u8], value: &[u8]) -> Result<Event, Fault> {
+    let damaged = || Fault::damaged("events");
+    let place = row::read_place(place).ok_or_else(damaged)?;
+    let (run, value) = if place.scope == Scope::schedules() {
+        row::read_run(value).map(|(run, payload)| (Some(run), payload)).ok_or_else(damaged)?
+    } else {
+        (None, value)
+    };
+    Ok(Event { number, place, value: value.to_vec(), attempt, run })
 }

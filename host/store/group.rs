@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::blobs;
 use super::error::StoreError;
 use super::events::Claimed;
 use super::local::Shared;
@@ -37,6 +38,8 @@ pub(super) enum Task {
         owner: Owner,
         from: (u64, u64),
     },
+    /// What has to do with blobs.
+    Blobs(blobs::Task),
     /// A reader found the database out of order.
     Reopen,
 }
@@ -50,6 +53,7 @@ pub(super) enum Draft {
         events: Vec<Event>,
     },
     Deleted(Option<(u64, u64)>),
+    Blobs(blobs::Draft),
     Nothing,
 }
 
@@ -65,6 +69,7 @@ impl Draft {
                 Done::Claimed(Claimed::new(events, shared.clone()))
             }
             Draft::Deleted(next) => Done::Deleted(next),
+            Draft::Blobs(done) => Done::Blobs(done?),
             Draft::Nothing => Done::Nothing,
         })
     }
@@ -83,6 +88,7 @@ pub(super) enum Done {
     Claimed(Claimed),
     /// From which event to go on, if there is more to delete.
     Deleted(Option<(u64, u64)>),
+    Blobs(blobs::Done),
     Nothing,
 }
 
@@ -103,6 +109,7 @@ fn weight(job: &Job) -> usize {
         Task::Apply { ops, .. } => ops.len(),
         Task::Claim { limit } => *limit,
         Task::DeleteOwner { .. } => 1_000,
+        Task::Blobs(task) => blobs::weight(task),
         Task::Reopen => 0,
     }
 }

@@ -7,7 +7,7 @@ use redb::ReadableTable;
 use super::error::{Quantity, StoreError};
 use super::row::{self, EventRow, Row};
 use super::tables::{Fault, Tables};
-use super::{Applied, Expected, Op, Owner, Quota, Usage};
+use super::{Applied, Expected, Op, Owner, Quota, Usage, schedules};
 
 /// When, by whom, and after which revision a list is done.
 pub(super) struct Turn {
@@ -30,6 +30,14 @@ pub(super) fn check(quota: &Quota, ops: &[Op]) -> Result<u64, StoreError> {
             Op::Check { key, expected: Expected::Value(value), .. } => (key, value.len()),
             Op::Check { key, .. } => (key, 0),
             Op::Settle { .. } => continue,
+            Op::SetSchedule { name, plan } => {
+                bytes = bytes.saturating_add(schedules::check(name, Some(plan))?);
+                continue;
+            }
+            Op::DeleteSchedule { name } => {
+                bytes = bytes.saturating_add(schedules::check(name, None)?);
+                continue;
+            }
         };
         row::check_key(key)?;
         within(Quantity::KeyBytes, quota.key_bytes, key.len())?;
@@ -45,6 +53,16 @@ fn within(quantity: Quantity, limit: usize, asked: usize) -> Result<(), StoreErr
         return Err(StoreError::Quota { quantity, limit: limit as u64, asked: asked as u64 });
     }
     Ok(())
+}
+
+impl Usage {
+    pub(super) fn changed(self, more: Usage, freed: Usage) -> Result<Usage, Fault> {
+        let after = |before: u64, more: u64, freed: u64| before.saturating_add(more).checked_sub(freed);
+        match (after(self.keys, more.keys, freed.keys), after(self.bytes, more.bytes, freed.bytes)) {
+            (Some(keys), Some(bytes)) => Ok(Usage { keys, bytes }),
+            _ => Err(Fault::damaged("usage")),
+        }
+    }
 }
 
 /// A key that the list has to do with.
@@ -76,8 +94,9 @@ enum Becomes {
 struct Checked<'o> {
     ops: &'o [Op],
     drafts: BTreeMap<Vec<u8>, Draft>,
-    /// Events to settle, with what they cost.
-    settles: BTreeMap<u64, u64>,
+    schedules: schedules::Drafts<'o>,
+    /// Events to settle, with what they are charged for.
+    settles: BTreeMap<u64, Usage>,
     revisions: Vec<Option<u64>>,
 }
 
@@ -89,8 +108,13 @@ pub(super) fn apply(
     quota: &Quota,
     ops: &[Op],
 ) -> Result<Result<Applied, StoreError>, Fault> {
-    let mut list =
-        Checked { ops, drafts: BTreeMap::new(), settles: BTreeMap::new(), revisions: Vec::with_capacity(ops.len()) };
+    let mut list = Checked {
+        ops,
+        drafts: BTreeMap::new(),
+        schedules: schedules::Drafts::default(),
+        settles: BTreeMap::new(),
+        revisions: Vec::with_capacity(ops.len()),
+    };
     let mut revision = turn.revision;
     for index in 0..ops.len() {
         if let Err(refused) = list.check(tables, turn, &mut revision, owner, index)? {
@@ -106,9 +130,18 @@ pub(super) fn apply(
     if too_much(quota.bytes, before.bytes, after.bytes) {
         return Ok(Err(StoreError::Quota { quantity: Quantity::Bytes, limit: quota.bytes, asked: after.bytes }));
     }
+    let schedules_before = tables.schedules_usage(owner)?;
+    let schedules_after = list.schedules.usage_after(schedules_before)?;
+    if let Err(refused) = schedules::check_quota(quota, schedules_before, schedules_after) {
+        return Ok(Err(refused));
+    }
     list.write(tables, turn)?;
+    list.schedules.write(tables)?;
     if after != before {
         tables.set_usage(owner, after)?;
+    }
+    if schedules_after != schedules_before {
+        tables.set_schedules_usage(owner, schedules_after)?;
     }
     turn.revision = revision;
     Ok(Ok(Applied { revisions: list.revisions }))
@@ -171,12 +204,22 @@ impl Checked<'_> {
                 let row = tables.events.get((turn.process, *event))?;
                 let Some(row) = row else { return Ok(Err(StoreError::NoEvent { index })) };
                 let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
-                let cost = row::cost(owner, row.place, row.value.len());
                 let is_owners = row.place.starts_with(&row::owner_prefix(owner));
-                if !is_owners || self.settles.insert(*event, cost).is_some() {
+                let charged = match row::is_schedule(owner, row.place) {
+                    true => Usage::default(),
+                    false => Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.len()) },
+                };
+                if !is_owners || self.settles.insert(*event, charged).is_some() {
                     return Ok(Err(StoreError::NoEvent { index }));
                 }
             }
+            Some(Op::SetSchedule { name, plan }) => {
+                match self.schedules.set(tables, turn, revision, owner, (name, plan))? {
+                    Ok(revision) => given = Some(revision),
+                    Err(refused) => return Ok(Err(refused)),
+                }
+            }
+            Some(Op::DeleteSchedule { name }) => self.schedules.delete(tables, owner, name)?,
             None => (),
         }
         self.revisions.push(given);
@@ -208,28 +251,24 @@ impl Checked<'_> {
 
     /// An entry that expired stays charged until its event is settled.
     fn usage_after(&self, owner: &Owner, before: Usage) -> Result<Usage, Fault> {
-        let (mut keys, mut bytes) = (0_u64, 0_u64);
-        let (mut keys_freed, mut bytes_freed) = (self.settles.len() as u64, self.settles.values().sum::<u64>());
+        let (mut more, mut freed) = (Usage::default(), Usage::default());
+        for charged in self.settles.values() {
+            freed = Usage { keys: freed.keys + charged.keys, bytes: freed.bytes + charged.bytes };
+        }
         for (place, draft) in &self.drafts {
             if matches!(draft.becomes, Becomes::Same) {
                 continue;
             }
             if let Some(stored) = draft.stored.as_ref().filter(|stored| !stored.due) {
-                keys_freed += 1;
-                bytes_freed += stored.cost;
+                freed = Usage { keys: freed.keys + 1, bytes: freed.bytes + stored.cost };
             }
             if let Becomes::Set(index, _) = draft.becomes
                 && let Some(Op::Set { value, .. }) = self.ops.get(index)
             {
-                keys += 1;
-                bytes += row::cost(owner, place, value.len());
+                more = Usage { keys: more.keys + 1, bytes: more.bytes + row::cost(owner, place, value.len()) };
             }
         }
-        let after = |before: u64, more: u64, freed: u64| before.saturating_add(more).checked_sub(freed);
-        match (after(before.keys, keys, keys_freed), after(before.bytes, bytes, bytes_freed)) {
-            (Some(keys), Some(bytes)) => Ok(Usage { keys, bytes }),
-            _ => Err(Fault::damaged("usage")),
-        }
+        before.changed(more, freed)
     }
 
     fn write(&self, tables: &mut Tables<'_>, turn: &Turn) -> Result<(), Fault> {

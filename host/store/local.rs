@@ -14,8 +14,10 @@ use super::events::Claimed;
 use super::group::{Done, Job, Task};
 use super::tables::{Fault, Snapshot};
 use super::writer::Writer;
-use super::{Applied, Entry, Event, Op, Owner, Page, Pending, Place, Query, Quota, Resumes, Scope, Store, Usage};
-use super::{list, read, row};
+use super::{
+    Applied, Entry, Event, Op, Owner, Page, Pending, Place, Query, Quota, Resumes, Scheduled, Scope, Store, Usage,
+};
+use super::{blobs, list, read, row, schedules};
 
 /// The time, in milliseconds since 1970.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -95,14 +97,16 @@ impl Shared {
 
 /// The way to the thread.
 #[derive(Clone)]
-struct Way {
+pub(super) struct Way {
     jobs: mpsc::WeakUnboundedSender<Job>,
     room: Arc<Semaphore>,
+    blob_room: Arc<Semaphore>,
 }
 
 impl Way {
     /// Queues a task, at once if there is room.
-    fn ask(&self, task: Task, bytes: u64) -> Pending<Done> {
+    pub(super) fn ask(&self, task: Task, bytes: u64) -> Pending<Done> {
+        let room = if matches!(task, Task::Blobs(_)) { &self.blob_room } else { &self.room };
         let bytes = u32::try_from(bytes.saturating_add(JOB_BYTES)).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.clone();
@@ -111,9 +115,9 @@ impl Way {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
             jobs.send(Job { task, answer, _room: Some(room) }).map_err(|_| closed())
         };
-        let sent = match self.room.clone().try_acquire_many_owned(bytes) {
+        let sent = match room.clone().try_acquire_many_owned(bytes) {
             Ok(room) => Ok(send(room)),
-            Err(_) => Err((self.room.clone(), send)),
+            Err(_) => Err((room.clone(), send)),
         };
         Box::pin(async move {
             match sent {
@@ -129,7 +133,7 @@ impl Way {
 pub(crate) struct Local {
     shared: Arc<Shared>,
     jobs: Option<mpsc::UnboundedSender<Job>>,
-    way: Way,
+    pub(super) way: Way,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -165,12 +169,13 @@ impl Local {
         writer.adopt(database).map_err(|fault| OpenError::Damaged { path: path.to_path_buf(), why: fault.0 })?;
         let thread = std::thread::Builder::new().name("motu-kv".into()).spawn(move || writer.run());
         let failed = |error: std::io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
-        let way = Way { jobs: jobs.downgrade(), room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)) };
+        let room = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
+        let way = Way { jobs: jobs.downgrade(), room: room(QUEUE_BYTES), blob_room: room(blobs::QUEUE_BYTES) };
         Ok(Local { shared, jobs: Some(jobs), way, thread: Some(thread.map_err(failed)?) })
     }
 
     /// Reads from the last commit. If that fails and the database was opened anew meanwhile, reads once more.
-    fn read<T>(&self, what: impl Fn(&Snapshot, u64) -> Result<T, Fault>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, what: impl Fn(&Snapshot, u64) -> Result<T, Fault>) -> Result<T, StoreError> {
         let now = (self.shared.clock)();
         let snapshot = self.shared.snapshot().inspect_err(|_| self.ail())?;
         let mut fault = match disk::guarded(|| what(&snapshot, now)) {
@@ -228,6 +233,20 @@ impl Store for Local {
         self.read(|snapshot, _| snapshot.usage(owner))
     }
 
+    fn schedule(&self, owner: &Owner, name: &str) -> Result<Option<Scheduled>, StoreError> {
+        schedules::check(name, None)?;
+        self.read(|snapshot, _| schedules::get(snapshot, owner, name))
+    }
+
+    fn schedules(&self, owner: &Owner, after: Option<&str>) -> Result<Vec<(String, Scheduled)>, StoreError> {
+        self.read(|snapshot, _| schedules::list(snapshot, owner, after))
+    }
+
+    #[cfg(test)]
+    fn schedules_usage(&self, owner: &Owner) -> Result<Usage, StoreError> {
+        self.read(|snapshot, _| snapshot.schedules_usage(owner))
+    }
+
     fn due(&self) -> watch::Receiver<Option<u64>> {
         self.shared.due.subscribe()
     }
@@ -247,8 +266,9 @@ impl Store for Local {
     }
 
     fn delete_owner(&self, owner: &Owner) -> Pending<()> {
-        let (way, owner) = (self.way.clone(), owner.clone());
+        let (way, owner, blobs) = (self.way.clone(), owner.clone(), self.erase_blobs(owner));
         Box::pin(async move {
+            blobs.await?;
             let mut next = Some((0, 0));
             while let Some(from) = next {
                 match way.ask(Task::DeleteOwner { owner: owner.clone(), from }, 0).await? {
@@ -271,6 +291,7 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.way.room.close(); // who waits for room is told
+        self.way.blob_room.close();
         self.jobs = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -3,7 +3,9 @@
 //! A place is the owner's length and name, the scope's length and name, then the key. With the lengths in front no place is
 //! a prefix of another owner's or scope's, so what an owner or a scope has is one range, and a range never leaves it.
 
-use super::{Entry, Owner, Place, Quota, Scope, StoreError};
+use super::{Entry, Owner, Place, Quota, Run, Scheduled, Scope, StoreError};
+use crate::modules::cron::due::Missed;
+use crate::modules::cron::plan::Plan;
 
 const RESUME: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -32,17 +34,19 @@ fn push_owner(bytes: &mut Vec<u8>, owner: &Owner) {
     bytes.extend_from_slice(name);
 }
 
+/// Whether a place of this owner is a schedule's.
+pub(super) fn is_schedule(owner: &Owner, place: &[u8]) -> bool {
+    place.get(2 + owner.as_str().len()) == Some(&0)
+}
+
 /// The place that these bytes are.
 pub(super) fn read_place(bytes: &[u8]) -> Option<Place> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (owner, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let (length, rest) = rest.split_first()?;
     let (scope, key) = rest.split_at_checked(usize::from(*length))?;
-    Some(Place {
-        owner: Owner::new(str::from_utf8(owner).ok()?).ok()?,
-        scope: Scope::new(str::from_utf8(scope).ok()?).ok()?,
-        key: key.to_vec(),
-    })
+    let scope = if scope.is_empty() { Scope::schedules() } else { Scope::new(str::from_utf8(scope).ok()?).ok()? };
+    Some(Place { owner: Owner::new(str::from_utf8(owner).ok()?).ok()?, scope, key: key.to_vec() })
 }
 
 /// The first bytes after all that start with these.
@@ -149,4 +153,66 @@ impl<'a> EventRow<'a> {
         bytes.extend_from_slice(self.value);
         bytes
     }
+}
+
+const MISSED: [Missed; 3] = [Missed::Skip, Missed::Once, Missed::All];
+
+/// A schedule as it lies in its row.
+pub(super) fn write_scheduled(plan: &Plan, revision: u64, last: u64, next: Option<u64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(31 + plan.bytes());
+    bytes.extend_from_slice(&revision.to_be_bytes());
+    bytes.extend_from_slice(&last.to_be_bytes());
+    bytes.extend_from_slice(&next.unwrap_or(u64::MAX).to_be_bytes());
+    bytes.push(MISSED.iter().zip(0..).find(|(missed, _)| **missed == plan.missed).map_or(0, |(_, number)| number));
+    for text in [&plan.expression, &plan.zone, &plan.event] {
+        push_text(&mut bytes, text);
+    }
+    bytes.extend_from_slice(&plan.payload);
+    bytes
+}
+
+pub(super) fn read_scheduled(bytes: &[u8]) -> Option<Scheduled> {
+    let (revision, rest) = bytes.split_first_chunk()?;
+    let (last, rest) = rest.split_first_chunk()?;
+    let (next, rest) = rest.split_first_chunk()?;
+    let (missed, rest) = rest.split_first()?;
+    let (expression, rest) = read_text(rest)?;
+    let (zone, rest) = read_text(rest)?;
+    let (event, payload) = read_text(rest)?;
+    Some(Scheduled {
+        plan: Plan { expression, zone, event, payload: payload.to_vec(), missed: *MISSED.get(usize::from(*missed))? },
+        revision: u64::from_be_bytes(*revision),
+        last: u64::from_be_bytes(*last),
+        next: Some(u64::from_be_bytes(*next)).filter(|next| *next != u64::MAX),
+    })
+}
+
+/// A run as it lies in its event's row, where an entry that expired has its value.
+pub(super) fn write_run(plan: &Plan, at: u64, missed: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(14 + plan.event.len() + plan.payload.len());
+    bytes.extend_from_slice(&at.to_be_bytes());
+    bytes.extend_from_slice(&missed.to_be_bytes());
+    push_text(&mut bytes, &plan.event);
+    bytes.extend_from_slice(&plan.payload);
+    bytes
+}
+
+/// The run, and its payload.
+pub(super) fn read_run(bytes: &[u8]) -> Option<(Run, &[u8])> {
+    let (at, rest) = bytes.split_first_chunk()?;
+    let (missed, rest) = rest.split_first_chunk()?;
+    let (event, payload) = read_text(rest)?;
+    Some((Run { event, at: u64::from_be_bytes(*at), missed: u32::from_be_bytes(*missed) }, payload))
+}
+
+/// Texts of a plan are far shorter than 65,536 bytes.
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn read_text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    Some((str::from_utf8(text).ok()?.to_owned(), rest))
 }

@@ -5,16 +5,21 @@
 //! | entries | place | entry |
 //! | expiries | time, revision | place of the entry |
 //! | resumes | place | |
-//! | events | process that was given it (0: none), number | how often it was given out, place, value |
+//! | events | process that was given it (0: none), number | how often it was given out, place, value or run |
 //! | usage | owner | keys, bytes |
+//! | schedules | place | schedule |
+//! | runs | time, revision | place of the schedule |
+//! | schedules usage | owner | schedules, bytes |
 //! | meta | name | number |
+//!
+//! Those of blobs are in `blobs/tables.rs`.
 
 use redb::{
     CommitError, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError, Table,
     TableDefinition, TableError, TransactionError, WriteTransaction,
 };
 
-use super::{Owner, Usage};
+use super::{Owner, Usage, blobs};
 
 type Bytes = &'static [u8];
 
@@ -23,6 +28,9 @@ const EXPIRIES: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::n
 const RESUMES: TableDefinition<'static, Bytes, ()> = TableDefinition::new("resumes");
 const EVENTS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("events");
 const USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("usage");
+const SCHEDULES: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("schedules");
+const RUNS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("runs");
+const SCHEDULES_USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("schedules usage");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("motu");
 
 /// The database failed, or has what can't be in it. What a transaction did before is void.
@@ -53,6 +61,10 @@ pub(super) struct Tables<'t> {
     pub(super) resumes: Table<'t, Bytes, ()>,
     pub(super) events: Table<'t, (u64, u64), Bytes>,
     usage: Table<'t, &'static str, (u64, u64)>,
+    pub(super) schedules: Table<'t, Bytes, Bytes>,
+    pub(super) runs: Table<'t, (u64, u64), Bytes>,
+    schedules_usage: Table<'t, &'static str, (u64, u64)>,
+    pub(super) blobs: blobs::Tables<'t>,
 }
 
 impl<'t> Tables<'t> {
@@ -64,6 +76,10 @@ impl<'t> Tables<'t> {
             resumes: transaction.open_table(RESUMES)?,
             events: transaction.open_table(EVENTS)?,
             usage: transaction.open_table(USAGE)?,
+            schedules: transaction.open_table(SCHEDULES)?,
+            runs: transaction.open_table(RUNS)?,
+            schedules_usage: transaction.open_table(SCHEDULES_USAGE)?,
+            blobs: blobs::Tables::open(transaction)?,
         })
     }
 
@@ -72,21 +88,37 @@ impl<'t> Tables<'t> {
     }
 
     pub(super) fn set_usage(&mut self, owner: &Owner, usage: Usage) -> Result<(), Fault> {
-        if usage == Usage::default() {
-            self.usage.remove(owner.as_str())?;
-        } else {
-            self.usage.insert(owner.as_str(), (usage.keys, usage.bytes))?;
-        }
-        Ok(())
+        set_usage_in(&mut self.usage, owner, usage)
     }
 
-    /// When there is something to claim by this process.
+    pub(super) fn schedules_usage(&self, owner: &Owner) -> Result<Usage, Fault> {
+        usage_in(&self.schedules_usage, owner)
+    }
+
+    pub(super) fn set_schedules_usage(&mut self, owner: &Owner, usage: Usage) -> Result<(), Fault> {
+        set_usage_in(&mut self.schedules_usage, owner, usage)
+    }
+
+    /// When there is something to claim by this process, or to free.
     pub(super) fn due(&self, process: u64) -> Result<Option<u64>, Fault> {
         if self.events.range((0, 0)..(process, 0))?.next().transpose()?.is_some() {
             return Ok(Some(0));
         }
-        Ok(self.expiries.first()?.map(|(key, _)| key.value().0))
+        let first = |table: &Table<'t, (u64, u64), Bytes>| -> Result<Option<u64>, Fault> {
+            Ok(table.first()?.map(|(key, _)| key.value().0))
+        };
+        let dues = [first(&self.expiries)?, first(&self.runs)?, self.blobs.due()?];
+        Ok(dues.into_iter().flatten().min())
     }
+}
+
+fn set_usage_in(table: &mut Table<'_, &'static str, (u64, u64)>, owner: &Owner, usage: Usage) -> Result<(), Fault> {
+    if usage == Usage::default() {
+        table.remove(owner.as_str())?;
+    } else {
+        table.insert(owner.as_str(), (usage.keys, usage.bytes))?;
+    }
+    Ok(())
 }
 
 fn usage_in(table: &impl ReadableTable<&'static str, (u64, u64)>, owner: &Owner) -> Result<Usage, Fault> {
@@ -102,6 +134,10 @@ pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<Bytes, Bytes>,
     pub(super) resumes: ReadOnlyTable<Bytes, ()>,
     usage: ReadOnlyTable<&'static str, (u64, u64)>,
+    pub(super) schedules: ReadOnlyTable<Bytes, Bytes>,
+    #[cfg(test)]
+    schedules_usage: ReadOnlyTable<&'static str, (u64, u64)>,
+    pub(super) blobs: blobs::Snapshot,
     #[cfg(test)]
     meta: ReadOnlyTable<&'static str, u64>,
 }
@@ -113,6 +149,10 @@ impl Snapshot {
             entries: transaction.open_table(ENTRIES)?,
             resumes: transaction.open_table(RESUMES)?,
             usage: transaction.open_table(USAGE)?,
+            schedules: transaction.open_table(SCHEDULES)?,
+            #[cfg(test)]
+            schedules_usage: transaction.open_table(SCHEDULES_USAGE)?,
+            blobs: blobs::Snapshot::of(&transaction)?,
             #[cfg(test)]
             meta: transaction.open_table(META)?,
         })
@@ -120,6 +160,11 @@ impl Snapshot {
 
     pub(super) fn usage(&self, owner: &Owner) -> Result<Usage, Fault> {
         usage_in(&self.usage, owner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn schedules_usage(&self, owner: &Owner) -> Result<Usage, Fault> {
+        usage_in(&self.schedules_usage, owner)
     }
 
     #[cfg(test)]

@@ -9,6 +9,12 @@
 )]
 
 mod bench;
+mod blobs;
+mod blobs_crash;
+mod blobs_ends;
+mod blobs_faults;
+mod blobs_model;
+mod blobs_time;
 mod crash;
 mod events;
 mod faults;
@@ -16,6 +22,9 @@ mod folder;
 mod lists;
 mod model;
 mod races;
+mod scheduled;
+mod schedules;
+mod versions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -202,13 +202,18 @@ fn work(
             }
             Task::Claim { limit } => {
                 let returned = shared.returned().len().min(*limit);
-                let events = tables.claim(&turn, limit.saturating_sub(returned))?;
-                changed |= !events.is_empty();
+                let (events, is_change) = tables.claim(&mut turn, limit.saturating_sub(returned))?;
+                changed |= tables.blobs.sweep(turn.now)? || is_change;
                 Draft::Claimed { returned, events }
             }
             Task::DeleteOwner { owner, from } => {
                 changed = true;
                 Draft::Deleted(tables.delete_owner(owner, *from)?)
+            }
+            Task::Blobs(task) => {
+                let (done, did) = tables.blobs.work(&mut turn, task)?;
+                changed |= did;
+                Draft::Blobs(done)
             }
             Task::Reopen => Draft::Nothing,
         };

@@ -3,9 +3,7 @@
 mod rates;
 mod types;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rates::Rates;
@@ -16,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::limits::Limits;
 use crate::module::HostModule;
-use crate::store::{self, Op, Owner, Pending, Query, Quota, Scope, Store, StoreError};
+use crate::store::{self, Op, Owner, Query, Quota, Scope, Store, StoreError};
 use crate::value::Value;
 
 /// The most entries of a page, and how many there are if nobody says.
@@ -54,17 +52,6 @@ struct Kv {
     kept: Arc<Kept>,
     store: Arc<dyn Store>,
     rates: Rates,
-}
-
-/// Never ready when it is polled first. Else an event would use other fuel whenever the store's writer is quicker than the worker.
-async fn later<T>(answer: Pending<T>) -> Result<T, StoreError> {
-    let mut answer = answer;
-    let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
-    tokio::task::yield_now().await;
-    match first {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => answer.await,
-    }
 }
 
 /// Where a call goes: the tenant's own, and never another's (M7).
@@ -224,22 +211,13 @@ impl Kv {
     }
 
     /// Does a list, and says the revisions, 0 where there is none.
-    ///
-    /// The first list of an event that the store had (`kv_expired`) ends that too, in one: what the handler did is never done
-    /// again.
-    async fn change(&self, context: &CallContext, place: &Place, mut ops: Vec<Op>) -> Result<Vec<u64>, StoreError> {
-        let ends = context.origin.filter(|event| self.kept.take(*event));
-        ops.extend(ends.map(|event| Op::Settle { event }));
-        let applied = later(self.store.apply(&place.owner, &quota(context.limits()), ops)).await;
-        if let (Err(_), Some(event)) = (&applied, ends) {
-            self.kept.put_back(event);
-        }
-        let applied = applied?;
+    async fn change(&self, context: &CallContext, place: &Place, ops: Vec<Op>) -> Result<Vec<u64>, StoreError> {
+        let applied = self.kept.change(context.origin, &place.owner, &quota(context.limits()), ops).await?;
         Ok(applied.revisions.into_iter().map(Option::unwrap_or_default).collect())
     }
 }
 
-fn owner(context: &CallContext) -> Result<Owner, Error> {
+pub(super) fn owner(context: &CallContext) -> Result<Owner, Error> {
     Owner::new(&context.tenant().to_string()).map_err(failed)
 }
 
@@ -259,7 +237,7 @@ fn set(place: &Place, key: Vec<u8>, value: &Value, options: SetOptions) -> Resul
 
 /// Rounded up: nothing expires early.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
-fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
+pub(super) fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
     let milliseconds = (seconds * 1000.0).ceil();
     if !(0.0..9e15).contains(&milliseconds) {
         return Err(Error::new(
@@ -270,12 +248,12 @@ fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
     Ok(milliseconds as u64)
 }
 
-fn now() -> f64 {
+pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Equal values have the same bytes: tables are in the order of their keys.
-fn encoded(value: &Value) -> Result<Vec<u8>, Error> {
+pub(super) fn encoded(value: &Value) -> Result<Vec<u8>, Error> {
     sorted(value).encode().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
 }
 
@@ -304,7 +282,7 @@ fn quota(limits: &Limits) -> Quota {
     }
 }
 
-fn failed(error: StoreError) -> Error {
+pub(super) fn failed(error: StoreError) -> Error {
     let kind = match error {
         StoreError::Quota { .. } => ErrorKind::Limit,
         StoreError::Invalid { .. } | StoreError::Conflict { .. } | StoreError::NoEvent { .. } => ErrorKind::Script,

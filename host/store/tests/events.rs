@@ -23,7 +23,8 @@ fn an_entry_is_gone_at_its_time_and_its_event_comes_once() {
     let usage = store.usage(&me).unwrap();
     let events: Vec<_> = wait(store.claim(10)).unwrap().collect();
     let place = Place { owner: me.clone(), scope: scope("s"), key: b"k".to_vec() };
-    assert_eq!(events, [Event { number: at.revisions[0].unwrap(), place, value: b"v".to_vec(), attempt: 1 }]);
+    let number = at.revisions[0].unwrap();
+    assert_eq!(events, [Event { number, place, value: b"v".to_vec(), attempt: 1, run: None }]);
     assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, Some(3_000)));
     // it is charged until it is settled, which goes once, and only by its owner
     assert_eq!(store.usage(&me).unwrap(), usage);

@@ -7,28 +7,32 @@ use std::sync::{Mutex, PoisonError};
 use redb::{Database, DatabaseError, StorageBackend};
 
 use super::super::disk::Medium;
+use super::schedules::{MINUTE, START, plan, set_schedule};
 use super::*;
+use crate::modules::cron::due::Missed;
 
 /// Bytes that outlive the database on them, and how many operations on them succeed before one fails.
 #[derive(Debug, Default)]
-struct Disk {
-    bytes: Mutex<Vec<u8>>,
+pub(super) struct Disk {
+    pub(super) bytes: Mutex<Vec<u8>>,
     /// As they were at the last sync.
-    synced: Mutex<Vec<u8>>,
+    pub(super) synced: Mutex<Vec<u8>>,
     left: AtomicU64,
     /// After the first failure nothing works.
-    dies: AtomicBool,
-    failed: AtomicBool,
+    pub(super) dies: AtomicBool,
+    pub(super) failed: AtomicBool,
+    /// How many bytes were read.
+    pub(super) read: AtomicU64,
 }
 
-const FOREVER: u64 = u64::MAX / 2;
+pub(super) const FOREVER: u64 = u64::MAX / 2;
 
 impl Disk {
-    fn new(left: u64, dies: bool) -> Arc<Disk> {
+    pub(super) fn new(left: u64, dies: bool) -> Arc<Disk> {
         Arc::new(Disk { left: left.into(), dies: dies.into(), ..Disk::default() })
     }
 
-    fn fails_after(&self, left: u64) {
+    pub(super) fn fails_after(&self, left: u64) {
         self.left.store(left, Ordering::SeqCst);
     }
 
@@ -48,14 +52,18 @@ impl Disk {
         }
     }
 
-    fn open(self: &Arc<Disk>) -> std::result::Result<Local, OpenError> {
-        Local::start(Box::new(Bus(self.clone())), std::path::Path::new("test"), &Settings::default())
+    pub(super) fn open(self: &Arc<Disk>) -> std::result::Result<Local, OpenError> {
+        self.open_with(&Settings::default())
+    }
+
+    pub(super) fn open_with(self: &Arc<Disk>, settings: &Settings) -> std::result::Result<Local, OpenError> {
+        Local::start(Box::new(Bus(self.clone())), std::path::Path::new("test"), settings)
     }
 }
 
 /// A cable to the disk.
 #[derive(Debug)]
-struct Bus(Arc<Disk>);
+pub(super) struct Bus(pub(super) Arc<Disk>);
 
 impl StorageBackend for Bus {
     fn len(&self) -> Result<u64> {
@@ -67,6 +75,7 @@ impl StorageBackend for Bus {
         self.0.step()?;
         let bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let found = bytes.get(offset as usize..offset as usize + out.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        self.0.read.fetch_add(out.len() as u64, Ordering::SeqCst);
         out.copy_from_slice(found);
         Ok(())
     }
@@ -201,6 +210,102 @@ fn an_event_is_claimed_or_not_wherever_the_disk_fails() {
         store.done(&me, [1, 2, 3].map(|event| Op::Settle { event }).to_vec()).unwrap();
         assert_eq!(store.usage(&me).unwrap(), Usage::default());
     }
+}
+
+/// Minutes after the start, number, attempt.
+fn told(event: &Event) -> (u64, u64, u32) {
+    ((event.run.as_ref().unwrap().at - START) / MINUTE, event.number, event.attempt)
+}
+
+/// A disk that fails at each operation of a claim: in this process each instant comes once, and after a kill, also one that
+/// loses what was not synced, what was handed out comes again in its second attempt, and the rest in its first.
+#[test]
+fn t2_a_run_comes_once_and_none_is_lost_wherever_the_disk_fails() {
+    let me = owner("guild:1");
+    for dies in [false, true] {
+        let (mut failures, mut n) = (0, 0);
+        loop {
+            let (time, settings) = clock(START);
+            let disk = Disk::new(FOREVER, dies);
+            let store = disk.open_with(&settings).unwrap();
+            let settle = |events: &[Event]| events.iter().map(|event| Op::Settle { event: event.number }).collect();
+            store.done(&me, vec![set_schedule("a", &plan("* * * * *", Missed::All)), set("s", b"k", b"v")]).unwrap();
+            time.store(START + 4 * MINUTE + 1, Ordering::SeqCst);
+            disk.fails_after(n);
+            let first: Vec<Event> = wait(store.claim(2)).map(Iterator::collect).unwrap_or_default();
+            let failed = disk.failed.load(Ordering::SeqCst);
+            let (kept, lost) = (disk.bytes.lock().unwrap().clone(), disk.synced.lock().unwrap().clone());
+            for bytes in [kept, lost] {
+                let disk = Disk::new(FOREVER, false);
+                *disk.bytes.lock().unwrap() = bytes;
+                let store = disk.open_with(&settings).unwrap();
+                let all: Vec<Event> = wait(store.claim(10)).unwrap().collect();
+                assert_eq!(all.iter().map(|event| told(event).0).collect::<Vec<_>>(), [1, 2, 3, 4], "{n}");
+                for event in &all {
+                    let given = first.iter().find(|given| given.number == event.number);
+                    // one that was noted and not handed out has its second attempt too
+                    assert!(given.is_none_or(|given| given.run == event.run && event.attempt == 2), "{n}");
+                }
+                store.done(&me, settle(&all)).unwrap();
+                assert_eq!(*store.due().borrow(), Some(START + 5 * MINUTE));
+            }
+            disk.fails_after(FOREVER);
+            let rest: Vec<Event> = retried(|| wait(store.claim(10))).collect();
+            let mut seen: Vec<_> = first.iter().chain(&rest).map(told).collect();
+            seen.sort_unstable();
+            assert_eq!(
+                seen.iter().map(|(at, _, attempt)| (*at, *attempt)).collect::<Vec<_>>(),
+                [(1, 1), (2, 1), (3, 1), (4, 1)],
+                "{n}"
+            );
+            retried(|| store.done(&me, settle(&first)));
+            store.done(&me, settle(&rest)).unwrap();
+            failures += u32::from(first.is_empty());
+            n += 1;
+            if !failed {
+                break;
+            }
+        }
+        println!("dies: {dies}; {n} places to fail, {failures} claims that did");
+        assert!(failures > 5);
+    }
+}
+
+/// What a handler does is one with the settling of its run, wherever the disk fails.
+#[test]
+fn t2_a_run_is_settled_with_its_effects_or_neither_wherever_the_disk_fails() {
+    let me = owner("guild:1");
+    let mut n = 0;
+    loop {
+        let (time, settings) = clock(START);
+        let disk = Disk::new(FOREVER, true);
+        let store = disk.open_with(&settings).unwrap();
+        store.done(&me, vec![set_schedule("a", &plan("* * * * *", Missed::All))]).unwrap();
+        time.store(START + MINUTE, Ordering::SeqCst);
+        let event = wait(store.claim(1)).unwrap().next().unwrap();
+        disk.fails_after(n);
+        let other = plan("*/5 * * * *", Missed::Once);
+        let list = vec![Op::Settle { event: event.number }, set("s", b"done", b""), set_schedule("a", &other)];
+        let answer = store.done(&me, list);
+        let failed = disk.failed.load(Ordering::SeqCst);
+        for bytes in [disk.bytes.lock().unwrap().clone(), disk.synced.lock().unwrap().clone()] {
+            let disk = Disk::new(FOREVER, false);
+            *disk.bytes.lock().unwrap() = bytes;
+            let store = disk.open_with(&settings).unwrap();
+            let is_done = store.value(&me, "s", b"done").is_some();
+            assert!(if answer.is_ok() { is_done } else { !is_done || matches!(answer, Err(StoreError::Unknown(_))) });
+            let scheduled = store.schedule(&me, "a").unwrap().unwrap();
+            assert_eq!(scheduled.plan == other, is_done, "{n}");
+            let again: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.attempt).collect();
+            assert_eq!(again, if is_done { vec![] } else { vec![2] }, "{n}");
+            assert_eq!(*store.due().borrow(), Some(START + MINUTE * if is_done { 5 } else { 2 }));
+        }
+        n += 1;
+        if !failed {
+            break;
+        }
+    }
+    assert!(n > 5);
 }
 
 /// Until it works: a database that could not be opened anew is left alone for half a second.

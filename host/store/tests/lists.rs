@@ -66,7 +66,15 @@ fn quotas_allow_n_and_refuse_one_more() {
     let store = memory();
     let me = owner("guild:1");
     let cost = Quota::ENTRY_BYTES + 1 + 2 + 10; // scope, key, value
-    let quota = Quota { keys: 3, bytes: 3 * cost, value_bytes: 10, key_bytes: 2, list_ops: 4, list_bytes: 48 };
+    let quota = Quota {
+        keys: 3,
+        bytes: 3 * cost,
+        value_bytes: 10,
+        key_bytes: 2,
+        list_ops: 4,
+        list_bytes: 48,
+        ..Quota::default()
+    };
     let apply = |ops: Vec<Op>| wait(store.apply(&me, &quota, ops));
     let refused = |quantity, limit, asked| Err(StoreError::Quota { quantity, limit, asked });
     let three = || vec![set("s", b"k1", &[0; 10]), set("s", b"k2", &[0; 10]), set("s", b"k3", &[0; 10])];

@@ -1,11 +1,17 @@
 //! `motu:json`, `motu:time` and `motu:random`, as scripts see them. What they promise in depth is tested beside their code.
 
-use motu::{ErrorKind, Grants, Value};
+use motu::{ErrorKind, Grants, Limits, Value};
 
 use super::{ask, tenant};
 use crate::support::{builder, limits, load_files, run};
 
-trials![json_both_ways, time_in_zones, random_repeats_with_a_seed_and_bytes_do_not];
+trials![
+    json_both_ways,
+    time_in_zones,
+    random_repeats_with_a_seed_and_bytes_do_not,
+    codec_both_ways,
+    codec_is_paid_for_and_bounded,
+];
 
 fn json_both_ways() {
     let motu = builder(limits()).build().unwrap();
@@ -58,4 +64,52 @@ fn random_repeats_with_a_seed_and_bytes_do_not() {
     assert_eq!((uuid.len(), uuid.as_bytes()[14], uuid.matches('-').count()), (36, b'4', 4), "{uuid}");
     assert_eq!(draw(1, "much").unwrap_err().kind(), ErrorKind::Limit);
     assert_eq!(draw(1, "none").unwrap_err().kind(), ErrorKind::Script);
+}
+
+fn codec_both_ways() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local codec = require('@motu/codec')\n\
+        local all = {} for i = 0, 255 do all[i + 1] = string.char(i) end\n\
+        local bytes = string.rep(table.concat(all), 20)\n\
+        return {\n\
+        texts = function() return codec.decode_base64(codec.encode_base64(bytes)) == bytes\n\
+            and codec.decode_hex(codec.encode_hex(bytes)) == bytes and codec.decode_url(codec.encode_url(bytes)) == bytes\n\
+            and codec.encode_base64('foob', { url_safe = true, padding = false }) == 'Zm9vYg' end,\n\
+        hashes = function() return { codec.encode_hex(codec.hash('sha256', 'abc')), codec.crc32('123456789'),\n\
+            codec.encode_hex(codec.hmac('sha256', 'Jefe', 'what do ya want for nothing?')), codec.equal('a', buffer.fromstring('a')), codec.equal('a', 'b') } end,\n\
+        packed = function() for _, format in { 'gzip', 'zlib', 'deflate' } do for level = 1, 9 do\n\
+            local packed = codec.compress(format, bytes, level) assert(#packed < #bytes and codec.decompress(format, packed) == bytes) end end return true end,\n\
+        wrong = function() local ok, why = pcall(codec.decode_base64, 'Zm9v*mFy') return why end,\n\
+        unknown = function() return codec.hash('sha3', '') end }";
+    let tenant = tenant(&motu, "m:1", source, &["motu:codec/*"]);
+    assert_eq!(ask(&tenant, "texts", ()).unwrap(), Value::Boolean(true));
+    let hashes = Value::Array(vec![
+        Value::string("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        Value::from(0xcbf4_3926_u32),
+        Value::string("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        Value::Boolean(true),
+        Value::Boolean(false),
+    ]);
+    assert_eq!(ask(&tenant, "hashes", ()).unwrap(), hashes);
+    assert_eq!(ask(&tenant, "packed", ()).unwrap(), Value::Boolean(true));
+    assert!(ask(&tenant, "wrong", ()).unwrap().as_str().unwrap().contains("byte 5"));
+    let error = ask(&tenant, "unknown", ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Script);
+    assert!(error.message().contains("sha256"), "it says what there is: {error}");
+}
+
+/// A bomb: a megabyte of zeros in each kilobyte, and a stream of blocks that cost time and make nothing.
+fn codec_is_paid_for_and_bounded() {
+    let motu = builder(Limits { event_fuel: Some(200_000_000), restarts: None, ..limits() }).build().unwrap();
+    let source = "local codec = require('@motu/codec')\n\
+        return { bomb = function() local once = codec.compress('deflate', string.rep('\\0', 900000), 1)\n\
+            return { pcall(codec.decompress, 'deflate', once, 1000) } end,\n\
+        loop = function() while true do pcall(codec.compress, 'gzip', string.rep('ab', 100000), 9) end end,\n\
+        much = function() return codec.encode_hex(string.rep('x', 600000)) end }";
+    let tenant = tenant(&motu, "m:1", source, &["motu:codec/*"]);
+    let Value::Array(bomb) = ask(&tenant, "bomb", ()).unwrap() else { panic!() };
+    assert_eq!(bomb[0], Value::Boolean(false));
+    assert!(bomb[1].as_str().unwrap().contains("1000"), "{}", bomb[1]);
+    assert_eq!(ask(&tenant, "loop", ()).unwrap_err().kind(), ErrorKind::Fuel);
+    assert!(ask(&tenant, "much", ()).unwrap_err().message().contains("1048576 is the most"));
 }

@@ -1,0 +1,92 @@
+//! Connections to addresses that were checked: TCP, and TLS on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// How many of a host's addresses are tried.
+const ATTEMPTS_MAX: usize = 8;
+
+/// How long an address has before the next one is tried beside it (RFC 8305).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// A connection to the address that answers first; they are tried in turn. When the future is dropped, so are all attempts.
+pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut waiting = addresses.iter().copied().take(ATTEMPTS_MAX);
+    let mut attempts = JoinSet::new();
+    let mut failed = io::Error::other("there is no address");
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        let attempt = if waiting.len() > 0 {
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(attempt) => attempt,
+                Err(_) => continue,
+            }
+        } else {
+            attempts.join_next().await
+        };
+        match attempt {
+            Some(Ok(Ok(stream))) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Some(Ok(Err(error))) => failed = error,
+            Some(Err(error)) => failed = error.into(),
+            None => return Err(failed),
+        }
+    }
+}
+
+/// TLS for all calls. No session is ever resumed: a ticket that one tenant got would let a server recognise another, and
+/// skip the certificate.
+#[derive(Clone)]
+pub(crate) struct Tls(TlsConnector);
+
+impl Tls {
+    /// Trusts the certificates that Mozilla does, and these, given as PEM.
+    ///
+    /// # Errors
+    /// What is wrong with a certificate, and which one.
+    pub(crate) fn new(extra: &[Vec<u8>]) -> Result<Tls, String> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for (index, pem) in extra.iter().enumerate() {
+            let number = index.saturating_add(1);
+            let mut count = 0_usize;
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let added = certificate
+                    .map_err(|error| error.to_string())
+                    .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+                added.map_err(|error| format!("number {number} of the root certificates can't be read: {error}"))?;
+                count = count.saturating_add(1);
+            }
+            if count == 0 {
+                return Err(format!("number {number} of the root certificates has no certificate in it: give PEM"));
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| format!("TLS can't be set up: {error}"))?;
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Tls(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The host is who the certificate must be for.
+    pub(crate) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        self.0.connect(name, stream).await
+    }
+}

@@ -1,0 +1,190 @@
+//! One request and its response on one connection, which serves for nothing else.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::deadline::Deadline;
+use super::limits::{HEADER_BYTES_MAX, HEADERS_MAX, HttpLimits};
+use super::prepare::Prepared;
+use super::stream::{Stream, TOO_MUCH};
+use super::target::Target;
+use super::types::{Failure, FailureKind};
+
+/// What hyper may read ahead: no less than the headers may have.
+const BUFFER_BYTES: usize = 1 + HEADER_BYTES_MAX as usize;
+
+/// A response, before it is looked at.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Empty if it is a redirect that is followed: nobody reads that.
+    pub(crate) body: Vec<u8>,
+    /// Where it leads, if it is a redirect that is to be followed.
+    pub(crate) location: Option<HeaderValue>,
+}
+
+/// Sends the request and reads the response.
+pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    target: &Target,
+    prepared: &Prepared,
+    limits: &HttpLimits,
+    deadline: &Deadline,
+) -> Result<Answer, Failure> {
+    let request = request(target, prepared)?;
+    let header_bytes = limits.header_bytes.min(HEADER_BYTES_MAX) as usize;
+    let mut builder = http1::Builder::new();
+    builder.max_headers(HEADERS_MAX).max_header_size(header_bytes).max_buf_size(BUFFER_BYTES);
+    let broken = |error: hyper::Error| broken(&error, limits);
+    let (mut sender, connection) =
+        builder.handshake(Stream::new(stream, stream_bytes(limits))).await.map_err(broken)?;
+
+    let talk = async {
+        let response = deadline.hold("the response", sender.send_request(request)).await?.map_err(broken)?;
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(protocol("the server answered with another protocol"));
+        }
+        let location = if prepared.redirects > 0 { location(head.status, &head.headers)? } else { None };
+        let body = match location {
+            None => deadline.hold("the response's body", read(body, limits, broken)).await??,
+            Some(_) => Vec::new(),
+        };
+        Ok(Answer { status: head.status, headers: head.headers, body, location })
+    };
+    driven(connection, talk).await
+}
+
+/// Does `talk` while the connection is driven. Nothing of either is left behind, also when this future is dropped.
+async fn driven<T>(connection: impl Future, talk: impl Future<Output = T>) -> T {
+    let (mut connection, mut talk) = (pin!(connection), pin!(talk));
+    let mut is_open = true;
+    poll_fn(|cx| {
+        if is_open {
+            is_open = connection.as_mut().poll(cx).is_pending(); // what it ended with, `talk` is told
+        }
+        talk.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn request(target: &Target, prepared: &Prepared) -> Result<Request<Whole>, Failure> {
+    let path = target.path_and_query();
+    let unfit = |what: &str| Failure::new(FailureKind::InvalidUrl, format!("the URL's {what} can't be sent"));
+    let mut request = Request::new(Whole(prepared.body.clone()));
+    *request.method_mut() = prepared.method.clone();
+    *request.uri_mut() = path.parse().map_err(|_| unfit("path"))?;
+    let mut headers = HeaderMap::with_capacity(prepared.headers.len().saturating_add(4));
+    headers.insert(header::HOST, HeaderValue::try_from(target.authority()).map_err(|_| unfit("host"))?);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("motu/", env!("CARGO_PKG_VERSION"))));
+    headers.extend(prepared.headers.clone());
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Where a redirect leads. A status that redirects, without saying where, is an answer like others.
+fn location(status: StatusCode, headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let mut locations = headers.get_all(header::LOCATION).iter();
+    let location = locations.next();
+    match locations.next() {
+        Some(_) => Err(protocol("the server redirects to two places at once")),
+        None => Ok(location.cloned()),
+    }
+}
+
+/// The whole body, counted as it comes: what the headers say of its length is believed only if it is too much.
+async fn read(
+    mut body: Incoming,
+    limits: &HttpLimits,
+    broken: impl Fn(hyper::Error) -> Failure,
+) -> Result<Vec<u8>, Failure> {
+    let most = limits.response_bytes as usize;
+    let too_large = || {
+        let message = format!("the response's body is larger than {most} bytes, which is all that it may have");
+        Failure::new(FailureKind::TooLarge, message)
+    };
+    if body.size_hint().lower() > limits.response_bytes.into() {
+        return Err(too_large());
+    }
+    let mut whole = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(&broken)?.into_data() else { continue }; // trailers are left out
+        if data.len() > most.saturating_sub(whole.len()) {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole)
+}
+
+/// What may come over the connection for one response: interim ones before it, and each byte of its body in a chunk of its
+/// own, which takes six.
+fn stream_bytes(limits: &HttpLimits) -> u64 {
+    let headers = u64::from(limits.header_bytes.min(HEADER_BYTES_MAX));
+    (8 * u64::from(limits.response_bytes)).saturating_add(4 * headers)
+}
+
+/// What went wrong with a connection.
+fn broken(error: &hyper::Error, limits: &HttpLimits) -> Failure {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let kind = cause.map(io::Error::kind);
+    if kind == Some(TOO_MUCH) {
+        let message = format!("the server sent {} bytes, and that was no whole response", stream_bytes(limits));
+        return Failure::new(FailureKind::TooLarge, message);
+    }
+    if error.is_parse_too_large() {
+        let bytes = limits.header_bytes.min(HEADER_BYTES_MAX);
+        let message = format!("the response's headers are more than {HEADERS_MAX}, or larger than {bytes} bytes");
+        return Failure::new(FailureKind::TooLarge, message);
+    }
+    if error.is_parse() {
+        return protocol(format!("what the server sent is no HTTP/1: {error}"));
+    }
+    if error.is_incomplete_message() || kind == Some(io::ErrorKind::UnexpectedEof) {
+        return protocol("the server closed the connection before the response was whole");
+    }
+    match cause {
+        Some(cause) => protocol(format!("the connection broke: {cause}")),
+        None => protocol(format!("the connection broke: {error}")),
+    }
+}
+
+fn protocol(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Protocol, message)
+}
+
+/// A body that is there already. `None` is none at all, not even an empty one.
+struct Whole(Option<Bytes>);
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

@@ -1,0 +1,120 @@
+//! `motu:http`: requests to the world outside. `http.wit` says what scripts are promised.
+//!
+//! A script chooses the URL, and often what the name in it resolves to and what the server answers. So a request goes
+//! through four gates, each again at every redirect: the URL (`target`), the grant (`may`), the addresses after they were
+//! looked up (`address`), and the connection, which goes to one of these very addresses (`client`). What comes back is
+//! bounded in size and time (`exchange`).
+
+mod address;
+mod client;
+mod connect;
+mod deadline;
+mod exchange;
+mod limits;
+mod networks;
+mod prepare;
+mod resolve;
+mod stream;
+mod target;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use client::Client;
+pub use client::{HttpSettings, HttpSettingsError};
+use limits::HttpLimits;
+pub use networks::{NetworkError, Networks};
+pub use resolve::{Resolver, Resolving, SystemResolver};
+use target::Target;
+use types::{Failure, Request, Response};
+
+use crate::context::CallContext;
+use crate::error::{Error, ErrorKind};
+use crate::module::HostModule;
+use crate::tenant::Tenant;
+
+/// What a request takes beside its bytes: 100 us, most of it the connection. A secure one takes seven times as much.
+const FUEL: u64 = 2_000_000;
+const SECURE_FUEL: u64 = 14_000_000;
+
+/// Of a request, and of a response.
+const HEADER_BYTES: u32 = 32 << 10;
+
+pub(super) fn module(settings: HttpSettings) -> Result<HostModule, Error> {
+    let client = Client::new(settings).map_err(|error| Error::usage_error(format!("the settings of HTTP: {error}")))?;
+    let http = Arc::new(Http { client, under_way: UnderWay::default() });
+    let host = |url: &str| Target::parse(url).ok().map(|target| target.host().to_owned());
+    let fetch = move |context: CallContext, (url, options): (String, Option<Request>)| {
+        let http = http.clone();
+        async move { http.fetch(&context, &url, options.unwrap_or_default()).await }
+    };
+    let module = HostModule::from_wit(include_str!("http.wit"))?;
+    Ok(module.function("fetch", fetch).narrowed_by("fetch", "host", "url", host))
+}
+
+struct Http {
+    client: Client,
+    under_way: UnderWay,
+}
+
+impl Http {
+    async fn fetch(
+        &self,
+        context: &CallContext,
+        url: &str,
+        request: Request,
+    ) -> Result<Result<Response, Failure>, Error> {
+        let limits = context.limits();
+        context.charge(if url.starts_with("https") { SECURE_FUEL } else { FUEL });
+        let _place = self.under_way.enter(context.tenant(), limits.http_in_flight)?;
+        let limits = HttpLimits {
+            request_bytes: limits.http_request_bytes,
+            response_bytes: limits.http_response_bytes,
+            header_bytes: HEADER_BYTES,
+            redirects: limits.http_redirects,
+            timeout_ms: u64::try_from(limits.http_timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let may = |host: &str| context.allows("host", host);
+        Ok(self.client.fetch(url, request, &limits, &may).await)
+    }
+}
+
+/// How many requests of each tenant are under way.
+#[derive(Default)]
+struct UnderWay(Mutex<HashMap<Tenant, u32>>);
+
+struct Place<'a> {
+    under_way: &'a UnderWay,
+    tenant: Tenant,
+}
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Tenant, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, tenant: &Tenant, most: u32) -> Result<Place<'_>, Error> {
+        let mut all = self.lock();
+        let now = all.get(tenant).copied().unwrap_or_default();
+        if now >= most {
+            let message =
+                format!("{now} requests of this tenant are under way, the limit http_in_flight: wait for one");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        all.insert(tenant.clone(), now + 1);
+        Ok(Place { under_way: self, tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut all = self.under_way.lock();
+        match all.get_mut(&self.tenant) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(all.remove(&self.tenant)),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Schedules: as rows, what a list of operations does to them, and what becomes of those that are due.
+//!
+//! A schedule's place has an empty scope, which no script can name. A run that is due becomes an event in the table of events,
+//! like an entry that expired, in the transaction that notes it as over; from then on nothing tells the two apart but their place.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable;
+
+use super::error::{Quantity, StoreError};
+use super::list::Turn;
+use super::row::{self, EventRow};
+use super::tables::{Fault, Snapshot, Tables};
+use super::{Event, Owner, Quota, Scheduled, Scope, Usage};
+use crate::modules::cron::due;
+use crate::modules::cron::plan::{self, Plan};
+
+/// How many schedules one read gives.
+pub(super) const PAGE_MAX: usize = 100;
+
+/// The place of a schedule, or with an empty name what all places of an owner's schedules start with.
+pub(super) fn place(owner: &Owner, name: &str) -> Vec<u8> {
+    row::place(owner, &Scope::schedules(), name.as_bytes())
+}
+
+/// Checks what can be checked without the store, and says how many bytes there are.
+pub(super) fn check(name: &str, plan: Option<&Plan>) -> Result<usize, StoreError> {
+    plan::check_name("schedule", name).map_err(StoreError::invalid)?;
+    if let Some(plan) = plan {
+        plan.schedule().map_err(StoreError::invalid)?;
+    }
+    Ok(name.len().saturating_add(plan.map_or(0, Plan::bytes)))
+}
+
+fn cost(name_bytes: usize, plan: &Plan) -> u64 {
+    (name_bytes.saturating_add(plan.bytes()) as u64).saturating_add(Quota::ENTRY_BYTES)
+}
+
+/// What a list does to the owner's schedules, by place.
+#[derive(Default)]
+pub(super) struct Drafts<'o>(BTreeMap<Vec<u8>, Draft<'o>>);
+
+struct Draft<'o> {
+    stored: Option<Scheduled>,
+    name_bytes: usize,
+    becomes: Becomes<'o>,
+}
+
+enum Becomes<'o> {
+    /// Stays as it is stored.
+    Same,
+    Nothing,
+    Set {
+        plan: &'o Plan,
+        revision: u64,
+        last: u64,
+        next: u64,
+    },
+}
+
+impl<'o> Drafts<'o> {
+    /// Says the revision that it has then. One that stays as it is keeps its own; one that runs at the same instants keeps
+    /// what is due.
+    pub(super) fn set(
+        &mut self,
+        tables: &Tables<'_>,
+        turn: &Turn,
+        revision: &mut u64,
+        owner: &Owner,
+        (name, plan): (&str, &'o Plan),
+    ) -> Result<Result<u64, StoreError>, Fault> {
+        let draft = self.draft(tables, owner, name)?;
+        let before = match (&draft.becomes, &draft.stored) {
+            (Becomes::Set { plan, revision, last, .. }, _) => Some((*plan, *revision, *last)),
+            (Becomes::Same, Some(stored)) => Some((&stored.plan, stored.revision, stored.last)),
+            _ => None,
+        };
+        if let Some((_, revision, _)) = before.filter(|(before, ..)| *before == plan) {
+            return Ok(Ok(revision));
+        }
+        let last = before.filter(|(before, ..)| before.runs_as(plan)).map_or(turn.now, |(.., last)| last);
+        let next = match plan.schedule() {
+            Ok(schedule) => schedule.next(milliseconds(last)).and_then(|next| u64::try_from(next).ok()),
+            Err(why) => return Ok(Err(StoreError::invalid(why))),
+        };
+        let Some(next) = next else {
+            return Ok(Err(StoreError::invalid(format!(
+                "the cron expression {:?} never runs in {}: change it, or delete the schedule",
+                plan.expression, plan.zone
+            ))));
+        };
+        *revision = revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
+        draft.becomes = Becomes::Set { plan, revision: *revision, last, next };
+        Ok(Ok(*revision))
+    }
+
+    pub(super) fn delete(&mut self, tables: &Tables<'_>, owner: &Owner, name: &str) -> Result<(), Fault> {
+        self.draft(tables, owner, name)?.becomes = Becomes::Nothing;
+        Ok(())
+    }
+
+    fn draft(&mut self, tables: &Tables<'_>, owner: &Owner, name: &str) -> Result<&mut Draft<'o>, Fault> {
+        use std::collections::btree_map::Entry::{Occupied, Vacant};
+        Ok(match self.0.entry(place(owner, name)) {
+            Occupied(draft) => draft.into_mut(),
+            Vacant(draft) => {
+                let stored = match tables.schedules.get(draft.key().as_slice())? {
+                    Some(row) => Some(read(row.value())?),
+                    None => None,
+                };
+                draft.insert(Draft { stored, name_bytes: name.len(), becomes: Becomes::Same })
+            }
+        })
+    }
+
+    pub(super) fn usage_after(&self, before: Usage) -> Result<Usage, Fault> {
+        let (mut more, mut freed) = (Usage::default(), Usage::default());
+        for draft in self.0.values().filter(|draft| !matches!(draft.becomes, Becomes::Same)) {
+            if let Some(stored) = &draft.stored {
+                freed.keys += 1;
+                freed.bytes = freed.bytes.saturating_add(cost(draft.name_bytes, &stored.plan));
+            }
+            if let Becomes::Set { plan, .. } = draft.becomes {
+                more.keys += 1;
+                more.bytes = more.bytes.saturating_add(cost(draft.name_bytes, plan));
+            }
+        }
+        before.changed(more, freed)
+    }
+
+    pub(super) fn write(&self, tables: &mut Tables<'_>) -> Result<(), Fault> {
+        for (place, draft) in &self.0 {
+            if matches!(draft.becomes, Becomes::Same) {
+                continue;
+            }
+            if let Some(stored) = &draft.stored {
+                tables.schedules.remove(place.as_slice())?;
+                if let Some(next) = stored.next {
+                    tables.runs.remove((next, stored.revision))?;
+                }
+            }
+            if let Becomes::Set { plan, revision, last, next } = draft.becomes {
+                let row = row::write_scheduled(plan, revision, last, Some(next));
+                tables.schedules.insert(place.as_slice(), row.as_slice())?;
+                tables.runs.insert((next, revision), place.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The quota, of lists that take more than before.
+pub(super) fn check_quota(quota: &Quota, before: Usage, after: Usage) -> Result<(), StoreError> {
+    for (quantity, limit, before, after) in [
+        (Quantity::Schedules, quota.schedules, before.keys, after.keys),
+        (Quantity::ScheduleBytes, quota.schedule_bytes, before.bytes, after.bytes),
+    ] {
+        if after > limit && after > before {
+            return Err(StoreError::Quota { quantity, limit, asked: after });
+        }
+    }
+    Ok(())
+}
+
+impl Tables<'_> {
+    /// Makes events, given to this process, of what is due of the schedule whose time it is: at most so many, of about so many
+    /// bytes.
+    pub(super) fn run(
+        &mut self,
+        turn: &mut Turn,
+        (time, revision): (u64, u64),
+        place: &[u8],
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Event>, Fault> {
+        let found = self.schedules.get(place)?.map(|row| read(row.value())).transpose()?;
+        let mut scheduled = found.filter(|found| found.revision == revision).ok_or_else(|| Fault::damaged("runs"))?;
+        self.runs.remove((time, revision))?;
+        let due = match scheduled.plan.schedule() {
+            Ok(schedule) => {
+                let limit = limit.min(bytes_max / scheduled.plan.payload.len().max(1));
+                let (last, now) = (milliseconds(scheduled.last), milliseconds(turn.now));
+                due::due(&schedule, scheduled.plan.missed, last, now, limit)
+            }
+            Err(why) => {
+                // as another version of this program may see it: a zone that is no more, say
+                tracing::error!(why, "a schedule can't be run any more; it stays until it is set again or deleted");
+                due::Due { runs: Vec::new(), last: milliseconds(scheduled.last), next: None }
+            }
+        };
+        let mut events = Vec::with_capacity(due.runs.len());
+        for run in due.runs {
+            turn.revision = turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
+            let value = row::write_run(&scheduled.plan, run.at.unsigned_abs(), run.missed);
+            let row = EventRow { attempts: 1, place, value: &value };
+            self.events.insert((turn.process, turn.revision), row.write().as_slice())?;
+            events.push(super::events::event(turn.revision, 1, place, &value)?);
+        }
+        scheduled.last = due.last.unsigned_abs();
+        scheduled.next = due.next.and_then(|next| u64::try_from(next).ok());
+        if let Some(next) = scheduled.next {
+            self.runs.insert((next, revision), place)?;
+        }
+        let row = row::write_scheduled(&scheduled.plan, revision, scheduled.last, scheduled.next);
+        self.schedules.insert(place, row.as_slice())?;
+        Ok(events)
+    }
+
+    /// Deletes at most so many of an owner's schedules. Whether that may not be all.
+    pub(super) fn delete_schedules(&mut self, owner: &Owner, limit: usize) -> Result<bool, Fault> {
+        let (start, mut drafts) = (place(owner, ""), Drafts::default());
+        let end = row::after_prefix(&start).ok_or_else(|| Fault::damaged("schedules"))?;
+        for row in self.schedules.range(start.as_slice()..end.as_slice())?.take(limit) {
+            let (place, row) = row?;
+            let name_bytes = place.value().len().saturating_sub(start.len());
+            let draft = Draft { stored: Some(read(row.value())?), name_bytes, becomes: Becomes::Nothing };
+            drafts.0.insert(place.value().to_vec(), draft);
+        }
+        if drafts.0.is_empty() {
+            return Ok(false);
+        }
+        let after = drafts.usage_after(self.schedules_usage(owner)?)?;
+        drafts.write(self)?;
+        self.set_schedules_usage(owner, after)?;
+        Ok(drafts.0.len() == limit)
+    }
+}
+
+pub(super) fn get(snapshot: &Snapshot, owner: &Owner, name: &str) -> Result<Option<Scheduled>, Fault> {
+    snapshot.schedules.get(place(owner, name).as_slice())?.map(|row| read(row.value())).transpose()
+}
+
+pub(super) fn list(snapshot: &Snapshot, owner: &Owner, after: Option<&str>) -> Result<Vec<(String, Scheduled)>, Fault> {
+    let all = place(owner, "");
+    let end = row::after_prefix(&all).ok_or_else(|| Fault::damaged("schedules"))?;
+    let start = after.map_or_else(|| all.clone(), |after| [&place(owner, after), &[0][..]].concat());
+    let mut found = Vec::new();
+    if start < end {
+        for row in snapshot.schedules.range(start.as_slice()..end.as_slice())?.take(PAGE_MAX) {
+            let (place, row) = row?;
+            let name = place.value().get(all.len()..).and_then(|name| str::from_utf8(name).ok());
+            found.push((name.ok_or_else(|| Fault::damaged("schedules"))?.to_owned(), read(row.value())?));
+        }
+    }
+    Ok(found)
+}
+
+fn read(row: &[u8]) -> Result<Scheduled, Fault> {
+    row::read_scheduled(row).ok_or_else(|| Fault::damaged("schedules"))
+}
+
+/// A time of the store's, for those who count from before 1970 too.
+fn milliseconds(at: u64) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
+}
