@@ -1,9 +1,12 @@
 //! Host modules: what may be called, what crosses at the boundary, and what Motu's own modules promise.
 
+mod blob;
 mod charge;
+mod cron;
 mod editors;
 mod grants;
 mod hostile;
+mod http;
 mod kv;
 mod log;
 mod small;
@@ -18,10 +21,13 @@ pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [
+        blob::trials(),
         charge::trials(),
+        cron::trials(),
         editors::trials(),
         grants::trials(),
         hostile::trials(),
+        http::trials(),
         kv::trials(),
         log::trials(),
         small::trials(),

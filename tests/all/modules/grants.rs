@@ -22,6 +22,33 @@ trials![
 
 /// Every function that a script can reach, as Motu comes.
 const ALL: &str = "\
+motu:blob@1/blobs.append
+motu:blob@1/blobs.delete
+motu:blob@1/blobs.get
+motu:blob@1/blobs.link
+motu:blob@1/blobs.list
+motu:blob@1/blobs.put
+motu:blob@1/blobs.rename
+motu:blob@1/blobs.stat
+motu:blob@1/blobs.usage
+motu:codec@1/codec.compress
+motu:codec@1/codec.crc32
+motu:codec@1/codec.decode-base64
+motu:codec@1/codec.decode-hex
+motu:codec@1/codec.decode-url
+motu:codec@1/codec.decompress
+motu:codec@1/codec.encode-base64
+motu:codec@1/codec.encode-hex
+motu:codec@1/codec.encode-url
+motu:codec@1/codec.equal
+motu:codec@1/codec.hash
+motu:codec@1/codec.hmac
+motu:cron@1/schedules.delete
+motu:cron@1/schedules.get
+motu:cron@1/schedules.list
+motu:cron@1/schedules.next
+motu:cron@1/schedules.set
+motu:http@1/client.fetch
 motu:json@1/json.decode
 motu:json@1/json.encode
 motu:kv@1/store.apply
@@ -85,8 +112,9 @@ fn p1_without_grants_every_function_is_refused() {
     }
     // the modules have these and no others
     let count = |module: &str| ask(&none, "count", Value::string(module)).unwrap().as_f64().unwrap();
-    let modules = ["@motu/json", "@motu/kv", "@motu/log", "@motu/random", "@motu/time"];
-    assert_eq!(modules.map(count).iter().sum::<f64>(), ALL.lines().count() as f64);
+    let modules = ["blob", "codec", "cron", "http", "json", "kv", "log", "random", "time"];
+    let counted: f64 = modules.iter().map(|name| count(&format!("@motu/{name}"))).sum();
+    assert_eq!(counted, ALL.lines().count() as f64);
 }
 
 fn p1_a_refusal_that_nobody_catches_is_denied() {
@@ -108,7 +136,7 @@ fn p1_a_refusal_that_nobody_catches_is_denied() {
 fn p2_limits_are_never_above_the_parents() {
     let limits = || {
         let number = || prop_oneof![0..5_u64, Just(u64::MAX)];
-        (prop::collection::vec(number(), 29), prop::collection::vec(any::<bool>(), 29)).prop_map(|(n, some)| {
+        (prop::collection::vec(number(), 40), prop::collection::vec(any::<bool>(), 29)).prop_map(|(n, some)| {
             let at = |i: usize| u32::try_from(n[i]).unwrap_or(u32::MAX);
             let of = |i: usize| some[i].then_some(n[i]);
             let time = |i: usize| Duration::from_millis(n[i] % 7);
@@ -142,6 +170,17 @@ fn p2_limits_are_never_above_the_parents() {
                 restarts: of(26).map(|_| at(26)),
                 restart_window: time(27),
                 quarantine: time(28),
+                blobs: n[29],
+                blobs_bytes: n[30],
+                blob_bytes: n[31],
+                blobs_memory_bytes: n[32],
+                schedules: n[33],
+                schedule_bytes: n[34],
+                http_request_bytes: at(35),
+                http_response_bytes: at(36),
+                http_redirects: at(37),
+                http_timeout: time(38),
+                http_in_flight: at(39),
             }
         })
     };

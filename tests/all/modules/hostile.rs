@@ -58,7 +58,7 @@ fn every_function_takes_odd_arguments() {
         };
         called.insert(name.clone(), (counts[0].as_f64().unwrap(), counts[1].as_f64().unwrap()));
     }
-    assert_eq!(called.len(), 35);
+    assert_eq!(called.len(), 62);
     assert!(called.values().all(|(calls, errors)| *calls > 200.0 && *errors > 0.0), "{called:?}");
     assert_eq!(tenant.status()["main"].starts, 1, "none of it cost the instance");
 }

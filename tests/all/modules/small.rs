@@ -100,7 +100,7 @@ fn codec_both_ways() {
 
 /// A bomb: a megabyte of zeros in each kilobyte, and a stream of blocks that cost time and make nothing.
 fn codec_is_paid_for_and_bounded() {
-    let motu = builder(Limits { event_fuel: Some(200_000_000), restarts: None, ..limits() }).build().unwrap();
+    let motu = builder(Limits { event_fuel: Some(2_000_000_000), restarts: None, ..limits() }).build().unwrap();
     let source = "local codec = require('@motu/codec')\n\
         return { bomb = function() local once = codec.compress('deflate', string.rep('\\0', 900000), 1)\n\
             return { pcall(codec.decompress, 'deflate', once, 1000) } end,\n\

@@ -1,0 +1,134 @@
+//! P6: `motu:http` as scripts have it. What it reaches and what it doesn't, in depth, is tested beside its code: a table of more
+//! than a hundred URLs, names and redirects.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use motu::{ErrorKind, HttpSettings, Limits, Motu, Networks, Value};
+
+use super::{ask, tenant};
+use crate::support::{builder, limits};
+
+trials![
+    p6_a_script_reaches_what_it_was_granted,
+    p6_grants_name_hosts,
+    p6_loopback_is_not_reached,
+    p6_requests_under_way_are_bounded,
+];
+
+const SOURCE: &str = "local http = require('@motu/http')\nreturn {\n\
+    get = function(url) return http.fetch(url) end,\n\
+    kind = function(url) local ok, why = pcall(http.fetch, url) return if ok then 'ok' elseif type(why) == 'table' then why.kind else why end,\n\
+    post = function(url) local r = http.fetch(url, { method = 'POST', headers = { ['x-a'] = 'b' }, body = 'hello' }) return r.status .. r.body end,\n\
+    many = function(e) local kinds = {} local left = e.n local me = coroutine.running()\n\
+        for i = 1, e.n do task.spawn(function() local ok, why = pcall(http.fetch, e.url) kinds[i] = if ok then 'ok' else tostring(why) left -= 1\n\
+            if left == 0 then task.defer(coroutine.resume, me) end end) end\n\
+        if left > 0 then coroutine.yield() end return kinds end }";
+
+/// Answers each request after a moment, on a thread of its own for each connection.
+struct Server {
+    url: String,
+    most: Arc<AtomicUsize>,
+}
+
+fn serve(answer: &'static str) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (now, most) = (now.clone(), seen.clone());
+            std::thread::spawn(move || {
+                most.fetch_max(now.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 1024];
+                let ends = |request: &[u8]| {
+                    let text = String::from_utf8_lossy(request).into_owned();
+                    text.ends_with("\r\n\r\n") && !text.contains("content-length: 5") || text.ends_with("hello")
+                };
+                while !ends(&request) {
+                    match stream.read(&mut buffer) {
+                        Ok(0) | Err(_) => break,
+                        Ok(read) => request.extend_from_slice(&buffer[..read]),
+                    }
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                now.fetch_sub(1, Ordering::AcqRel);
+                let body = if request.ends_with(b"hello") { "hello back" } else { answer };
+                let head = if answer.starts_with("HTTP/") {
+                    String::new()
+                } else {
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx-a: 1\r\nx-a: 2\r\n\r\n", body.len())
+                };
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            });
+        }
+    });
+    Server { url, most }
+}
+
+/// Loopback is allowed, for the server of the test.
+fn open(limits: Limits) -> Motu {
+    let allowed = Networks::parse(["127.0.0.1/32"]).unwrap();
+    builder(limits).http(HttpSettings { allowed, ..HttpSettings::default() }).build().unwrap()
+}
+
+fn p6_a_script_reaches_what_it_was_granted() {
+    let server = serve("hello");
+    let motu = open(limits());
+    let tenant = tenant(&motu, "p6:1", SOURCE, &["motu:http/client.fetch[host=127.0.0.1]"]);
+    let got = ask(&tenant, "get", server.url.as_str()).unwrap();
+    assert_eq!(got.get("status"), Some(&Value::from(200)));
+    assert_eq!(got.get("body"), Some(&Value::string("hello")));
+    assert_eq!(got.get("headers").unwrap().get("x-a"), Some(&Value::string("1, 2")));
+    assert_eq!(ask(&tenant, "post", server.url.as_str()).unwrap(), Value::string("200hello back"));
+}
+
+fn p6_grants_name_hosts() {
+    let server = serve("HTTP/1.1 302 Found\r\nlocation: http://elsewhere.test/\r\ncontent-length: 0\r\n\r\n");
+    let motu = open(limits());
+    let none = tenant(&motu, "p6:none", SOURCE, &["motu:kv/*"]);
+    let other = tenant(&motu, "p6:other", SOURCE, &["motu:http/client.fetch[host=*.example.com]"]);
+    for tenant in [&none, &other] {
+        let error = ask(tenant, "get", server.url.as_str()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.message().contains("motu:http/client.fetch"), "{error}");
+    }
+    for odd in ["http://127.0.0.1@elsewhere.test/", "http://[::1]/", "nonsense", "http://a.example.com.evil.test/"] {
+        assert_eq!(ask(&other, "get", odd).unwrap_err().kind(), ErrorKind::Denied, "{odd}");
+    }
+    // what is granted redirects to what isn't
+    let granted = tenant(&motu, "p6:granted", SOURCE, &["motu:http/client.fetch[host=127.0.0.1]"]);
+    assert_eq!(ask(&granted, "kind", server.url.as_str()).unwrap(), Value::string("denied_host"));
+}
+
+fn p6_loopback_is_not_reached() {
+    let server = serve("secret");
+    let port = server.url.rsplit(':').next().unwrap();
+    let motu = builder(limits()).build().unwrap();
+    let tenant = tenant(&motu, "p6:1", SOURCE, &["motu:http/*"]);
+    for host in
+        ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254", "0"]
+    {
+        let kind = ask(&tenant, "kind", format!("http://{host}:{port}/")).unwrap();
+        assert_eq!(kind, Value::string("denied_address"), "{host}");
+    }
+    assert_eq!(server.most.load(Ordering::Acquire), 0, "nobody came");
+}
+
+fn p6_requests_under_way_are_bounded() {
+    let server = serve("hello");
+    let motu = open(Limits { http_in_flight: 3, ..limits() });
+    let tenant = tenant(&motu, "p6:1", SOURCE, &["motu:http/*"]);
+    let payload = |n: i32| Value::from([("n", Value::from(n)), ("url", Value::string(server.url.as_str()))]);
+    let Value::Array(kinds) = ask(&tenant, "many", payload(3)).unwrap() else { panic!() };
+    assert!(kinds.iter().all(|kind| *kind == Value::string("ok")), "{kinds:?}");
+    let Value::Array(kinds) = ask(&tenant, "many", payload(4)).unwrap() else { panic!() };
+    let refused = kinds.iter().filter(|kind| kind.as_str().unwrap().contains("the limit http_in_flight")).count();
+    assert_eq!((refused, kinds.len()), (1, 4), "{kinds:?}");
+    assert!(server.most.load(Ordering::Acquire) <= 3);
+}
