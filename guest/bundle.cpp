@@ -16,6 +16,10 @@
 namespace motu {
 namespace {
 
+bool ends_with(std::string_view path, std::string_view ending) {
+    return path.size() > ending.size() && path.substr(path.size() - ending.size()) == ending;
+}
+
 struct Tree {
     std::string name;
     lua_State *thread; // holds the globals; runs nothing
@@ -118,10 +122,14 @@ const File *find_file(std::string_view path) {
     return found != held_files.end() && found->path == path ? &*found : nullptr;
 }
 
-bool is_luau(std::string_view path) {
-    constexpr std::string_view ending = ".luau";
-    return path.size() > ending.size() && path.substr(path.size() - ending.size()) == ending;
+const File *find_stand_in(std::string_view wanted) {
+    constexpr size_t path_bytes_max = 512; // the host's, for files
+    if (wanted.empty() || wanted[0] != '@' || wanted.size() > path_bytes_max)
+        return nullptr;
+    return find_file("@" + std::string(wanted) + ".luau");
 }
+
+bool is_luau(std::string_view path) { return ends_with(path, ".luau"); }
 
 std::string_view tree_of(std::string_view path) {
     return !path.empty() && path[0] == '@' ? path.substr(0, path.find('/')) : std::string_view();
@@ -160,8 +168,8 @@ void run_module(lua_State *L, const File &file) {
     push_main_function(L, file);
     lua_call(L, 0, LUA_MULTRET);
     int results = lua_gettop(L) - top;
-    if (results == 0 && file.path == entry().path)
-        lua_pushnil(L); // the entry may return nothing
+    if (results == 0 && (file.path == entry().path || ends_with(file.path, ".test.luau")))
+        lua_pushnil(L); // the entry may return nothing, and so may a file of tests
     else if (results != 1)
         luaL_error(L, "a module must return one value: %s returned %d", file.path.c_str(), results);
 }

@@ -37,6 +37,10 @@ const std::vector<File> &files();
 // The file of exactly this path, or null. Binary search.
 const File *find_file(std::string_view path);
 
+// The file of a test's bundle that stands in for a host module, or null: `@@motu/kv.luau` for `@motu/kv`. Only that file
+// itself gets the module. No mounted bundle can have one, for no alias begins with an "@".
+const File *find_stand_in(std::string_view wanted);
+
 // Whether the path ends in `.luau`.
 bool is_luau(std::string_view path);
 

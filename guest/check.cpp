@@ -145,7 +145,7 @@ private:
     }
 
     void check(std::string_view wanted, unsigned line) {
-        if (find_host_module(wanted))
+        if (find_host_module(wanted) || find_stand_in(wanted))
             return;
         Resolution found = resolve(file_, wanted);
         if (!found.file)

@@ -121,6 +121,11 @@ int require_function(lua_State *L) {
     size_t length = 0;
     luaL_checktype(L, 1, LUA_TSTRING);
     const char *wanted = lua_tolstring(L, 1, &length);
+    const File *stand_in = find_stand_in({wanted, length});
+    if (stand_in && find_caller(L).file != stand_in) {
+        require_file(L, *stand_in);
+        return 1;
+    }
     if (HostModule *module = find_host_module({wanted, length})) {
         push_host_module(L, *module);
         return 1;
