@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Compile every file, resolve every require, list the handlers.
     Check(Check),
+    /// Run the tests (*.test.luau) of bundles.
+    Test(Test),
     /// Start a bundle that works, in a new folder.
     New(New),
     /// Write the types of the host's modules for editors.
@@ -60,6 +62,43 @@ pub(crate) struct Run {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// A folder, in which all files *.test.luau are run, or one of them.
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// Run only cases with this in their full name, `path > group > case`, or declared at this `path:line`. May be given many
+    /// times.
+    #[arg(long = "filter", value_name = "TEXT")]
+    pub(crate) filters: Vec<String>,
+    /// List the cases, and run none.
+    #[arg(long, conflicts_with = "junit")]
+    pub(crate) list: bool,
+    /// Write a report for machines too, as JUnit does.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// What `math.random` and `motu:random` start from, in each case. Without it another one each time, which is shown when a
+    /// case fails.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How many cases run at once. As many as there are processors, if it isn't given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// What cases may call of the host, where it isn't mocked: `motu:kv/store.get`, `motu:kv/*`. May be given many times. Without
+    /// it, everything.
+    #[arg(long = "grant", value_name = "GRANT")]
+    pub(crate) grants: Vec<Grant>,
+    /// Fuel for loading a file, and for each case, or `unlimited`.
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<Amount>,
+    /// Memory of a case in MiB, 4096 at most, or `unlimited`.
+    #[arg(long, value_name = "N")]
+    pub(crate) memory_mib: Option<Amount>,
+    /// Time for loading a file, and for each case, in milliseconds, or `unlimited`.
+    #[arg(long, value_name = "N")]
+    pub(crate) deadline_ms: Option<Amount>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,24 +161,35 @@ const MIB: u64 = 1 << 20;
 impl Run {
     /// The limits of loading and of the event, each with the whole budget.
     pub(crate) fn limits(&self) -> Result<Limits, String> {
-        let mut limits = Limits::default();
-        if let Some(fuel) = self.fuel {
-            limits.load_fuel = fuel.limit();
-            limits.event_fuel = fuel.limit();
-        }
-        if let Some(deadline) = self.deadline_ms {
-            limits.load_deadline = deadline.limit().map(Duration::from_millis);
-            limits.event_deadline = limits.load_deadline;
-        }
-        let most = Limits::MEMORY_BYTES_MAX / MIB;
-        match self.memory_mib {
-            Some(Amount::Of(mib)) if mib > most => return Err(format!("--memory-mib {mib}: {most} at most")),
-            Some(Amount::Of(mib)) => limits.memory_bytes = mib * MIB,
-            Some(Amount::Unlimited) => limits.memory_bytes = Limits::MEMORY_BYTES_MAX,
-            None => {}
-        }
-        Ok(limits)
+        limits(self.fuel, self.memory_mib, self.deadline_ms)
     }
+}
+
+impl Test {
+    /// The limits of loading and of each case.
+    pub(crate) fn limits(&self) -> Result<Limits, String> {
+        limits(self.fuel, self.memory_mib, self.deadline_ms)
+    }
+}
+
+fn limits(fuel: Option<Amount>, memory_mib: Option<Amount>, deadline_ms: Option<Amount>) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    if let Some(fuel) = fuel {
+        limits.load_fuel = fuel.limit();
+        limits.event_fuel = fuel.limit();
+    }
+    if let Some(deadline) = deadline_ms {
+        limits.load_deadline = deadline.limit().map(Duration::from_millis);
+        limits.event_deadline = limits.load_deadline;
+    }
+    let most = Limits::MEMORY_BYTES_MAX / MIB;
+    match memory_mib {
+        Some(Amount::Of(mib)) if mib > most => return Err(format!("--memory-mib {mib}: {most} at most")),
+        Some(Amount::Of(mib)) => limits.memory_bytes = mib * MIB,
+        Some(Amount::Unlimited) => limits.memory_bytes = Limits::MEMORY_BYTES_MAX,
+        None => {}
+    }
+    Ok(limits)
 }
 
 #[cfg(test)]

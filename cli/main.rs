@@ -13,6 +13,7 @@ mod load;
 mod new;
 mod report;
 mod run;
+mod test;
 mod types;
 
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(run) => runtime.block_on(run::run(&run)),
         Command::Check(check) => runtime.block_on(check::check(&check)),
         Command::New(new) => new::new(&new),
+        Command::Test(test) => runtime.block_on(test::test(&test)),
         Command::Types(types) => types::types(&types),
         Command::Load(load) => load::load(&load),
     }

@@ -98,7 +98,7 @@ fn thousands(number: u64) -> String {
     out
 }
 
-fn time(elapsed: Duration) -> String {
+pub(crate) fn time(elapsed: Duration) -> String {
     let ms = elapsed.as_secs_f64() * 1e3;
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }

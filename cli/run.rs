@@ -79,8 +79,13 @@ fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
 
 /// A line of the script's log, as one line on stderr.
 pub(crate) fn log(line: &LogLine) {
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(io::stderr().lock(), "{}", logged(line));
+}
+
+/// A line of the script's log, as one line.
+pub(crate) fn logged(line: &LogLine) -> String {
     let text = report::plain(&line.text).replace('\n', "\\n");
     let level = format!("{:?}", line.level).to_lowercase();
-    // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(io::stderr().lock(), "[{level}] {text}");
+    format!("[{level}] {text}")
 }

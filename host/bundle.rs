@@ -81,15 +81,15 @@ impl Bundle {
     /// The longest path, in bytes.
     pub const PATH_BYTES_MAX: usize = 512;
 
-    /// Reads a folder: its `.luau` files and `.luaurc` files. Other files, and what is in folders whose name starts with a
-    /// dot, are left out. Symbolic links are followed inside of the folder only.
+    /// Reads a folder: its `.luau` files and `.luaurc` files. Other files, tests (`*.test.luau`), and what is in folders whose
+    /// name starts with a dot, are left out. Symbolic links are followed inside of the folder only.
     ///
     /// # Errors
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: what can't be read, isn't UTF-8 (paths and `.luaurc`),
     /// leaves the folder, is too large, or has no `init.luau`.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
-        let files = crate::folder::read(folder.as_ref())?;
+        let files = crate::folder::read(folder.as_ref(), None)?;
         Bundle::new(Self::ENTRY.to_owned(), files)
             .map_err(|error| Error::usage_error(format!("{}: {}", folder.as_ref().display(), error.message())))
     }
@@ -120,6 +120,26 @@ impl Bundle {
     }
 
     fn new(entry: String, files: Vec<(String, Vec<u8>)>) -> Result<Bundle, Error> {
+        let by_path = Bundle::checked(files)?;
+        if !by_path.contains_key(&entry) {
+            return Err(Error::usage_error(format!("the bundle has no {entry}, which is where it starts")));
+        }
+        Bundle::digested(entry, by_path)
+    }
+
+    /// With files of Motu's own, the entry among them, whose paths are not for others.
+    pub(crate) fn with_own(
+        entry: &str,
+        files: Vec<(String, Vec<u8>)>,
+        own: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Bundle, Error> {
+        let mut by_path = Bundle::checked(files)?;
+        let own = own.into_iter().map(|(path, source)| (path, File { contents: source.into_bytes(), opaque: false }));
+        by_path.extend(own);
+        Bundle::digested(entry.to_owned(), by_path)
+    }
+
+    fn checked(files: Vec<(String, Vec<u8>)>) -> Result<BTreeMap<String, File>, Error> {
         let mut by_path = BTreeMap::new();
         for (path, contents) in files {
             check_path(&path)?;
@@ -133,10 +153,7 @@ impl Bundle {
                 return Err(Error::usage_error(format!("{path} is in the bundle twice")));
             }
         }
-        if !by_path.contains_key(&entry) {
-            return Err(Error::usage_error(format!("the bundle has no {entry}, which is where it starts")));
-        }
-        Bundle::digested(entry, by_path)
+        Ok(by_path)
     }
 
     fn digested(entry: String, files: BTreeMap<String, File>) -> Result<Bundle, Error> {

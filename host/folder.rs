@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle::{Bundle, too_large};
 use crate::error::Error;
+use crate::testing::ENDING;
 
 /// How deep folders may lie in each other.
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -15,13 +16,13 @@ const ENTRIES_MAX: usize = 65_536;
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// The files of a folder that belong to a bundle, with paths relative to it.
-pub(crate) fn read(folder: &Path) -> Result<Files, Error> {
+/// The files of a folder that belong to a bundle, with paths relative to it; of its tests only this one.
+pub(crate) fn read(folder: &Path, test: Option<&str>) -> Result<Files, Error> {
     let root = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
     if !root.is_dir() {
         return Err(Error::usage_error(format!("{} is not a folder", folder.display())));
     }
-    let mut reader = Reader { root, entries: 0, files: Vec::new() };
+    let mut reader = Reader { root, test, entries: 0, files: Vec::new() };
     reader.folder(folder, "", 0)?;
     Ok(reader.files)
 }
@@ -43,13 +44,14 @@ pub(crate) fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
     Ok((name.to_owned(), contents(path)?))
 }
 
-struct Reader {
+struct Reader<'a> {
     root: PathBuf,
+    test: Option<&'a str>,
     entries: usize,
     files: Files,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<(), Error> {
         if depth > FOLDER_DEPTH_MAX {
             let most = FOLDER_DEPTH_MAX;
@@ -95,7 +97,8 @@ impl Reader {
         if metadata.is_dir() {
             return self.folder(path, &format!("{inner}/"), depth + 1);
         }
-        if !of_bundle {
+        let other_test = name.ends_with(ENDING) && self.test != Some(inner.as_str());
+        if !of_bundle || other_test {
             return Ok(());
         }
         if !metadata.is_file() {

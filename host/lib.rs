@@ -57,6 +57,7 @@ mod store;
 mod strategy;
 mod tenant;
 mod tenants;
+pub mod testing;
 mod value;
 mod vm;
 mod waits;

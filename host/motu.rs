@@ -221,7 +221,7 @@ impl MotuBuilder {
         self
     }
 
-    /// The types of all host modules, for editors: files of Luau by their paths, as in `motu/kv.luau`. Put them into a folder, and
+    /// The types of all host modules, and of `@motu/test`, for editors: files of Luau by their paths, as in `motu/kv.luau`. Put them into a folder, and
     /// an alias for each namespace (`motu`) into the bundle's `.luaurc`, and `require("@motu/kv")` has its types.
     ///
     /// # Errors
@@ -231,7 +231,8 @@ impl MotuBuilder {
         let own = crate::modules::all(&Arc::new(Kept::open(None)?), self.settings.clone())?;
         let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
-        Ok(files.into_iter().collect())
+        let tests = crate::testing::types().map(|(path, source)| (path.to_owned(), source.to_owned()));
+        Ok(files.into_iter().chain(tests).collect())
     }
 
     /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.

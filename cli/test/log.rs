@@ -1,0 +1,38 @@
+//! What cases log, kept until they are done: shown with those that went wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use motu::{LogLine, Tenant};
+
+/// Lines that are kept of a case: the last ones. Each is no longer than what an event may log.
+const LINES_MAX: usize = 1000;
+
+/// By the tenant that a case runs for; none while a file is loaded.
+#[derive(Debug, Default)]
+pub(super) struct Logs(Mutex<HashMap<Option<Tenant>, VecDeque<String>>>);
+
+impl Logs {
+    fn kept(&self) -> MutexGuard<'_, HashMap<Option<Tenant>, VecDeque<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on keeps what is logged for this one.
+    pub(super) fn open(&self, tenant: Option<Tenant>) {
+        self.kept().insert(tenant, VecDeque::new());
+    }
+
+    pub(super) fn add(&self, line: &LogLine) {
+        if let Some(lines) = self.kept().get_mut(&line.tenant) {
+            if lines.len() >= LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(crate::run::logged(line));
+        }
+    }
+
+    /// Gives what was logged, and keeps no more.
+    pub(super) fn close(&self, tenant: &Option<Tenant>) -> Vec<String> {
+        self.kept().remove(tenant).map(Vec::from).unwrap_or_default()
+    }
+}
