@@ -11,8 +11,9 @@ use crate::print;
 
 const FILES: [(&str, &str); 5] = [
     ("init.luau", include_str!("template/init.luau")),
-    ("tests.luau", include_str!("template/tests.luau")),
     ("lib/greeting.luau", include_str!("template/lib/greeting.luau")),
+    // Not named .test.luau over there, lest `motu test` in this folder run it.
+    ("lib/greeting.test.luau", include_str!("template/lib/greeting_test.luau")),
     // Not named .luaurc over there, lest editors take it for the settings of this folder.
     (".luaurc", include_str!("template/luaurc.json")),
     ("README.md", include_str!("template/README.md")),
@@ -24,7 +25,8 @@ pub(crate) fn new(new: &New) -> ExitCode {
         Ok(()) => {
             let shown = dir.display();
             let event = "--event greet --data '{\"name\":\"Ada\"}'";
-            print(&format!("{shown} is ready. Try:\n  motu run {shown} {event}\n"), ExitCode::SUCCESS)
+            let text = format!("{shown} is ready. Try:\n  motu run {shown} {event}\n  motu test {shown}\n");
+            print(&text, ExitCode::SUCCESS)
         }
         Err(failure) => failure.show(),
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{FunctionName, Grants, Limits, LogLine, Motu, Tier, Usage, Value};
+use motu::{FunctionName, Grants, Limits, LogLevel, LogLine, Motu, Tier, Usage, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -80,12 +80,12 @@ fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
 /// A line of the script's log, as one line on stderr.
 pub(crate) fn log(line: &LogLine) {
     // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(io::stderr().lock(), "{}", logged(line));
+    let _ = writeln!(io::stderr().lock(), "{}", logged(line.level, &line.text));
 }
 
 /// A line of the script's log, as one line.
-pub(crate) fn logged(line: &LogLine) -> String {
-    let text = report::plain(&line.text).replace('\n', "\\n");
-    let level = format!("{:?}", line.level).to_lowercase();
+pub(crate) fn logged(level: LogLevel, text: &str) -> String {
+    let text = report::plain(text).replace('\n', "\\n");
+    let level = format!("{level:?}").to_lowercase();
     format!("[{level}] {text}")
 }

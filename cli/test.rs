@@ -76,8 +76,8 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
         return Err(Failure::usage(message));
     }
     screen.write(&report.summary(elapsed))?;
-    if counts.exit_status() != 0 {
-        screen.write(&format!("--seed {seed} gives the same random numbers again\n"))?;
+    if counts.exit_status() != 0 && test.seed.is_none() {
+        screen.write(&format!("to have the same random numbers again: --seed {seed}\n"))?;
     }
     Ok(ExitCode::from(counts.exit_status()))
 }

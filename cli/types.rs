@@ -1,5 +1,5 @@
-//! `motu types`: writes the types of the host's modules into a bundle's folder, for editors. Nothing of it is run: folders
-//! whose name starts with a dot are no part of a bundle.
+//! `motu types`: writes the types of the host's modules, and of the library for tests, into a bundle's folder, for editors.
+//! Nothing of it is run: folders whose name starts with a dot are no part of a bundle.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ pub(crate) fn types(types: &Types) -> ExitCode {
         Ok(files) => {
             let shown = types.dir.display();
             print(
-                &format!("{files} modules in {shown}/{FOLDER}, and their aliases in {shown}/.luaurc\n"),
+                &format!("{files} files of types in {shown}/{FOLDER}, and their aliases in {shown}/.luaurc\n"),
                 ExitCode::SUCCESS,
             )
         }
@@ -30,7 +30,7 @@ pub(crate) fn types(types: &Types) -> ExitCode {
     }
 }
 
-/// Writes them, and says how many modules there are.
+/// Writes them, and says how many there are.
 pub(crate) fn write(dir: &Path) -> Result<usize, Failure> {
     let failed =
         |path: &Path, error: &io::Error| Failure::usage(format!("{} can't be written: {error}", path.display()));

@@ -131,7 +131,9 @@ fn stand_ins(modules: &BTreeMap<String, bool>) -> impl Iterator<Item = (String, 
         *kept = (major, path.as_str()).min(*kept);
     }
     modules.iter().map(move |(path, is_there)| match version(path) {
-        Some((name, _)) if modules.contains_key(name) && lowest.get(name).is_some_and(|(_, lowest)| *lowest == path) => {
+        Some((name, _))
+            if modules.contains_key(name) && lowest.get(name).is_some_and(|(_, lowest)| *lowest == path) =>
+        {
             same_stand_in(path, name)
         }
         _ => stand_in(path, *is_there),

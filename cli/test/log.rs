@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use motu::{LogLine, Tenant};
+use motu::{LogLevel, LogLine, Tenant};
+
+use super::outcome::without_own_frames;
 
 /// Lines that are kept of a case: the last ones. Each is no longer than what an event may log.
 const LINES_MAX: usize = 1000;
@@ -27,7 +29,13 @@ impl Logs {
             if lines.len() >= LINES_MAX {
                 lines.pop_front();
             }
-            lines.push_back(crate::run::logged(line));
+            // the error of a task comes with its traceback
+            let text = if line.level == LogLevel::Error {
+                without_own_frames(&line.text).join("\n")
+            } else {
+                line.text.clone()
+            };
+            lines.push_back(crate::run::logged(line.level, &text));
         }
     }
 

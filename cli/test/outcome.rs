@@ -154,13 +154,7 @@ impl Raised {
     /// From an error's words: leaves out the library's own frames and places, and finds where the files under test were.
     /// `show` makes a path of the bundle one that people can open.
     pub(crate) fn read(kind: &str, message: &str, traceback: &str, show: impl Fn(&str) -> String) -> Raised {
-        let frames: Vec<&str> = traceback.lines().collect();
-        let callers = frames.iter().skip(1).map(Some).chain([None]);
-        // what the library calls of Luau's own library is its business too
-        let by_own = |caller: Option<&&str>| caller.is_some_and(|caller| is_own(caller));
-        let shown = frames.iter().zip(callers);
-        let shown = shown.filter(|(frame, caller)| !(is_own(frame) || frame.starts_with("[C]") && by_own(*caller)));
-        let lines: Vec<&str> = shown.map(|(frame, _)| *frame).collect();
+        let lines = without_own_frames(traceback);
         let message = without_own_place(message);
         // what doesn't compile has no traceback
         let told = || message.lines().next()?.split_once(": ").and_then(|(start, _)| place_in(start));
@@ -174,6 +168,16 @@ impl Raised {
             place: place.map(|(path, line)| Place { path: show(path), line }),
         }
     }
+}
+
+/// The lines of a traceback but for the library's frames, and for what those call of Luau's own library.
+pub(crate) fn without_own_frames(traceback: &str) -> Vec<&str> {
+    let frames: Vec<&str> = traceback.lines().collect();
+    let callers = frames.iter().skip(1).map(Some).chain([None]);
+    let by_own = |caller: Option<&&str>| caller.is_some_and(|caller| is_own(caller));
+    let shown = frames.iter().zip(callers);
+    let shown = shown.filter(|(frame, caller)| !(is_own(frame) || frame.starts_with("[C]") && by_own(*caller)));
+    shown.map(|(frame, _)| *frame).collect()
 }
 
 fn is_own(frame: &str) -> bool {

@@ -190,7 +190,9 @@ impl Run {
         let deleted = motu.tenant(&tenant).delete_state().await;
         motu.forget(&tenant);
         let mut log = logs.close(&Some(tenant));
-        log.extend(deleted.err().map(|error| format!("[error] what it set with motu:kv could not be deleted: {error}")));
+        log.extend(
+            deleted.err().map(|error| format!("[error] what it set with motu:kv could not be deleted: {error}")),
+        );
         if problems.is_empty() {
             return Finished { case, outcome: Outcome::Passed, elapsed, log: Vec::new() };
         }
@@ -215,7 +217,8 @@ impl Run {
                 Ok(_) => {}
                 Err(error) => {
                     problems.push(problem(&error, &self.found));
-                    let is_over = matches!(error.kind(), ErrorKind::Internal | ErrorKind::Quarantined | ErrorKind::Stopped);
+                    let is_over =
+                        matches!(error.kind(), ErrorKind::Internal | ErrorKind::Quarantined | ErrorKind::Stopped);
                     if is_over || problems.len() >= PROBLEMS_MAX {
                         return problems;
                     }

@@ -34,6 +34,7 @@ mod pool;
 mod require;
 mod scripts;
 mod task;
+mod testing;
 mod values;
 
 fn main() -> std::process::ExitCode {
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         require::trials(),
         scripts::trials(),
         task::trials(),
+        testing::trials(),
         values::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

@@ -8,10 +8,12 @@
 )]
 
 mod check;
+mod golden;
 mod load;
 mod new;
 mod run;
 mod run_wrong;
+mod test;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -11,16 +11,16 @@ fn works() {
 
     let mine = folder.path().join("mine");
     let ran = motu_in(&mine, &["check", "."]);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 3 files, handlers: count, greet, test\n"), "{}", ran.err);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 2 files, handlers: count, greet\n"), "{}", ran.err);
     let ran = motu_in(&mine, &["run", ".", "--event", "greet", "--data", r#"{"name":"Ada"}"#]);
     assert!(ran.code == 0 && ran.out.starts_with("Hello, Ada!\n"), "{}{}", ran.out, ran.err);
-    let ran = motu_in(&mine, &["run", ".", "--event", "test"]);
-    assert!(ran.code == 0 && ran.out.starts_with("2 tests passed\n"), "{}{}", ran.out, ran.err);
+    let ran = motu_in(&mine, &["test"]);
+    assert!(ran.code == 0 && ran.out.contains("\n2 passed, in "), "{}{}", ran.out, ran.err);
 
     std::fs::write(mine.join("lib/greeting.luau"), "return { to = function(name) return name end }").unwrap();
-    let ran = motu_in(&mine, &["run", ".", "--event", "test"]);
+    let ran = motu_in(&mine, &["test", "."]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("greets by name: got Ada, wanted Hello, Ada!"), "{}", ran.err);
+    assert!(ran.out.contains("  lib/greeting.test.luau:11: expected \"Ada\" to be \"Hello, Ada!\"\n"), "{}", ran.out);
 }
 
 #[test]
@@ -58,6 +58,8 @@ fn types_for_editors() {
     );
     let types = std::fs::read_to_string(folder.path().join(".motu/types/motu/kv.luau")).unwrap();
     assert!(types.contains("The value of a key; nil if there is none."), "{types}");
+    let types = std::fs::read_to_string(folder.path().join(".motu/types/motu/test.luau")).unwrap();
+    assert!(types.contains("Declares a case."), "{types}");
     let ran = motu(&["check", path]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 1 file, handlers: go\nneeds:\n  motu:kv/store.get\n"));
 
