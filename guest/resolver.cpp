@@ -306,6 +306,8 @@ std::string meant(const File &requirer, std::string_view wanted) {
 }
 
 std::string hint(const File &requirer, std::string_view wanted) {
+    if (wanted == "@motu/test")
+        return "; it is there for tests, files named *.test.luau, when `motu test` runs them";
     std::string other = meant(requirer, wanted), ignored;
     if (other.empty())
         return "";
