@@ -249,7 +249,7 @@ fn problem(error: &Error, found: &Found) -> Problem {
     let field = |name: &str| error.value().and_then(|value| value.get(name));
     let text = |name: &str| field(name).and_then(Value::as_str).map(str::to_owned);
     // a number that is no line is none
-    let line = field("line").and_then(Value::as_f64).filter(|line| *line >= 1.0).map(|line| line as u32);
+    let line = field("line").and_then(Value::as_f64).and_then(|line| line.to_string().parse().ok());
     match Failed::read(text, line, show) {
         Some(failed) => Problem::Failed(failed),
         None => Problem::Errored(Raised::read(error.kind().as_str(), error.message(), error.traceback(), show)),
