@@ -20,7 +20,11 @@ use crate::failure::Failure;
 const CASES_MAX: usize = 10_000;
 /// What may run after a case: hooks, and late failures.
 const FINISH_MAX: usize = 10_000;
-const PROBLEMS_MAX: usize = 100;
+const PROBLEMS_MAX: usize = 20;
+/// Of the names of a file's cases, all together.
+const NAMES_BYTES_MAX: usize = 64 << 20;
+/// Of each text of a failure. The library's own are shorter.
+const TEXT_BYTES_MAX: usize = 16 << 10;
 
 pub(super) struct Runner {
     motu: Motu,
@@ -149,12 +153,13 @@ impl Runner {
         let instance = self.instance(&loaded, 0).map_err(raised)?;
         let file = found.shown(&found.test);
         let mut wanted = Vec::new();
-        let mut seen = 0;
+        let (mut seen, mut bytes) = (0, 0);
         loop {
             let page = instance.dispatch::<Page>("list", &(seen + 1)).await.map_err(raised)?.value;
             let (listed, total) = (page.cases.len(), page.total);
             for Listed { names, path, line, skip } in page.cases {
                 seen += 1;
+                bytes += names.iter().map(String::len).sum::<usize>();
                 // 0 for one that another file declared
                 let line = if path == found.test { line } else { 0 };
                 let case = Case { file: file.clone(), names, line };
@@ -164,7 +169,7 @@ impl Runner {
             }
             if seen >= total.min(CASES_MAX) {
                 return Ok((loaded, wanted));
-            } else if listed == 0 {
+            } else if listed == 0 || bytes > NAMES_BYTES_MAX {
                 return Err(broken("its list of cases doesn't come to an end"));
             }
         }
@@ -247,7 +252,8 @@ fn told(
 fn problem(error: &Error, found: &Found) -> Problem {
     let show = |path: &str| found.shown(path);
     let field = |name: &str| error.value().and_then(|value| value.get(name));
-    let text = |name: &str| field(name).and_then(Value::as_str).map(str::to_owned);
+    let cut = |text: &str| text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text).to_owned();
+    let text = |name: &str| field(name).and_then(Value::as_str).map(cut);
     // a number that is no line is none
     let line = field("line").and_then(Value::as_f64).and_then(|line| line.to_string().parse().ok());
     match Failed::read(text, line, show) {

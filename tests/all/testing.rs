@@ -22,6 +22,8 @@ trials![
     u7_a_case_starts_anew,
     u7_a_list_in_pages,
     u7_failures_are_values,
+    u7_errors_of_any_type_end_a_case,
+    u7_the_library_is_frozen,
     u7_only_the_test_itself_is_in_its_bundle,
     u7_bundles_that_cannot_be,
     u7_nothing_of_it_is_in_other_bundles,
@@ -310,6 +312,31 @@ fn u7_failures_are_values() {
     // an error at the top carries one too
     let error = load(&motu(), "\nexpect(1).to_be(2)", &[]).unwrap_err();
     assert_eq!(error.value().unwrap().get("line"), Some(&Value::from(2)));
+}
+
+fn u7_errors_of_any_type_end_a_case() {
+    let values = [
+        "nil",
+        "5",
+        "true",
+        "{}",
+        "print",
+        "vector.zero",
+        "coroutine.create(print)",
+        "setmetatable({}, { __tostring = error })",
+    ];
+    let cases: String = values.iter().map(|value| format!("it('x', function() error({value}) end) ")).collect();
+    let loaded = load(&motu(), &cases, &[]).unwrap();
+    for (case, value) in (1..).zip(values) {
+        assert_eq!(problems(&loaded, case, "*").len(), 1, "{value}");
+    }
+}
+
+fn u7_the_library_is_frozen() {
+    for change in ["test.it = 1", "test.it.skip = 1", "expect(1).x = 1", "test.spy().calls = {}"] {
+        let error = load(&motu(), change, &[]).unwrap_err();
+        assert!(error.message().contains("readonly"), "{change}: {error}");
+    }
 }
 
 fn u7_only_the_test_itself_is_in_its_bundle() {

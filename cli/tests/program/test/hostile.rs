@@ -123,6 +123,11 @@ fn a_library_that_lies() {
     let ran = named(endless);
     assert_eq!(ran.code, 0, "{}", ran.out);
     assert!(ran.out.contains("0 passed, 10000 skipped"), "{}", ran.out);
+    let names = "return { total = 1e4, cases = { { names = { string.rep('x', 1e6) }, path = '', line = 0 } } }";
+    assert!(named(names).out.contains("its list of cases doesn't come to an end"));
+    let source = "it('x', function() error({ motu_test = 'failure', message = string.rep('é', 4e5) }) end)";
+    let ran = test(source, &[]);
+    assert!(ran.code == 1 && ran.out.len() < 50_000, "{}", ran.out.len());
     let source = "local cases = require('@motu/test/cases') :: any cases.finish = function() return 'more' end it('x', function() end)";
     let ran = test(source, &[]);
     assert!(ran.code == 1 && ran.out.contains("what runs after the case doesn't come to an end"), "{}", ran.out);
