@@ -302,7 +302,7 @@ impl Job for Actor {
     fn run(self: Arc<Self>) -> u64 {
         let mut body = self.body();
         let (slice, burnt) = body.slice(&self);
-        let first = body.next_due(self.limits());
+        let first = body.next_due(self.limits(), &self.shared.clock);
         let mut inbox = self.inbox();
         if inbox.closed {
             let gone = std::mem::take(&mut *body);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Granted, HostFunction};
 use crate::limits::Limits;
@@ -58,8 +59,9 @@ const CHARGE_MAX: u64 = 1 << 40;
 pub(crate) struct Local {
     /// What randomness starts from.
     pub(crate) seed: u64,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     log: Arc<Log>,
+    pub(crate) clock: Clock,
     kept: Mutex<Kept>,
 }
 
@@ -87,8 +89,8 @@ const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 pub(crate) const RESOURCES_MAX: usize = 1 << (32 - SLOT_BITS);
 
 impl Local {
-    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>) -> Local {
-        Local { seed, limits, log, kept: Mutex::default() }
+    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>, clock: Clock) -> Local {
+        Local { seed, limits, log, clock, kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

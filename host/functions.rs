@@ -14,11 +14,13 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
 
+use crate::clock::Clock;
 use crate::context::RESOURCES_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::grant::FunctionName;
 use crate::guest::exports::motu::guest::vm::{HostFunction as GuestFunction, Module as GuestModule};
 use crate::module::{Body, Derived, HostModule};
+use crate::rates::Rates;
 use crate::wit::{self, Function, Kind, Package, Resource};
 
 /// The host functions of a Motu.
@@ -31,11 +33,15 @@ pub(crate) struct Functions {
     /// Motu's own, if it was given none.
     _own: Option<Owned>,
     polls: Arc<Polls>,
+    /// Of calls, by the package's number.
+    rates: Rates<usize>,
 }
 
 pub(crate) struct HostFunction {
     described: Arc<Function>,
     package: Arc<Package>,
+    /// The package's place among all.
+    package_number: usize,
     interface: Arc<str>,
     /// What people are told of it.
     shown: Arc<str>,
@@ -47,6 +53,12 @@ pub(crate) struct HostFunction {
 }
 
 impl HostFunction {
+    /// Whether the limit `calls_per_second` means its package by this name: `motu:http`.
+    fn is_of(&self, package: &str) -> bool {
+        let (namespace, name) = package.split_once(':').unwrap_or_default();
+        *namespace == *self.package.namespace && *name == *self.package.name.kebab
+    }
+
     /// What grants call it.
     pub(crate) fn name(&self) -> FunctionName<'_> {
         FunctionName {
@@ -85,7 +97,7 @@ impl Drop for Owned {
 }
 
 impl Functions {
-    pub(crate) fn new(modules: &[HostModule], runtime: Option<Handle>) -> Result<Functions, Error> {
+    pub(crate) fn new(modules: &[HostModule], runtime: Option<Handle>, clock: Clock) -> Result<Functions, Error> {
         let polls = Arc::new(Polls::new());
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Host, format!("the runtime of host functions can't be started: {error}"))
@@ -100,8 +112,15 @@ impl Functions {
                 (runtime.handle().clone(), Some(Owned(Some(runtime))))
             }
         };
-        let mut functions =
-            Functions { all: Vec::new(), modules: Vec::new(), packages: Vec::new(), runtime, _own: own, polls };
+        let mut functions = Functions {
+            all: Vec::new(),
+            modules: Vec::new(),
+            packages: Vec::new(),
+            runtime,
+            _own: own,
+            polls,
+            rates: Rates::new(clock),
+        };
         let mut numbered = 0;
         for module in modules {
             functions.add(module, &mut numbered)?;
@@ -124,7 +143,9 @@ impl Functions {
         for (described, body, derived) in module.finish()? {
             let (interface, shown) = (described.interface().into(), described.grant.as_str().into());
             let (package, resources) = (package.clone(), numbered.clone());
-            let function = HostFunction { described, package, interface, shown, body, resources, derived };
+            let package_number = self.packages.len();
+            let function =
+                HostFunction { described, package, package_number, interface, shown, body, resources, derived };
             self.all.push(Arc::new(function));
         }
         self.packages.push(package.clone());

@@ -9,11 +9,12 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::modules::blob::{Blobs, Memory};
 use crate::modules::kv::decoded;
@@ -40,14 +41,17 @@ pub(crate) struct Kept {
     pub(crate) store: Arc<dyn Store>,
     /// On that store, and in memory.
     pub(crate) blobs: Blobs,
+    pub(crate) clock: Clock,
     unsettled: Mutex<HashSet<u64>>,
     awake: AtomicBool,
 }
 
 impl Kept {
     /// In a folder, or in memory.
-    pub(crate) fn open(folder: Option<&Path>) -> Result<Kept, Error> {
-        let settings = Settings::default();
+    pub(crate) fn open(folder: Option<&Path>, clock: Clock) -> Result<Kept, Error> {
+        let of_store = clock.clone();
+        let milliseconds = move || u64::try_from(of_store.since_1970().as_millis()).unwrap_or(u64::MAX);
+        let settings = Settings { clock: Arc::new(milliseconds), ..Settings::default() };
         let store = match folder {
             Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
@@ -55,7 +59,7 @@ impl Kept {
         let store: Arc<dyn Store> = Arc::new(store);
         let memory = Memory::new(settings.clock, Memory::BYTES_MAX);
         let blobs = Blobs { disk: store.clone(), memory };
-        Ok(Kept { store, blobs, unsettled: Mutex::default(), awake: AtomicBool::new(false) })
+        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), awake: AtomicBool::new(false) })
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashSet<u64>> {
@@ -186,7 +190,9 @@ impl Wake {
     async fn expire_all(&self) {
         let mut due = self.kept.store.due();
         loop {
-            let wait = due.borrow_and_update().map_or(LOOK_EVERY, |at| until(at).min(LOOK_EVERY));
+            let clock = &self.kept.clock;
+            let due_in = due.borrow_and_update().map_or(LOOK_EVERY, |at| until(clock, at));
+            let wait = clock.wait(due_in, LOOK_EVERY);
             if !wait.is_zero() {
                 self.kept.blobs.memory.sweep();
                 let _ = tokio::time::timeout(wait, due.changed()).await; // either way it is looked at again
@@ -293,7 +299,6 @@ fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
     ])
 }
 
-fn until(at: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(at).saturating_sub(now)
+fn until(clock: &Clock, at: u64) -> Duration {
+    Duration::from_millis(at).saturating_sub(clock.since_1970())
 }

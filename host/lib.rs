@@ -32,6 +32,7 @@ compile_error!("motu needs panic = \"unwind\": a panic in one host function must
 mod actor;
 mod bundle;
 mod bundles;
+mod clock;
 mod context;
 mod door;
 mod engine;
@@ -51,6 +52,7 @@ mod modules;
 mod motu;
 mod outcome;
 mod queue;
+mod rates;
 mod share;
 mod sight;
 mod store;
@@ -68,6 +70,7 @@ mod worker;
 #[doc(hidden)]
 pub use actor::Stage;
 pub use bundle::{Bundle, Digest};
+pub use clock::MockClock;
 pub use context::CallContext;
 pub use door::Status;
 pub use engine::CompileCache;

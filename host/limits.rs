@@ -1,5 +1,6 @@
 //! The limits of loading and of an event. The operator sets them; nothing a script does renews or postpones one (M3).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,10 @@ pub struct Limits {
     pub schedules: u64,
     /// What a tenant's schedules may take, in bytes: names, expressions, payloads, and 64 for each. Default 1 MiB; no ceiling.
     pub schedule_bytes: u64,
+    /// How many calls a tenant may make of a host module's functions in a second, all its instances together, by the module's
+    /// package: `motu:http`. As many may come at once after a second without. What isn't here has no limit. Default: 20 of
+    /// `motu:http`. One more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub calls_per_second: BTreeMap<String, u32>,
     /// The body of a request with `motu:http`, in bytes. Default 1 MiB, at most 1 GiB. Over it the call fails, with a value that the
     /// script can catch. So for the next three.
     pub http_request_bytes: u32,
@@ -158,6 +163,7 @@ impl Default for Limits {
             blobs_memory_bytes: 16 << 20,
             schedules: 100,
             schedule_bytes: 1 << 20,
+            calls_per_second: BTreeMap::from([("motu:http".to_owned(), 20)]),
             http_request_bytes: 1 << 20,
             http_response_bytes: 960 << 10,
             http_redirects: 5,
@@ -205,6 +211,13 @@ impl Limits {
         fn least<T: Ord>(own: Option<T>, parent: Option<T>) -> Option<T> {
             own.into_iter().chain(parent).min() // none is no limit
         }
+        fn lowest(own: &BTreeMap<String, u32>, parent: &BTreeMap<String, u32>) -> BTreeMap<String, u32> {
+            let mut rates = parent.clone();
+            for (package, rate) in own {
+                rates.entry(package.clone()).and_modify(|lowest| *lowest = (*lowest).min(*rate)).or_insert(*rate);
+            }
+            rates
+        }
         Limits {
             load_fuel: least(self.load_fuel, parent.load_fuel),
             event_fuel: least(self.event_fuel, parent.event_fuel),
@@ -236,6 +249,7 @@ impl Limits {
             blobs_memory_bytes: self.blobs_memory_bytes.min(parent.blobs_memory_bytes),
             schedules: self.schedules.min(parent.schedules),
             schedule_bytes: self.schedule_bytes.min(parent.schedule_bytes),
+            calls_per_second: lowest(&self.calls_per_second, &parent.calls_per_second),
             http_request_bytes: self.http_request_bytes.min(parent.http_request_bytes),
             http_response_bytes: self.http_response_bytes.min(parent.http_response_bytes),
             http_redirects: self.http_redirects.min(parent.http_redirects),
@@ -271,6 +285,14 @@ impl Limits {
         }
         for (name, depth) in [("payload_depth", self.payload_depth), ("result_depth", self.result_depth)] {
             at_most(name, depth.into(), Self::DEPTH_MAX.into())?;
+        }
+        for package in self.calls_per_second.keys() {
+            let is_name = |name: &str| !name.is_empty() && !name.contains([':', '/', '@', '*']);
+            if !package.split_once(':').is_some_and(|(namespace, name)| is_name(namespace) && is_name(name)) {
+                let message =
+                    format!("the limit calls_per_second names {package:?}, which is no package: write motu:http");
+                return Err(Error::usage_error(message));
+            }
         }
         at_most("coroutines", self.coroutines.into(), Self::COROUTINES_MAX.into())?;
         at_most("timers", self.timers.into(), Self::COROUTINES_MAX.into())?;

@@ -26,14 +26,20 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub(crate) type Body =
     Arc<dyn Fn(CallContext, &Arc<Function>, &[u8], Bounds) -> Result<Answering, Mismatch> + Send + Sync>;
 
+/// Finds something in an argument.
+type Reading = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What grants may name of a function beside its arguments.
 #[derive(Clone)]
 pub(crate) struct Derived {
     pub(crate) name: String,
     /// The argument that it is read from.
     pub(crate) of: String,
-    pub(crate) read: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub(crate) read: Reading,
 }
+
+/// A function, what it does, and what grants may name of it.
+pub(crate) type Implemented = (Arc<Function>, Body, Vec<Derived>);
 
 /// What a result may be.
 #[derive(Clone, Copy, Debug)]
@@ -179,8 +185,8 @@ impl HostModule {
         &self.package
     }
 
-    /// The functions, each with its body.
-    pub(crate) fn finish(&self) -> Result<Vec<(Arc<Function>, Body, Vec<Derived>)>, Error> {
+    /// The functions.
+    pub(crate) fn finish(&self) -> Result<Vec<Implemented>, Error> {
         let mut wrong = self.wrong.clone();
         let mut all = Vec::new();
         for function in self.functions() {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::actor::{Failpoint, Stage};
 use crate::bundle::Bundle;
 use crate::bundles::Bundles;
+use crate::clock::{Clock, MockClock};
 use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
 use crate::error::{Error, ErrorKind};
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) doors: Doors,
     pub(crate) functions: Arc<Functions>,
     pub(crate) kept: Arc<Kept>,
+    pub(crate) clock: Clock,
     pub(crate) totals: Arc<Totals>,
     /// What all mailboxes together may hold.
     pub(crate) queue_events: u64,
@@ -127,6 +129,7 @@ pub struct MotuBuilder {
     runtime: Option<tokio::runtime::Handle>,
     state: Option<PathBuf>,
     settings: crate::modules::Settings,
+    clock: Clock,
 }
 
 impl MotuBuilder {
@@ -201,6 +204,12 @@ impl MotuBuilder {
         self
     }
 
+    /// For tests: the time that scripts see stands still until it is told to go on. Default: the system's.
+    pub fn clock(mut self, clock: MockClock) -> MotuBuilder {
+        self.clock = Clock::Mock(clock);
+        self
+    }
+
     /// The folder where what scripts keep with `motu:kv` is kept; it is made if it isn't there. One process at a time can
     /// have it. Default: in memory, until Motu ends.
     pub fn state(mut self, folder: impl Into<PathBuf>) -> MotuBuilder {
@@ -228,7 +237,7 @@ impl MotuBuilder {
     ///
     /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
     pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
-        let own = crate::modules::all(&Arc::new(Kept::open(None)?), self.settings.clone())?;
+        let own = crate::modules::all(&Arc::new(Kept::open(None, Clock::default())?), self.settings.clone())?;
         let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
         let tests = crate::testing::types().map(|(path, source)| (path.to_owned(), source.to_owned()));
@@ -261,10 +270,10 @@ impl MotuBuilder {
                 |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
             limits.check().map_err(of_kind)?;
         }
-        let kept = Arc::new(Kept::open(self.state.as_deref())?);
+        let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone())?);
         let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
-        let factory = Factory::new(&self.cache)?;
+        let factory = Factory::new(&self.cache, &self.clock)?;
         let feeds = Arc::new(Feeds::default());
         let shared = Arc::new(Shared {
             factory,
@@ -276,8 +285,9 @@ impl MotuBuilder {
             bundles: Bundles::new(self.image_bytes),
             shares: Shares::default(),
             doors: Doors::default(),
-            functions: Arc::new(Functions::new(&modules, self.runtime)?),
+            functions: Arc::new(Functions::new(&modules, self.runtime, self.clock.clone())?),
             kept,
+            clock: self.clock,
             totals: Arc::default(),
             queue_events: self.queue_events,
             queue_bytes: self.queue_bytes,
@@ -309,6 +319,7 @@ impl Motu {
             runtime: None,
             state: None,
             settings: crate::modules::Settings::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -399,7 +410,7 @@ impl Motu {
     /// [`Denied`](ErrorKind::Denied) for a link that is forged, withdrawn, expired or no link at all; [`Host`](ErrorKind::Host)
     /// when the store can't be read.
     pub fn open_link(&self, link: &str, offset: u64, length: Option<u64>) -> Result<Option<LinkedBlob>, Error> {
-        crate::modules::blob::open(&self.0.shared.kept.blobs, link, offset, length)
+        crate::modules::blob::open(&self.0.shared.kept, link, offset, length)
     }
 
     /// Signs links with a new secret from now on. Links that were signed with the last `keep` secrets before it, 7 at most, stay

@@ -9,11 +9,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap};
 
+use crate::clock::Clock;
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::functions::Caller;
@@ -42,11 +42,11 @@ pub(crate) struct Factory {
     pre: GuestPre<State>,
     memories: Memories,
     base: Arc<Image>,
-    born: Instant,
+    clock: Clock,
 }
 
 impl Factory {
-    pub(crate) fn new(cache: &CompileCache) -> Result<Factory, Error> {
+    pub(crate) fn new(cache: &CompileCache, clock: &Clock) -> Result<Factory, Error> {
         let failed = |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("the VM can't be set up: {error:#}"));
         let memories = Memories::new();
         let engine = engine(cache, &memories).map_err(failed)?;
@@ -58,7 +58,7 @@ impl Factory {
         let pre = GuestPre::new(linker.instantiate_pre(&component).map_err(failed)?).map_err(failed)?;
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
-        let mut factory = Factory { engine, pre, memories, base: unborn, born: Instant::now() };
+        let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone() };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
@@ -360,7 +360,7 @@ pub(crate) struct State {
     /// What one call may copy to the host.
     hostcall_bytes: usize,
     limits: Arc<Limits>,
-    born: Instant,
+    clock: Clock,
     /// Whose entry this is.
     owner: Option<Owner>,
     waits: Waits,
@@ -384,7 +384,7 @@ impl State {
             log: Arc::new(Log::new(sink, tenant)),
             hostcall_bytes: largest.saturating_add(CALL_OVERHEAD_BYTES),
             limits: limits.clone(),
-            born: factory.born,
+            clock: factory.clock.clone(),
             owner: None,
             caller: None,
             #[cfg(test)]

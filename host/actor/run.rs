@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{Account, Actor, Body, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
 use crate::bundles::{Bundles, Waiter};
+use crate::clock::Clock;
 use crate::context::Local;
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Called, Caller, Decided};
@@ -23,9 +24,9 @@ impl Body {
         let mut burnt: u64 = 0;
         loop {
             self.take_messages(actor);
-            let now = Instant::now();
+            let (now, scripts_now) = (Instant::now(), actor.shared.clock.now());
             self.end_overdue(actor, now);
-            if self.paused || self.inside.is_none() && !self.has_entry(now) {
+            if self.paused || self.inside.is_none() && !self.has_entry(scripts_now) {
                 self.rest(actor, now);
                 return (Slice::Rest, burnt);
             }
@@ -37,7 +38,7 @@ impl Body {
                 return (Slice::Held(until), burnt);
             }
             if self.inside.is_none() {
-                self.enter_next(actor, now);
+                self.enter_next(actor, scripts_now);
             }
             burnt = burnt.saturating_add(self.poll(actor));
             if self.inside.is_some() {
@@ -61,8 +62,9 @@ impl Body {
     }
 
     /// When to look again, if nothing is sent before.
-    pub(super) fn next_due(&mut self, limits: &Limits) -> Option<Instant> {
+    pub(super) fn next_due(&mut self, limits: &Limits, clock: &Clock) -> Option<Instant> {
         let sleep = self.vm.as_mut().and_then(|vm| vm.waits().next_due()).filter(|_| !self.paused);
+        let sleep = sleep.map(|due| clock.look_at(due));
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
         deadline
@@ -291,7 +293,7 @@ impl Body {
         };
         let limits = actor.limits();
         let vm = vm?.without_image();
-        let local = Arc::new(Local::new(seed, actor.limits().clone(), vm.log().clone()));
+        let local = Arc::new(Local::new(seed, actor.limits().clone(), vm.log().clone(), actor.shared.clock.clone()));
         let vm = vm.with_caller(Caller {
             functions: actor.shared.functions.clone(),
             tenant: actor.spec.tenant.clone(),

@@ -112,6 +112,9 @@ impl Caller {
         if !self.may_call(number, function, arguments) {
             return ready(self.deny(number, function), 0);
         }
+        if let Err(refusal) = self.within_rate(function) {
+            return ready(refusal, 0);
+        }
         let context = CallContext {
             tenant: self.tenant.clone(),
             event: owner.name.clone(),
@@ -155,6 +158,22 @@ impl Caller {
         let Some(kept) = self.decided.by_number.get_mut(at) else { return false };
         let decision = kept.get_or_insert_with(|| self.granted.get().of(&function.name()));
         decision.allows(&|name: &str| -> Option<Cow<'_, str>> { function.argument(arguments, name) })
+    }
+
+    /// Counts a call against the tenant's rate, if its package has one.
+    fn within_rate(&self, function: &HostFunction) -> Result<(), Answer> {
+        let rates = &self.local.limits.calls_per_second;
+        let Some((package, most)) = rates.iter().find(|(package, _)| function.is_of(package)) else { return Ok(()) };
+        let taken = self.functions.rates.take(function.package_number, &self.tenant, *most, 1);
+        taken.map_err(|over| {
+            let when = match over.wait {
+                Some(wait) => format!("try again in {:.3} s", wait.as_secs_f64()),
+                None => "none is allowed".to_owned(),
+            };
+            let called = &function.described.called;
+            let what = format!("{called}: over the limit calls_per_second of {most} for {package}: {when}");
+            refused(FailureKind::Limit, &what)
+        })
     }
 
     fn deny(&mut self, number: u32, function: &HostFunction) -> Answer {

@@ -2,7 +2,7 @@
 //! to others when that was as much as a slice.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{StoreContextMut, Trap};
@@ -108,16 +108,15 @@ impl Host for State {
     }
 
     fn wall_clock(&mut self) -> wasmtime::Result<u64> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(self.clock.since_1970().as_nanos()).unwrap_or(u64::MAX))
     }
 
     fn monotonic_clock(&mut self) -> wasmtime::Result<u64> {
-        Ok(u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX))
     }
 
     fn sleep(&mut self, wait: u32, nanoseconds: u64) -> wasmtime::Result<()> {
-        let due = Instant::now().checked_add(Duration::from_nanos(nanoseconds));
+        let due = self.clock.now().checked_add(Duration::from_nanos(nanoseconds));
         let due = due.ok_or_else(|| Stop::Guest { error: format!("it sleeps for {nanoseconds} ns") })?;
         let owner = self.owner()?;
         self.waits.sleep(wait, due, owner, self.limits.timers).map_err(|error| Stop::Guest { error })?;

@@ -19,6 +19,7 @@ mod support;
 mod child;
 
 mod bundle;
+mod clock;
 mod dispatch;
 mod embedding;
 mod errors;
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
         bundle::trials(),
+        clock::trials(),
         dispatch::trials(),
         embedding::trials(),
         errors::trials(),

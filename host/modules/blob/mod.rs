@@ -8,7 +8,6 @@ mod memory;
 mod tests;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 pub(crate) use both::Both as Blobs;
 use both::{New, Place, Quotas};
@@ -72,9 +71,9 @@ pub struct LinkedBlob {
     pub revision: u64,
 }
 
-pub(crate) fn open(blobs: &Blobs, link: &str, offset: u64, length: Option<u64>) -> Result<Option<LinkedBlob>, Error> {
+pub(crate) fn open(kept: &Kept, link: &str, offset: u64, length: Option<u64>) -> Result<Option<LinkedBlob>, Error> {
     let range = Wanted { offset, length, bytes_max: u64::MAX };
-    let opened = blobs.open_link(link, SystemTime::now(), &range).map_err(failed)?;
+    let opened = kept.blobs.open_link(link, kept.clock.wall(), &range).map_err(failed)?;
     let part = opened.map_err(|error| Error::new(ErrorKind::Denied, error.to_string()))?;
     Ok(part.map(|part| LinkedBlob {
         size: part.stat.size,
@@ -172,7 +171,7 @@ impl Blob {
     ) -> Result<u64, Error> {
         let (at, options) = (Blob::place(context, &scope, &name)?, options.unwrap_or_default());
         let content_type = options.content_type.map(|text| ContentType::new(&text)).transpose().map_err(failed)?;
-        let expires = options.ttl.map(|ttl| milliseconds(now() + ttl, "ttl")).transpose()?;
+        let expires = options.ttl.map(|ttl| milliseconds(now(context) + ttl, "ttl")).transpose()?;
         let new = New { bytes: bytes.into_vec(), content_type, expires, memory: options.memory.unwrap_or_default() };
         let stat = later(self.kept.blobs.put(&at, &quotas(context), new)).await.map_err(failed)?;
         Ok(stat.revision)
@@ -262,7 +261,7 @@ impl Blob {
             let message = format!("a link is good for up to {LINK_SECONDS_MAX} seconds, 7 days, and not for {seconds}");
             return Err(Error::new(ErrorKind::Script, message));
         }
-        let expires = milliseconds(now() + seconds, "seconds")?;
+        let expires = milliseconds(now(context) + seconds, "seconds")?;
         later(self.kept.blobs.link(&at, expires, options.revision)).await.map_err(failed)
     }
 

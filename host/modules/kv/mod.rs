@@ -1,12 +1,9 @@
 //! `motu:kv`: keys and values of a tenant's own, that outlive instances and the process. What keeps them is `store`.
 
-mod rates;
 mod types;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rates::Rates;
 use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Page, SetOptions, Usage};
 
 use crate::context::CallContext;
@@ -14,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::limits::Limits;
 use crate::module::HostModule;
+use crate::rates::Rates;
 use crate::store::{self, Op, Owner, Query, Quota, Scope, Store, StoreError};
 use crate::value::Value;
 
@@ -25,7 +23,7 @@ const PAGE: u32 = 100;
 const TRIES_MAX: u32 = 100;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
-    let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rates: Rates::default() });
+    let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rates: Rates::new(kept.clock.clone()) });
     let mut module = HostModule::from_wit(include_str!("kv.wit"))?;
     macro_rules! function {
         ($name:literal, $method:ident) => {{
@@ -51,7 +49,7 @@ pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
 struct Kv {
     kept: Arc<Kept>,
     store: Arc<dyn Store>,
-    rates: Rates,
+    rates: Rates<()>,
 }
 
 /// Where a call goes: the tenant's own, and never another's (M7).
@@ -63,8 +61,16 @@ struct Place {
 impl Kv {
     /// Counts the operations of a call against the tenant's rate.
     fn place(&self, context: &CallContext, scope: &str, operations: usize) -> Result<Place, Error> {
-        self.rates.take(context, operations)?;
+        self.take(context, operations)?;
         Ok(Place { owner: owner(context)?, scope: Scope::new(scope).map_err(failed)? })
+    }
+
+    fn take(&self, context: &CallContext, operations: usize) -> Result<(), Error> {
+        let Some(most) = context.limits().kv_operations_per_second else { return Ok(()) };
+        self.rates.take((), context.tenant(), most, operations).map_err(|_| {
+            let message = format!("over the limit kv_operations_per_second of {most}: wait, and try again");
+            Error::new(ErrorKind::Limit, message)
+        })
     }
 
     async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Value, Error> {
@@ -87,7 +93,7 @@ impl Kv {
         (scope, Key(key), value, options): (String, Key, Value, Option<SetOptions>),
     ) -> Result<u64, Error> {
         let place = self.place(context, &scope, 1)?;
-        let op = set(&place, key, &value, options.unwrap_or_default())?;
+        let op = set(context, &place, key, &value, options.unwrap_or_default())?;
         let applied = self.change(context, &place, vec![op]).await.map_err(failed)?;
         Ok(applied.first().copied().unwrap_or_default())
     }
@@ -105,7 +111,7 @@ impl Kv {
     ) -> Result<bool, Error> {
         let place = self.place(context, &scope, 2)?;
         let check = Op::Check { scope: place.scope.clone(), key: key.clone(), expected: expected.encoded()? };
-        let set = set(&place, key, &value, SetOptions::default())?;
+        let set = set(context, &place, key, &value, SetOptions::default())?;
         match self.change(context, &place, vec![check, set]).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
@@ -184,7 +190,9 @@ impl Kv {
     ) -> Result<Applied, Error> {
         let place = self.place(context, &scope, operations.len().max(1))?;
         let op = |operation: Operation| match operation {
-            Operation::Set(setting) => set(&place, setting.key.0, &setting.value, setting.options.unwrap_or_default()),
+            Operation::Set(setting) => {
+                set(context, &place, setting.key.0, &setting.value, setting.options.unwrap_or_default())
+            }
             Operation::Delete(Key(key)) => Ok(Op::Delete { scope: place.scope.clone(), key }),
             Operation::Check(check) => {
                 let expected = check.expected.encoded()?;
@@ -204,7 +212,7 @@ impl Kv {
     }
 
     async fn usage(&self, context: &CallContext, (): ()) -> Result<Usage, Error> {
-        self.rates.take(context, 1)?;
+        self.take(context, 1)?;
         let usage = self.store.usage(&owner(context)?).map_err(failed)?;
         let limits = context.limits();
         Ok(Usage { keys: usage.keys, bytes: usage.bytes, keys_max: limits.kv_keys, bytes_max: limits.kv_bytes })
@@ -221,13 +229,13 @@ pub(super) fn owner(context: &CallContext) -> Result<Owner, Error> {
     Owner::new(&context.tenant().to_string()).map_err(failed)
 }
 
-fn set(place: &Place, key: Vec<u8>, value: &Value, options: SetOptions) -> Result<Op, Error> {
+fn set(context: &CallContext, place: &Place, key: Vec<u8>, value: &Value, options: SetOptions) -> Result<Op, Error> {
     if *value == Value::Nil {
         return Err(Error::new(ErrorKind::Script, "nil is no value of a key: delete the key"));
     }
     let expires = match (options.ttl, options.expires) {
         (None, None) => None,
-        (Some(ttl), None) => Some(milliseconds(now() + ttl, "ttl")?),
+        (Some(ttl), None) => Some(milliseconds(now(context) + ttl, "ttl")?),
         (None, Some(at)) => Some(milliseconds(at, "expires")?),
         (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Script, "give ttl or expires, not both")),
     };
@@ -248,8 +256,8 @@ pub(super) fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
     Ok(milliseconds as u64)
 }
 
-pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+pub(super) fn now(context: &CallContext) -> f64 {
+    context.local.clock.since_1970().as_secs_f64()
 }
 
 /// Equal values have the same bytes: tables are in the order of their keys.

@@ -17,8 +17,6 @@ mod types;
 mod zone;
 
 use std::future::{Ready, ready};
-use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use calendar::{add, from_parts, in_zone, start_of, with};
 use difference::difference;
@@ -31,6 +29,7 @@ use zone::{zone_exists, zones};
 #[cfg(test)]
 use types::Parts;
 
+use crate::context::CallContext;
 use crate::error::Error;
 use crate::module::HostModule;
 
@@ -45,11 +44,13 @@ fn answer<T>(result: Result<T, String>) -> Answer<T> {
 
 pub(super) fn module() -> Result<HostModule, Error> {
     type How = Option<Disambiguation>;
-    let born = OnceLock::new();
-    let monotonic = move |_, (): ()| ready(Ok::<_, Error>(born.get_or_init(Instant::now).elapsed().as_secs_f64()));
     Ok(HostModule::from_wit(WIT)?
-        .function("now", |_, (): ()| ready(Ok::<_, Error>(now())))
-        .function("monotonic", monotonic)
+        .function("now", |context: CallContext, (): ()| {
+            ready(Ok::<_, Error>(context.local.clock.since_1970().as_secs_f64()))
+        })
+        .function("monotonic", |context: CallContext, (): ()| {
+            ready(Ok::<_, Error>(context.local.clock.monotonic().as_secs_f64()))
+        })
         .function("in-zone", |_, (at, zone): (f64, String)| answer(in_zone(at, &zone)))
         .function("from-parts", |_, (parts, zone, how): (DateTime, String, How)| answer(from_parts(&parts, &zone, how)))
         .function("with", |_, (at, changes, zone, how): (f64, Changes, String, How)| {
@@ -72,8 +73,4 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .function("format-duration", |_, seconds: f64| answer(format_duration(seconds)))
         .function("zone-exists", |_, name: String| ready(Ok::<_, Error>(zone_exists(&name))))
         .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones()))))
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

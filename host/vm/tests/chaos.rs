@@ -1,6 +1,6 @@
 //! R2: any mix of tasks that do anything to each other comes to the same, at the same cost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 

@@ -181,6 +181,7 @@ fn p2_limits_are_never_above_the_parents() {
                 http_redirects: at(37),
                 http_timeout: time(38),
                 http_in_flight: at(39),
+                calls_per_second: [("a:b", 1), ("a:c", 2)].map(|(package, at_)| (package.to_owned(), at(at_))).into(),
             }
         })
     };
@@ -189,6 +190,12 @@ fn p2_limits_are_never_above_the_parents() {
         let child = own.within(&parent);
         let (fields, parents) = (serde_json::to_value(&child).unwrap(), serde_json::to_value(&parent).unwrap());
         for (name, value) in fields.as_object().unwrap() {
+            if name == "calls_per_second" {
+                for (package, rate) in value.as_object().unwrap() {
+                    prop_assert!(is_at_most(rate, &parents[name][package]), "{}: {}", package, value);
+                }
+                continue;
+            }
             let (below, above) = match name.as_str() {
                 "restart_window" | "quarantine" => (&parents[name], value),
                 _ => (value, &parents[name]),
