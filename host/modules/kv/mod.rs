@@ -20,7 +20,7 @@ const PAGE_MAX: u32 = 1_000;
 const PAGE: u32 = 100;
 
 /// How often an `increment` tries again when others were faster.
-const TRIES_MAX: u32 = 100;
+const TRIES_MAX: u32 = 1_000;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
     let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rates: Rates::new(kept.clock.clone()) });
