@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::modules::blob::{Blobs, Memory};
-use crate::modules::kv::decoded;
+use crate::modules::kept::decoded;
 use crate::motu::Motu;
 use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Settings, Store, StoreError};
 use crate::strategy::Origin;

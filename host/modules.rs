@@ -1,13 +1,29 @@
 //! Motu's own host modules. Each is a folder: its WIT, its functions, its tests; and a line here. They go through the same
 //! door as an embedder's.
 
+/// Registers methods of an object, shared by all calls, as a module's functions.
+macro_rules! methods {
+    ($module:expr, $object:ident: { $($name:literal => $method:ident,)* }) => {{
+        let module = $module;
+        $(
+            let own = $object.clone();
+            let module = module.function($name, move |context: CallContext, arguments| {
+                let own = own.clone();
+                async move { own.$method(&context, arguments).await }
+            });
+        )*
+        module
+    }};
+}
+
 pub(crate) mod blob;
 mod codec;
 pub(crate) mod cron;
 #[cfg(feature = "http")]
 pub(crate) mod http;
 mod json;
-pub(crate) mod kv;
+pub(crate) mod kept;
+mod kv;
 mod log;
 mod random;
 mod time;

@@ -57,6 +57,7 @@ use error::Quantity;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use events::Claimed;
 pub(crate) use local::{Local, Settings};
+pub(crate) use schedules::PAGE_MAX as SCHEDULES_PAGE;
 
 /// What is answered later. What it asks for is queued at once if there is room, and else when it is polled; dropping it drops
 /// the answer, and the request if that still waits for room.

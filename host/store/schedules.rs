@@ -16,7 +16,7 @@ use crate::modules::cron::due;
 use crate::modules::cron::plan::{self, Plan};
 
 /// How many schedules one read gives.
-pub(super) const PAGE_MAX: usize = 100;
+pub(crate) const PAGE_MAX: usize = 100;
 
 /// The place of a schedule, or with an empty name what all places of an owner's schedules start with.
 pub(super) fn place(owner: &Owner, name: &str) -> Vec<u8> {

@@ -15,7 +15,7 @@ pub(crate) use memory::Memory;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::kv::{failed, milliseconds, now, owner};
+use super::kept::{failed, milliseconds, now, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::{Kept, later};
@@ -35,25 +35,17 @@ const AROUND: u64 = 4_096;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
     let blob = Arc::new(Blob { kept: kept.clone() });
-    let mut module = HostModule::from_wit(include_str!("blob.wit"))?;
-    macro_rules! function {
-        ($name:literal, $method:ident) => {{
-            let blob = blob.clone();
-            module = module.function($name, move |context: CallContext, arguments| {
-                let blob = blob.clone();
-                async move { blob.$method(&context, arguments).await }
-            });
-        }};
-    }
-    function!("put", put);
-    function!("append", append);
-    function!("get", get);
-    function!("stat", stat);
-    function!("delete", delete);
-    function!("rename", rename);
-    function!("list", list);
-    function!("link", link);
-    function!("usage", usage);
+    let module = methods!(HostModule::from_wit(include_str!("blob.wit"))?, blob: {
+        "put" => put,
+        "append" => append,
+        "get" => get,
+        "stat" => stat,
+        "delete" => delete,
+        "rename" => rename,
+        "list" => list,
+        "link" => link,
+        "usage" => usage,
+    });
     Ok(module)
 }
 
@@ -300,9 +292,4 @@ fn info(name: ByteBuf, stat: &Stat, memory: bool) -> Info {
 
 fn text(stat: &Stat) -> Option<String> {
     stat.content_type.as_ref().map(|text| text.as_str().to_owned())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
-fn seconds(milliseconds: u64) -> f64 {
-    milliseconds as f64 / 1000.0
 }

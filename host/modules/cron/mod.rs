@@ -14,12 +14,12 @@ use due::Missed;
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 
-use super::kv::{decoded, encoded, failed, owner};
+use super::kept::{decoded, encoded, failed, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::module::HostModule;
-use crate::store::{Op, Quota, Scheduled};
+use crate::store::{Op, Quota, SCHEDULES_PAGE, Scheduled};
 use crate::value::Value;
 
 /// Events that mean something of Motu's own: no schedule makes them.
@@ -27,20 +27,12 @@ const RESERVED: [&str; 3] = ["start", "kv_expired", "kv_resume"];
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
     let cron = Arc::new(Cron { kept: kept.clone() });
-    let mut module = HostModule::from_wit(include_str!("cron.wit"))?;
-    macro_rules! function {
-        ($name:literal, $method:ident) => {{
-            let cron = cron.clone();
-            module = module.function($name, move |context: CallContext, arguments| {
-                let cron = cron.clone();
-                async move { cron.$method(&context, arguments).await }
-            });
-        }};
-    }
-    function!("set", set);
-    function!("delete", delete);
-    function!("get", get);
-    function!("list", list);
+    let module = methods!(HostModule::from_wit(include_str!("cron.wit"))?, cron: {
+        "set" => set,
+        "delete" => delete,
+        "get" => get,
+        "list" => list,
+    });
     Ok(module.function("next", |context: CallContext, arguments| std::future::ready(next(&context, arguments))))
 }
 
@@ -108,7 +100,7 @@ impl Cron {
         let found = self.kept.store.schedules(&owner(context)?, after.as_deref()).map_err(failed)?;
         let entries = found.into_iter().map(|(name, scheduled)| entry(name, scheduled));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let is_full = entries.len() >= schedule::UPCOMING_MAX as usize;
+        let is_full = entries.len() >= SCHEDULES_PAGE;
         let more_after = entries.last().filter(|_| is_full).map(|entry| entry.name.clone());
         Ok(Page { entries, more_after })
     }
@@ -148,9 +140,4 @@ fn entry(name: String, scheduled: Scheduled) -> Result<Entry, Error> {
         missed: Some(plan.missed),
     };
     Ok(Entry { name, schedule, last: seconds(last), next: next.map(seconds) })
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
-fn seconds(milliseconds: u64) -> f64 {
-    milliseconds as f64 / 1000.0
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Page, SetOptions, Usage};
 
+use super::kept::{decoded, encoded, failed, milliseconds, now, owner};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
@@ -24,25 +25,17 @@ const TRIES_MAX: u32 = 1_000;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
     let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rates: Rates::new(kept.clock.clone()) });
-    let mut module = HostModule::from_wit(include_str!("kv.wit"))?;
-    macro_rules! function {
-        ($name:literal, $method:ident) => {{
-            let kv = kv.clone();
-            module = module.function($name, move |context: CallContext, arguments| {
-                let kv = kv.clone();
-                async move { kv.$method(&context, arguments).await }
-            });
-        }};
-    }
-    function!("get", get);
-    function!("lookup", lookup);
-    function!("set", set);
-    function!("delete", delete);
-    function!("compare-and-set", compare_and_set);
-    function!("increment", increment);
-    function!("list", list);
-    function!("apply", apply);
-    function!("usage", usage);
+    let module = methods!(HostModule::from_wit(include_str!("kv.wit"))?, kv: {
+        "get" => get,
+        "lookup" => lookup,
+        "set" => set,
+        "delete" => delete,
+        "compare-and-set" => compare_and_set,
+        "increment" => increment,
+        "list" => list,
+        "apply" => apply,
+        "usage" => usage,
+    });
     Ok(module)
 }
 
@@ -225,10 +218,6 @@ impl Kv {
     }
 }
 
-pub(super) fn owner(context: &CallContext) -> Result<Owner, Error> {
-    Owner::new(&context.tenant().to_string()).map_err(failed)
-}
-
 fn set(context: &CallContext, place: &Place, key: Vec<u8>, value: &Value, options: SetOptions) -> Result<Op, Error> {
     if *value == Value::Nil {
         return Err(Error::new(ErrorKind::Script, "nil is no value of a key: delete the key"));
@@ -243,44 +232,6 @@ fn set(context: &CallContext, place: &Place, key: Vec<u8>, value: &Value, option
     Ok(Op::Set { scope, key, value, expires, resume: options.resume.unwrap_or_default() })
 }
 
-/// Rounded up: nothing expires early.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in range")]
-pub(super) fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
-    let milliseconds = (seconds * 1000.0).ceil();
-    if !(0.0..9e15).contains(&milliseconds) {
-        return Err(Error::new(
-            ErrorKind::Script,
-            format!("{name} is no time: it would be {seconds} seconds since 1970"),
-        ));
-    }
-    Ok(milliseconds as u64)
-}
-
-pub(super) fn now(context: &CallContext) -> f64 {
-    context.local.clock.since_1970().as_secs_f64()
-}
-
-/// Equal values have the same bytes: tables are in the order of their keys.
-pub(super) fn encoded(value: &Value) -> Result<Vec<u8>, Error> {
-    sorted(value).encode().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        Value::Map(pairs) => {
-            let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Map(pairs)
-        }
-        other => other.clone(),
-    }
-}
-
-pub(crate) fn decoded(bytes: &[u8]) -> Result<Value, Error> {
-    Value::decode(bytes).map_err(|error| Error::new(ErrorKind::Host, format!("a stored value can't be read: {error}")))
-}
-
 fn quota(limits: &Limits) -> Quota {
     Quota {
         keys: limits.kv_keys,
@@ -288,13 +239,4 @@ fn quota(limits: &Limits) -> Quota {
         value_bytes: limits.kv_value_bytes as usize,
         ..Quota::default()
     }
-}
-
-pub(super) fn failed(error: StoreError) -> Error {
-    let kind = match error {
-        StoreError::Quota { .. } => ErrorKind::Limit,
-        StoreError::Invalid { .. } | StoreError::Conflict { .. } | StoreError::NoEvent { .. } => ErrorKind::Script,
-        _ => ErrorKind::Host,
-    };
-    Error::new(kind, error.to_string())
 }

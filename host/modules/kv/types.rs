@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{decoded, encoded};
+use super::super::kept::{decoded, encoded, seconds};
 use crate::error::Error;
 use crate::store;
 use crate::value::Value;
@@ -90,9 +90,8 @@ impl Entry {
         Ok(Entry { value: decoded(&entry.value)?, ..Entry::without_value(key, entry) })
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
     pub(super) fn without_value(key: Vec<u8>, entry: &store::Entry) -> Entry {
-        let expires = entry.expires.map(|at| at as f64 / 1000.0);
+        let expires = entry.expires.map(seconds);
         Entry { key: Key(key), value: Value::Nil, revision: entry.revision, expires, resume: entry.resume }
     }
 }
