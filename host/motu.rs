@@ -210,7 +210,7 @@ impl MotuBuilder {
         self
     }
 
-    /// The folder where what scripts keep with `motu:kv` is kept; it is made if it isn't there. One process at a time can
+    /// The folder where what scripts keep with `motu:kv`, `motu:blob` and `motu:cron` is kept; it is made if it isn't there. One process at a time can
     /// have it. Default: in memory, until Motu ends.
     pub fn state(mut self, folder: impl Into<PathBuf>) -> MotuBuilder {
         self.state = Some(folder.into());

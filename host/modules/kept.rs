@@ -54,7 +54,7 @@ pub(crate) fn decoded(bytes: &[u8]) -> Result<Value, Error> {
 
 pub(super) fn failed(error: StoreError) -> Error {
     let kind = match error {
-        StoreError::Quota { .. } => ErrorKind::Limit,
+        StoreError::Quota { .. } | StoreError::MemoryFull { .. } => ErrorKind::Limit,
         StoreError::Invalid { .. } | StoreError::Conflict { .. } | StoreError::NoEvent { .. } => ErrorKind::Script,
         _ => ErrorKind::Host,
     };
