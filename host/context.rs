@@ -18,6 +18,7 @@ use crate::log::{Log, LogLevel, OverLog};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::value::Value;
+use crate::vm::Gauge;
 use crate::wit::{Handle, Handles, Held, Resource};
 
 /// A call of a host function: who calls, and for which event.
@@ -62,6 +63,9 @@ pub(crate) struct Local {
     pub(crate) limits: Arc<Limits>,
     log: Arc<Log>,
     pub(crate) clock: Clock,
+    /// What the host holds for it is charged here.
+    #[cfg_attr(not(feature = "providers"), allow(dead_code, reason = "only providers hold memory for as long"))]
+    pub(crate) gauge: Gauge,
     kept: Mutex<Kept>,
 }
 
@@ -89,8 +93,8 @@ const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 pub(crate) const RESOURCES_MAX: usize = 1 << (32 - SLOT_BITS);
 
 impl Local {
-    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>, clock: Clock) -> Local {
-        Local { seed, limits, log, clock, kept: Mutex::default() }
+    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>, clock: Clock, gauge: Gauge) -> Local {
+        Local { seed, limits, log, clock, gauge, kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -31,6 +31,18 @@ pub enum CompileCache {
 }
 
 pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Result<Engine> {
+    let mut config = config(cache);
+    config.with_host_memory(Arc::new(memories.clone()));
+    Engine::new(&config)
+}
+
+/// An engine for components that aren't Motu's own: wasmtime makes their memories itself.
+#[cfg(feature = "providers")]
+pub(crate) fn provider_engine(cache: &CompileCache) -> wasmtime::Result<Engine> {
+    Engine::new(&config(cache))
+}
+
+fn config(cache: &CompileCache) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift) // on Winch, a throw can't be caught
@@ -49,10 +61,9 @@ pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Res
         .gc_heap_reservation(EXCEPTION_HEAP_BYTES_MAX as u64)
         .gc_heap_guard_size(0)
         .gc_heap_may_move(false)
-        .with_host_memory(Arc::new(memories.clone()))
         .with_host_stack(Arc::new(Stacks::new(FIBER_STACK_BYTES)))
         .cache(open_cache(cache));
-    Engine::new(&config)
+    config
 }
 
 fn open_cache(cache: &CompileCache) -> Option<Cache> {

@@ -51,6 +51,8 @@ mod module;
 mod modules;
 mod motu;
 mod outcome;
+#[cfg(feature = "providers")]
+mod provider;
 mod queue;
 mod rates;
 mod share;
@@ -85,6 +87,8 @@ pub use modules::blob::LinkedBlob;
 pub use modules::http::{HttpSettings, HttpSettingsError, NetworkError, Networks, Resolver, Resolving, SystemResolver};
 pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
 pub use outcome::{Outcome, Tier, Usage};
+#[cfg(feature = "providers")]
+pub use provider::{Provider, ProviderLimits, ProviderUsage};
 pub use tenant::Tenant;
 pub use tenants::{Answer, Drained, TenantRef, Unfinished};
 pub use value::Value;

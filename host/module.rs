@@ -17,7 +17,7 @@ use crate::value::Value;
 use crate::wit::{self, Function, Mismatch, Package};
 
 /// What a host function fails with; scripts see its text.
-type Failed = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// A call that is under way.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -173,6 +173,14 @@ impl HostModule {
         self
     }
 
+    /// A module whose functions are over bytes.
+    #[cfg(feature = "providers")]
+    pub(crate) fn over_bytes(package: Arc<Package>, body: impl Fn(&Arc<Function>) -> Body) -> HostModule {
+        let all = package.interfaces.iter().flat_map(|interface| &interface.functions);
+        let bodies = all.map(|function| (function.local_name().to_owned(), body(function))).collect();
+        HostModule { package, bodies, wrong: Vec::new() }
+    }
+
     fn described(&self, name: &str) -> Option<Arc<Function>> {
         self.functions().find(|function| function.local_name() == name).cloned()
     }
@@ -202,7 +210,7 @@ impl HostModule {
     }
 }
 
-fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {
+pub(crate) fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {
     match wit::result(function, result, bounds.depth, bounds.bytes) {
         Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
         Ok(wit::Answer::Error(value)) => Answer::Refused(Refusal { kind: FailureKind::Host, value }),
@@ -211,7 +219,7 @@ fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answ
     }
 }
 
-fn failed(function: &Function, error: &Failed) -> Answer {
+pub(crate) fn failed(function: &Function, error: &Failed) -> Answer {
     let kind = match error.downcast_ref::<Error>().map(Error::kind) {
         Some(ErrorKind::Limit | ErrorKind::QueueFull) => FailureKind::Limit,
         Some(ErrorKind::Denied) => FailureKind::Denied,

@@ -44,6 +44,8 @@ mod types;
 
 pub(crate) use argument::text_argument;
 pub(crate) use de::arguments;
+#[cfg(feature = "providers")]
+pub(crate) use de::each_argument;
 pub use error::WitError;
 pub(crate) use fit::fits;
 pub use handle::Handle;
@@ -53,3 +55,5 @@ pub(crate) use mismatch::Mismatch;
 pub(crate) use package::{Function, Kind, Package, Resource, modules};
 pub(crate) use parse::parse;
 pub(crate) use ser::{Answer, result};
+#[cfg(feature = "providers")]
+pub(crate) use types::{Int, Ty};

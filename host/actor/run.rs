@@ -293,7 +293,13 @@ impl Body {
         };
         let limits = actor.limits();
         let vm = vm?.without_image();
-        let local = Arc::new(Local::new(seed, actor.limits().clone(), vm.log().clone(), actor.shared.clock.clone()));
+        let local = Arc::new(Local::new(
+            seed,
+            actor.limits().clone(),
+            vm.log().clone(),
+            actor.shared.clock.clone(),
+            actor.gauge.clone(),
+        ));
         let vm = vm.with_caller(Caller {
             functions: actor.shared.functions.clone(),
             tenant: actor.spec.tenant.clone(),

@@ -6,6 +6,8 @@ mod access;
 mod cases;
 mod tables;
 
+#[cfg(feature = "providers")]
+use serde::de::DeserializeSeed;
 use serde::de::value::SeqDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
@@ -44,6 +46,22 @@ pub(super) fn read_arguments<A: DeserializeOwned>(
 ) -> std::result::Result<A, Mismatch> {
     let mut args = Args::new(function, bytes, guard);
     let read = args.begin().and_then(|()| args.read()).and_then(|value| args.finish().map(|()| value));
+    read.map_err(|error| Mismatch::argument(function, args.under_way(), error))
+}
+
+/// The arguments of a call, each by its own type: what `seed` makes of it.
+///
+/// # Errors
+/// As of [`arguments`].
+#[cfg(feature = "providers")]
+pub(crate) fn each_argument<'a, 'de, S: DeserializeSeed<'de>>(
+    function: &'a Function,
+    bytes: &'de [u8],
+    handles: &'a dyn Handles,
+    seed: impl Fn(&'a Ty) -> S,
+) -> std::result::Result<Vec<S::Value>, Mismatch> {
+    let mut args = Args::new(function, bytes, Guard { handles, fitting: false });
+    let read = args.begin().and_then(|()| args.each(seed)).and_then(|values| args.finish().map(|()| values));
     read.map_err(|error| Mismatch::argument(function, args.under_way(), error))
 }
 

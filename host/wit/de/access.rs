@@ -10,6 +10,8 @@ use crate::wire::WireError;
 use crate::wire::de::Source;
 use crate::wire::token::Token;
 use crate::wit::package::Function;
+#[cfg(feature = "providers")]
+use crate::wit::types::Ty;
 
 /// A nil, on the wire.
 const NIL: &[u8] = &[0xc0];
@@ -76,6 +78,12 @@ impl<'a, 'de> Args<'a, 'de> {
             self.under_way = None;
         }
         Some(read)
+    }
+
+    #[cfg(feature = "providers")]
+    pub(super) fn each<T: DeserializeSeed<'de>>(&mut self, seed: impl Fn(&'a Ty) -> T) -> Result<Vec<T::Value>> {
+        let params = &self.function.params;
+        params.iter().map_while(|param| self.next(seed(&param.ty))).collect()
     }
 
     pub(super) fn read<A: Deserialize<'de>>(&mut self) -> Result<A> {

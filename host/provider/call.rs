@@ -1,0 +1,238 @@
+//! A call of a provider: in slices, for the caller's fuel, until it is done or one of its limits is reached.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+use wasmtime::Trap;
+use wasmtime::component::{ComponentExportIndex, Val};
+use wasmtime_wasi::I32Exit;
+
+use super::pool::Live;
+use super::store::{self, Over};
+use super::val::{self, Given};
+use super::{Loaded, ProviderLimits};
+use crate::context::CallContext;
+use crate::error::{Error, ErrorKind};
+use crate::guest::motu::guest::types::Answer;
+use crate::module::{Answering, Bounds, answer, failed};
+use crate::wit::{Function, Mismatch};
+
+/// Fuel for a fresh store, beside what the component burns at its start.
+const STORE_FUEL: u64 = 1_000_000;
+
+/// Fuel for a value that crosses, beside what its bytes cost.
+const VALUE_FUEL: u64 = 400;
+
+pub(super) fn begin(
+    loaded: &Arc<Loaded>,
+    export: Option<ComponentExportIndex>,
+    context: CallContext,
+    described: &Arc<Function>,
+    arguments: &[u8],
+    bounds: Bounds,
+) -> Result<Answering, Mismatch> {
+    let (loaded, described) = (loaded.clone(), described.clone());
+    let (given, most) = (arguments.len(), loaded.limits.argument_bytes);
+    if given > most as usize {
+        let text = format!("the arguments take {given} bytes, over the limit argument_bytes of {most}");
+        let error = loaded.limit(&text);
+        return Ok(Box::pin(async move { failed(&described, &error.into()) }));
+    }
+    let params = val::arguments(&described, arguments, &context)?;
+    Ok(Box::pin(async move {
+        let results = match loaded.call(export, &context, &params, &described).await {
+            Ok(results) => results,
+            Err(error) => return failed(&described, &error.into()),
+        };
+        context.charge(VALUE_FUEL.saturating_mul(results.iter().map(val::count).sum()));
+        let answer = answer(&described, &Given::result(&described, &results), bounds);
+        let most = loaded.limits.result_bytes;
+        match &answer {
+            Answer::Value(bytes) if bytes.len() > most as usize => {
+                let text = format!("its result takes {} bytes, over the limit result_bytes of {most}", bytes.len());
+                failed(&described, &loaded.limit(&text).into())
+            }
+            _ => answer,
+        }
+    }))
+}
+
+/// What a poll of a call came to.
+enum Step<T> {
+    Done(T),
+    /// It has more to compute.
+    Slice,
+    /// It waited until its deadline.
+    Late,
+}
+
+impl Loaded {
+    fn error(&self, kind: ErrorKind, text: &str) -> Error {
+        Error::new(kind, format!("the provider {}: {text}", self.package.id()))
+    }
+
+    fn limit(&self, text: &str) -> Error {
+        self.error(ErrorKind::Limit, text)
+    }
+
+    async fn call(
+        &self,
+        export: Option<ComponentExportIndex>,
+        context: &CallContext,
+        params: &[Val],
+        described: &Function,
+    ) -> Result<Vec<Val>, Error> {
+        let ProviderLimits { fuel, deadline, .. } = self.limits;
+        let until = deadline.and_then(|time| Instant::now().checked_add(time));
+        let mut live = self.live(context)?;
+        let given = fuel.unwrap_or(u64::MAX);
+        let meter = store::meter(&live.store);
+        meter.begin(given);
+        context.charge(VALUE_FUEL.saturating_mul(params.iter().map(val::count).sum()));
+        let mut running = pin!(async move {
+            let outcome = self.enter(&mut live, given, export, params, described).await;
+            (live, outcome)
+        });
+        let (mut charged, mut late) = (0, None);
+        let woken = Arc::new(Woken::default());
+        loop {
+            let step = poll_fn(|context| step(running.as_mut(), &woken, until, &mut late, context)).await;
+            let used = meter.used();
+            let burnt = used.saturating_sub(charged);
+            context.charge(burnt);
+            charged = used;
+            match step {
+                Step::Done((live, Ok(results))) => {
+                    self.pool.put(context, live);
+                    return Ok(results);
+                }
+                Step::Done((_, Err(error))) => return Err(self.why(&error)),
+                Step::Slice if until.is_none_or(|until| Instant::now() < until) => {
+                    if burnt > 0 {
+                        context.give_way().await;
+                    }
+                }
+                Step::Slice | Step::Late => {
+                    let deadline = deadline.unwrap_or_default();
+                    return Err(self.limit(&format!("over the limit deadline of {deadline:?} for a call")));
+                }
+            }
+        }
+    }
+
+    /// The store that rests for the instance that calls, or a fresh one.
+    fn live(&self, context: &CallContext) -> Result<Live, Error> {
+        if let Some(live) = self.pool.take(context) {
+            return Ok(live);
+        }
+        let ticket = self.pool.ticket(context.tenant())?;
+        context.charge(STORE_FUEL);
+        let (engine, gauge) = (self.pre.engine(), &context.local.gauge);
+        let store = store::store(engine, &self.limits, self.pool.held(), gauge, context.limits().memory_bytes);
+        Ok(Live::new(store.map_err(|error| self.why(&error))?, ticket))
+    }
+
+    async fn enter(
+        &self,
+        live: &mut Live,
+        fuel: u64,
+        export: Option<ComponentExportIndex>,
+        params: &[Val],
+        described: &Function,
+    ) -> wasmtime::Result<Vec<Val>> {
+        let Live { store, instance, .. } = live;
+        store.set_fuel(fuel)?;
+        let outcome = async {
+            let instance = match instance {
+                Some(instance) => *instance,
+                None => *instance.insert(self.pre.instantiate_async(&mut *store).await?),
+            };
+            let function = export.and_then(|export| instance.get_func(&mut *store, export));
+            let function = function.ok_or_else(|| wasmtime::Error::msg("it doesn't export this function"))?;
+            let mut results: Vec<Val> = described.result.iter().map(|_| Val::Bool(false)).collect();
+            function.call_async(&mut *store, params, &mut results).await?;
+            Ok(results)
+        }
+        .await;
+        store::meter(store).set_left(store.get_fuel().unwrap_or(0));
+        outcome
+    }
+
+    /// Says what ended a call.
+    fn why(&self, error: &wasmtime::Error) -> Error {
+        if let Some(over) = error.downcast_ref::<Over>() {
+            return self.limit(&over.to_string());
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            return self.error(ErrorKind::Host, &format!("it exited, with status {status}"));
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => {
+                let most = self.limits.fuel.unwrap_or(u64::MAX);
+                self.limit(&format!("over the limit fuel of {most} for a call"))
+            }
+            Some(Trap::StackOverflow) => self.limit("over the limit wasm stack: its calls lie too deep in each other"),
+            Some(trap) => self.error(ErrorKind::Host, &format!("it trapped: {trap}")),
+            // wasmtime's word for what `result_bytes` became; its type isn't public
+            None => match error.root_cause().to_string() {
+                text if text.contains("hostcall fuel") || text.contains("too much data") => {
+                    let most = self.limits.result_bytes;
+                    self.limit(&format!("it gave or wrote too much at once; the limit result_bytes is {most}"))
+                }
+                text => self.error(ErrorKind::Host, &text),
+            },
+        }
+    }
+}
+
+/// Polls a call. It is pending when it waits, and also when a slice is over: it then wakes itself at once.
+fn step<T>(
+    running: Pin<&mut impl Future<Output = T>>,
+    woken: &Arc<Woken>,
+    until: Option<Instant>,
+    late: &mut Option<Pin<Box<Sleep>>>,
+    context: &mut Context<'_>,
+) -> Poll<Step<T>> {
+    woken.begin(context.waker());
+    let waker = Waker::from(woken.clone());
+    match running.poll(&mut Context::from_waker(&waker)) {
+        Poll::Ready(done) => return Poll::Ready(Step::Done(done)),
+        Poll::Pending if woken.is_woken.load(Ordering::Acquire) => return Poll::Ready(Step::Slice),
+        Poll::Pending => (),
+    }
+    let Some(until) = until else { return Poll::Pending };
+    let late = late.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    late.as_mut().poll(context).map(|()| Step::Late)
+}
+
+/// Passes on who wakes a call, and remembers that somebody did.
+#[derive(Default)]
+struct Woken {
+    is_woken: AtomicBool,
+    outer: Mutex<Option<Waker>>,
+}
+
+impl Woken {
+    fn begin(&self, outer: &Waker) {
+        *self.outer.lock().unwrap_or_else(PoisonError::into_inner) = Some(outer.clone());
+        self.is_woken.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        let outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(outer) = outer {
+            outer.wake();
+        }
+    }
+}
