@@ -7,8 +7,10 @@ pub(crate) const VARIABLE: &str = "MOTU_TEST_CHILD";
 /// What a child runs, by the name that [`in_child`] asks for.
 pub(crate) type Body = (&'static str, fn());
 
-const BODIES: &[&[&[Body]]] =
-    &[&[crate::limits::CHILDREN, crate::isolation::CHILDREN, crate::modules::CHILDREN], crate::pool::CHILDREN];
+const BODIES: &[&[&[Body]]] = &[
+    &[crate::limits::CHILDREN, crate::isolation::CHILDREN, crate::modules::CHILDREN, crate::modules::OF_PROVIDERS],
+    crate::pool::CHILDREN,
+];
 
 /// Runs the body that the parent asked for; none if this is the parent.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {
@@ -35,7 +37,7 @@ pub(crate) fn peak_growth<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, status("VmHWM:").saturating_sub(before))
 }
 
-fn status(field: &str) -> u64 {
+pub(crate) fn status(field: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().unwrap();

@@ -18,6 +18,21 @@
 mod support;
 mod child;
 
+/// What the guest is built with makes providers in C, too.
+#[cfg(feature = "providers")]
+#[path = "../../build/files.rs"]
+#[allow(dead_code, reason = "the build needs more of it")]
+mod files;
+#[cfg(feature = "providers")]
+#[path = "../../build/zig.rs"]
+#[allow(dead_code, reason = "the build needs more of it")]
+mod zig;
+/// What `zig` takes from the guest's recipe: flags for C++, which no provider here is in.
+#[cfg(feature = "providers")]
+mod recipe {
+    pub(crate) const EXCEPTIONS: [&str; 0] = [];
+}
+
 mod bundle;
 mod clock;
 mod dispatch;

@@ -9,6 +9,8 @@ mod hostile;
 mod http;
 mod kv;
 mod log;
+#[cfg(feature = "providers")]
+mod provider;
 mod small;
 mod typed;
 
@@ -18,6 +20,21 @@ use motu::{Error, Grants, Motu, TenantRef, Value};
 use crate::support::{bundle, run};
 
 pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
+
+#[cfg(feature = "providers")]
+pub(crate) use provider::CHILDREN as OF_PROVIDERS;
+
+/// Without the feature there are no providers to be tried; the list of trials says so.
+#[cfg(not(feature = "providers"))]
+pub(crate) const OF_PROVIDERS: &[crate::child::Body] = &[];
+
+#[cfg(not(feature = "providers"))]
+mod provider {
+    pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
+        let name = "modules::provider::p7_needs_the_feature_providers";
+        vec![libtest_mimic::Trial::test(name, || Ok(())).with_ignored_flag(true)]
+    }
+}
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [
@@ -30,6 +47,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         http::trials(),
         kv::trials(),
         log::trials(),
+        provider::trials(),
         small::trials(),
         typed::trials(),
     ];

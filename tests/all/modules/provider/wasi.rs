@@ -1,0 +1,38 @@
+//! What of the host's a provider sees: nothing but clocks and randomness.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use motu::{ProviderLimits, Value};
+
+use super::{go, motu_with};
+
+trials![p7_nothing_of_the_host_is_seen, p7_clocks_and_randomness_are_real];
+
+fn p7_nothing_of_the_host_is_seen() {
+    let motu = motu_with(ProviderLimits::default());
+    let folder = tempfile::tempdir().unwrap();
+    let (there, new) = (folder.path().join("there.txt"), folder.path().join("new.txt"));
+    std::fs::write(&there, "secret").unwrap();
+    for path in ["/etc/passwd", "/proc/self/environ", ".", "/", "../../etc/passwd", there.to_str().unwrap()] {
+        let said = go(&motu, "wasi:files", &format!("return kinds.open_file({path:?})"));
+        assert_ne!(said, Value::from("done"), "{path}");
+    }
+    let said = go(&motu, "wasi:files", &format!("return kinds.write_file({new:?})"));
+    assert_ne!(said, Value::from("done"));
+    assert!(!new.exists());
+    let body = "return { kinds.variables(), kinds.variable('PATH') or 'none', kinds.variable('HOME') or 'none',
+        kinds.arguments(), kinds.read_input() <= 0, kinds.socket() }";
+    let wanted = [0.0.into(), "none".into(), "none".into(), 0.0.into(), true.into(), "access denied".into()];
+    assert_eq!(go(&motu, "wasi:none", body), Value::Array(wanted.to_vec()));
+    assert_eq!(go(&motu, "wasi:print", "return kinds.print(5000, 3)"), Value::Nil, "goes nowhere");
+}
+
+fn p7_clocks_and_randomness_are_real() {
+    let motu = motu_with(ProviderLimits::default());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let Value::Number(said) = go(&motu, "wasi:clock", "return kinds.clock()") else { panic!("a number") };
+    assert!((said - now).abs() < 600.0, "{said} {now}");
+    let body = "local one, other = kinds.dice(32), kinds.dice(32) assert(#one == 32 and one ~= other) return 'differ'";
+    assert_eq!(go(&motu, "wasi:dice", body), Value::from("differ"));
+    assert_eq!(go(&motu, "wasi:sleep", "kinds.sleep_ms(5) return kinds.count()"), Value::Number(0.0), "it may wait");
+}
