@@ -56,6 +56,9 @@ pub(crate) struct Run {
     /// Let it call host functions: `motu:kv/store.get`, `motu:kv/*`, `*`. May be given many times.
     #[arg(long = "grant", value_name = "GRANT")]
     pub(crate) grants: Vec<Grant>,
+    /// A wasm component whose functions it may call as a module's, if they are granted. May be given many times.
+    #[arg(long = "provider", value_name = "FILE")]
+    pub(crate) providers: Vec<PathBuf>,
     /// The folder where what it keeps with motu:kv is kept. Without it, that is gone when the command ends.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

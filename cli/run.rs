@@ -1,9 +1,13 @@
 //! `motu run`: loads a bundle, and runs one event of it.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use motu::{FunctionName, Grants, Limits, LogLevel, LogLine, Motu, Tier, Usage, Value};
+use motu::{
+    CompileCache, FunctionName, Grants, HostModule, Limits, LogLevel, LogLine, Motu, Provider, ProviderLimits, Tier, Usage, Value,
+};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -30,6 +34,9 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     if let Some(folder) = &run.state {
         builder = builder.state(folder);
     }
+    for file in &run.providers {
+        builder = builder.host_module(provider(file)?);
+    }
     let motu = builder.build()?;
     let grants: Grants = run.grants.iter().cloned().collect();
     if run.state.is_none() && may_keep(&grants) {
@@ -53,6 +60,13 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
     let usage = report::sum(before, outcome.usage);
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+fn provider(file: &Path) -> Result<HostModule, Failure> {
+    let failed = |problem: &dyn Display| Failure::usage(format!("--provider {}: {problem}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| failed(&error))?;
+    let provider = Provider::from_component(&bytes, ProviderLimits::default(), &CompileCache::User);
+    Ok(provider.map_err(|error| failed(&error.message()))?.module())
 }
 
 /// Whether what it sets with `motu:kv` would be kept.

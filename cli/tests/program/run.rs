@@ -26,6 +26,28 @@ fn greeter() {
 }
 
 #[test]
+fn providers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, component) = (folder.path().join("a.luau"), folder.path().join("sums.wasm"));
+    let text = r#"(component
+        (core module $m (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+        (core instance $i (instantiate $m))
+        (func $add (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
+        (instance $sums (export "add" (func $add)))
+        (export "test:cli/sums@1.0.0" (instance $sums)))"#;
+    std::fs::write(&component, wat::parse_str(text).unwrap()).unwrap();
+    std::fs::write(&script, "return { go = function() return require('@test/cli').add(20, 22) end }").unwrap();
+    let (script, component) = (script.to_str().unwrap(), component.to_str().unwrap());
+    let granted = ["run", script, "--event", "go", "--provider", component, "--grant", "test:cli/sums.add", "--json"];
+    assert_eq!(motu(&granted).json()["value"], json!(42));
+    let denied = motu(&["run", script, "--event", "go", "--provider", component, "--json"]);
+    assert_eq!((denied.code, &denied.json()["kind"]), (4, &json!("denied")));
+    let wrong = motu(&["run", script, "--event", "go", "--provider", script]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("a.luau: this is no wasm component that can be a provider"), "{}", wrong.err);
+}
+
+#[test]
 fn inventory() {
     let path = format!("{EXAMPLES}inventory");
     let json = motu(&["run", &path, "--event", "tour", "--json"]).json();
