@@ -49,7 +49,16 @@ fn compile_c() -> crate::files::Result<Vec<u8>> {
     }
     let zig = Zig::find(&folder)?;
     let mut command = zig.command("cc", &folder);
-    command.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-O1", "-s", "-fno-sanitize=all", "-I.", "-Wl,-z,stack-size=65536"]);
+    command.args([
+        "-target",
+        "wasm32-wasi",
+        "-mexec-model=reactor",
+        "-O1",
+        "-s",
+        "-fno-sanitize=all",
+        "-I.",
+        "-Wl,-z,stack-size=65536",
+    ]);
     command.args(["provider.c", "kinds.c", "kinds_component_type.o", "-o", "core.wasm"]);
     Zig::run(command, "compiling the provider in C")?;
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
