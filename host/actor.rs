@@ -19,7 +19,7 @@ use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
 use crate::motu::{Bundled, Shared};
 use crate::outcome::Usage;
-use crate::queue::{Job, Queue};
+use crate::queue::{Job, Queue, Timer};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
 use crate::vm::{Entering, Gauge, Vm};
@@ -98,7 +98,7 @@ struct Inbox {
     due: bool,
     closed: bool,
     /// The earliest time that the queue was asked for.
-    timer: Option<Instant>,
+    timer: Option<Timer>,
 }
 
 #[derive(Default)]
@@ -285,8 +285,11 @@ impl Drop for Open {
     fn drop(&mut self) {
         let mut inbox = self.0.inbox();
         inbox.closed = true;
-        let busy = inbox.busy;
+        let (busy, timer) = (inbox.busy, inbox.timer.take());
         drop(inbox);
+        if let Some(timer) = timer {
+            self.0.queue.forget(timer);
+        }
         if !busy {
             let gone = std::mem::take(&mut *self.0.body());
             drop(gone);
@@ -314,14 +317,10 @@ impl Job for Actor {
         inbox.busy = more;
         let held = if let Slice::Held(until) = slice { Some(until) } else { None };
         let wanted = first.into_iter().chain(held).min();
-        let ask = wanted.filter(|at| inbox.timer.is_none_or(|timer| *at < timer));
-        if ask.is_some() {
-            inbox.timer = ask;
+        if let Some(at) = wanted.filter(|at| inbox.timer.is_none_or(|timer| *at < timer.at)) {
+            inbox.timer = Some(self.queue.wake_at(at, self.this.clone(), inbox.timer));
         }
         drop((inbox, body));
-        if let Some(at) = ask {
-            self.queue.wake_at(at, self.this.clone());
-        }
         if more {
             self.queue.clone().push_again(self);
         }

@@ -28,6 +28,13 @@ pub(crate) trait Job: Send + Sync {
     fn lost(self: Arc<Self>, cause: &str);
 }
 
+/// A time that a job asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer {
+    pub(crate) at: Instant,
+    entry: u64,
+}
+
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -88,9 +95,12 @@ impl Queue {
         }
     }
 
-    /// Calls [`Job::due`] at that time or soon after, unless the job is gone.
-    pub(crate) fn wake_at(&self, at: Instant, job: Weak<dyn Job>) {
+    /// Calls [`Job::due`] at that time or soon after, unless the job is gone. It takes the place of the time `before`.
+    pub(crate) fn wake_at(&self, at: Instant, job: Weak<dyn Job>, before: Option<Timer>) -> Timer {
         let mut state = self.lock();
+        if let Some(Timer { at, entry }) = before {
+            state.timers.remove(&(at, entry));
+        }
         state.entries += 1;
         let entry = state.entries;
         let first = state.timers.first_key_value().is_none_or(|((first, _), _)| at < *first);
@@ -100,6 +110,13 @@ impl Queue {
         if wake {
             self.changed.notify_one();
         }
+        Timer { at, entry }
+    }
+
+    /// Nobody waits for that time any more. Of a job that is gone, nothing is left.
+    pub(crate) fn forget(&self, timer: Timer) {
+        let forgotten = self.lock().timers.remove(&(timer.at, timer.entry));
+        drop(forgotten);
     }
 
     /// No more work: workers end when they ask next, and what waits is dropped.
