@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use motu::{Grant, Limits, Tenant};
 
+use crate::providers::Providers;
+
 /// Runs untrusted Luau in WebAssembly, with fuel, a memory cap and a deadline.
 #[derive(Debug, Parser)]
 #[command(name = "motu", version, max_term_width = 100)]
@@ -56,10 +58,9 @@ pub(crate) struct Run {
     /// Let it call host functions: `motu:kv/store.get`, `motu:kv/*`, `*`. May be given many times.
     #[arg(long = "grant", value_name = "GRANT")]
     pub(crate) grants: Vec<Grant>,
-    /// A wasm component whose functions it may call as a module's, if they are granted. May be given many times.
-    #[arg(long = "provider", value_name = "FILE")]
-    pub(crate) providers: Vec<PathBuf>,
-    /// The folder where what it keeps with motu:kv is kept. Without it, that is gone when the command ends.
+    #[command(flatten)]
+    pub(crate) providers: Providers,
+    /// The folder for what it keeps with motu:kv, motu:blob and motu:cron. Without it, that is gone when the command ends.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// Print one JSON object.
@@ -93,6 +94,8 @@ pub(crate) struct Test {
     /// it, everything.
     #[arg(long = "grant", value_name = "GRANT")]
     pub(crate) grants: Vec<Grant>,
+    #[command(flatten)]
+    pub(crate) providers: Providers,
     /// Fuel for loading a file, and for each case, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<Amount>,
@@ -108,12 +111,16 @@ pub(crate) struct Test {
 pub(crate) struct Types {
     /// The folder of a bundle. Its types go into the folder `types` there, and its aliases into `.luaurc`.
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) providers: Providers,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// A bundle's folder, or a .luau file.
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) providers: Providers,
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ pub(crate) async fn check(check: &Check) -> ExitCode {
 
 async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     let bundle = bundle::open(&check.path)?;
-    let motu = Motu::builder().on_log(run::log).build()?;
+    let motu = check.providers.add_to(Motu::builder().on_log(run::log))?.build()?;
     let found = motu.check(&bundle).await?;
     if !found.diagnostics.is_empty() {
         let mut text = String::new();

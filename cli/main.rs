@@ -11,6 +11,7 @@ mod failure;
 mod json;
 mod load;
 mod new;
+mod providers;
 mod report;
 mod run;
 mod test;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::args::New;
 use crate::failure::Failure;
 use crate::print;
+use crate::providers::Providers;
 
 const FILES: [(&str, &str); 5] = [
     ("init.luau", include_str!("template/init.luau")),
@@ -51,5 +52,5 @@ fn write(dir: &Path) -> Result<(), Failure> {
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         fs::write(&path, contents).map_err(|error| failed(&path, &error))?;
     }
-    crate::types::write(dir).map(drop)
+    crate::types::write(dir, &Providers::default()).map(drop)
 }

@@ -1,13 +1,9 @@
 //! `motu run`: loads a bundle, and runs one event of it.
 
-use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
-use motu::{
-    CompileCache, FunctionName, Grants, HostModule, Limits, LogLevel, LogLine, Motu, Provider, ProviderLimits, Tier, Usage, Value,
-};
+use motu::{FunctionName, Grants, Limits, LogLevel, LogLine, Motu, Tier, Usage, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -34,13 +30,16 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     if let Some(folder) = &run.state {
         builder = builder.state(folder);
     }
-    for file in &run.providers {
-        builder = builder.host_module(provider(file)?);
-    }
-    let motu = builder.build()?;
+    let motu = run.providers.add_to(builder)?.build()?;
     let grants: Grants = run.grants.iter().cloned().collect();
-    if run.state.is_none() && may_keep(&grants) {
-        note("motu:kv is in memory and gone when this command ends; keep it in a folder with --state DIR");
+    if run.state.is_none() {
+        let modules: Vec<&str> = may_keep(&grants).collect();
+        if !modules.is_empty() {
+            let modules = modules.join(", ");
+            note(&format!(
+                "what {modules} keeps is in memory and gone when this command ends; keep it in a folder with --state DIR"
+            ));
+        }
     }
     let loaded = motu.load(&bundle).await?;
     let before = loaded.usage();
@@ -62,17 +61,18 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
 }
 
-fn provider(file: &Path) -> Result<HostModule, Failure> {
-    let failed = |problem: &dyn Display| Failure::usage(format!("--provider {}: {problem}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| failed(&error))?;
-    let provider = Provider::from_component(&bytes, ProviderLimits::default(), &CompileCache::User);
-    Ok(provider.map_err(|error| failed(&error.message()))?.module())
-}
-
-/// Whether what it sets with `motu:kv` would be kept.
-fn may_keep(grants: &Grants) -> bool {
-    let set = FunctionName { namespace: "motu", package: "kv", major: 1, interface: "store", function: "set" };
-    grants.allows(&set, &|_| Some("".into()))
+/// The modules with which it may keep something.
+fn may_keep(grants: &Grants) -> impl Iterator<Item = &'static str> {
+    let all = [
+        ("motu:kv", "kv", "store", "set"),
+        ("motu:blob", "blob", "blobs", "put"),
+        ("motu:cron", "cron", "schedules", "set"),
+    ];
+    let granted = all.into_iter().filter(|(_, package, interface, function)| {
+        let name = FunctionName { namespace: "motu", package, major: 1, interface, function };
+        grants.allows(&name, &|_| Some("".into()))
+    });
+    granted.map(|(module, ..)| module)
 }
 
 fn note(text: &str) {

@@ -55,7 +55,7 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
     let seed = test.seed.unwrap_or_else(any_seed);
     let jobs = test.jobs.map_or_else(processors, usize::from);
     let filter = Filter::new(&test.filters);
-    let runner = Runner::new(limits, test.grants.iter().cloned(), seed, filter)?;
+    let runner = Runner::new(limits, test, seed, filter)?;
     if test.list {
         return list(&runner, &found).await;
     }

@@ -1,4 +1,4 @@
-//! `motu types`: writes the types of the host's modules, and of the library for tests, into a bundle's folder, for editors.
+//! `motu types`: writes the types of the host's modules and of providers, and of the library for tests, into a bundle's folder, for editors.
 //! Nothing of it is run: folders whose name starts with a dot are no part of a bundle.
 
 use std::collections::BTreeSet;
@@ -13,12 +13,13 @@ use serde_json::{Map, Value};
 use crate::args::Types;
 use crate::failure::Failure;
 use crate::print;
+use crate::providers::Providers;
 
 /// Where the types are, in the bundle's folder.
 const FOLDER: &str = ".motu/types";
 
 pub(crate) fn types(types: &Types) -> ExitCode {
-    match write(&types.dir) {
+    match write(&types.dir, &types.providers) {
         Ok(files) => {
             let shown = types.dir.display();
             print(
@@ -31,14 +32,14 @@ pub(crate) fn types(types: &Types) -> ExitCode {
 }
 
 /// Writes them, and says how many there are.
-pub(crate) fn write(dir: &Path) -> Result<usize, Failure> {
+pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<usize, Failure> {
     let failed =
         |path: &Path, error: &io::Error| Failure::usage(format!("{} can't be written: {error}", path.display()));
     if !dir.is_dir() {
         return Err(Failure::usage(format!("{} is no folder", dir.display())));
     }
     let config = dir.join(".luaurc");
-    let files = Motu::builder().luau_types()?;
+    let files = providers.add_to(Motu::builder())?.luau_types()?;
     let namespaces: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').next()).collect();
     // first what may be refused
     let text = with_aliases(&config, &namespaces)?;

@@ -178,7 +178,7 @@ impl HostModule {
     pub(crate) fn over_bytes(package: Arc<Package>, body: impl Fn(&Arc<Function>) -> Body) -> HostModule {
         let all = package.interfaces.iter().flat_map(|interface| &interface.functions);
         let bodies = all.map(|function| (function.local_name().to_owned(), body(function))).collect();
-        HostModule { package, bodies, wrong: Vec::new() }
+        HostModule { package, bodies, derived: BTreeMap::new(), wrong: Vec::new() }
     }
 
     fn described(&self, name: &str) -> Option<Arc<Function>> {

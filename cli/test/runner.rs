@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use motu::{Error, ErrorKind, Grant, Grants, Instance, Limits, Loaded, Motu, Tenant, Value, testing};
+use motu::{Error, ErrorKind, Grants, Instance, Limits, Loaded, Motu, Tenant, Value, testing};
 use serde::Deserialize;
 use tokio::task::{JoinError, JoinSet};
 
@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::log::Logs;
 use super::outcome::{Case, Failure as Failed, Finished, Outcome, Problem, Raised, Skip};
 use super::report::Report;
+use crate::args::Test;
 use crate::failure::Failure;
 
 /// The library's own limit of a file.
@@ -69,19 +70,15 @@ struct Run {
 
 impl Runner {
     /// Without grants, everything is granted.
-    pub(super) fn new(
-        limits: Limits,
-        grants: impl IntoIterator<Item = Grant>,
-        seed: u64,
-        filter: Filter,
-    ) -> Result<Runner, Failure> {
-        let mut grants: Grants = grants.into_iter().collect();
+    pub(super) fn new(limits: Limits, test: &Test, seed: u64, filter: Filter) -> Result<Runner, Failure> {
+        let mut grants: Grants = test.grants.iter().cloned().collect();
         if grants.is_empty() {
             grants = Grants::parse(["*"]).map_err(Error::from)?;
         }
         let logs = Arc::<Logs>::default();
         let kept = logs.clone();
-        let motu = Motu::builder().limits(limits).on_log(move |line| kept.add(line)).build()?;
+        let builder = Motu::builder().limits(limits).on_log(move |line| kept.add(line));
+        let motu = test.providers.add_to(builder)?.build()?;
         Ok(Runner { motu, grants, seed, filter, logs })
     }
 

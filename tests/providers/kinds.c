@@ -29,9 +29,9 @@ void exports_acme_kinds_echo_floats(float a, double b, kinds_tuple2_f32_f64_t* r
     *ret = (kinds_tuple2_f32_f64_t) { a, b };
 }
 
-void exports_acme_kinds_echo_texts(uint32_t a, kinds_string_t* b, kinds_tuple2_char_string_t* ret)
+void exports_acme_kinds_echo_texts(uint32_t a, kinds_string_t* b, kinds_tuple2_char32_string_t* ret)
 {
-    *ret = (kinds_tuple2_char_string_t) { a, *b };
+    *ret = (kinds_tuple2_char32_string_t) { a, *b };
 }
 
 void exports_acme_kinds_echo_bytes(kinds_list_u8_t* a, kinds_list_u8_t* ret) { *ret = *a; }
@@ -59,7 +59,7 @@ bool exports_acme_kinds_echo_maybe(uint32_t* maybe_a, uint32_t* ret)
     return maybe_a != NULL;
 }
 
-void exports_acme_kinds_echo_either(kinds_result_u8_string_t* a, kinds_tuple1_result_u8_string_t* ret)
+void exports_acme_kinds_echo_either(exports_acme_kinds_echo_result_u8_string_t* a, exports_acme_kinds_echo_tuple1_result_u8_string_t* ret)
 {
     ret->f0 = *a;
 }
@@ -109,6 +109,9 @@ uint32_t exports_acme_kinds_tries_recurse(uint32_t depth)
     return down(depth, &start);
 }
 
+/// Seen by nobody: else the compiler sees that no memory is needed.
+static char* volatile hoarded;
+
 uint32_t exports_acme_kinds_tries_hoard(uint32_t kib)
 {
     for (uint32_t got = 0; got < kib; got++) {
@@ -116,6 +119,7 @@ uint32_t exports_acme_kinds_tries_hoard(uint32_t kib)
         if (!block)
             return got;
         memset(block, 1, 1024);
+        hoarded = block;
     }
     return kib;
 }

@@ -40,6 +40,23 @@ fn providers() {
     let (script, component) = (script.to_str().unwrap(), component.to_str().unwrap());
     let granted = ["run", script, "--event", "go", "--provider", component, "--grant", "test:cli/sums.add", "--json"];
     assert_eq!(motu(&granted).json()["value"], json!(42));
+    let checked = motu(&["check", script, "--provider", component]);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    assert!(checked.out.contains("needs:\n  test:cli/sums.add\n"), "{}", checked.out);
+    assert_eq!(motu(&["check", script]).code, 1, "no such module");
+    let editors = motu(&["types", folder.path().to_str().unwrap(), "--provider", component]);
+    assert_eq!(editors.code, 0, "{}", editors.err);
+    let types = std::fs::read_to_string(folder.path().join(".motu/types/test/cli.luau")).unwrap();
+    assert!(types.contains(".add(a: number, b: number): number"), "{types}");
+    let tests = folder.path().join("a.test.luau");
+    std::fs::write(
+        &tests,
+        "local test = require('@motu/test')
+test.it('adds', function() test.expect(require('@test/cli').add(1, 2)).to_be(3) end)",
+    )
+    .unwrap();
+    let tested = motu(&["test", tests.to_str().unwrap(), "--provider", component]);
+    assert_eq!(tested.code, 0, "{}{}", tested.out, tested.err);
     let denied = motu(&["run", script, "--event", "go", "--provider", component, "--json"]);
     assert_eq!((denied.code, &denied.json()["kind"]), (4, &json!("denied")));
     let wrong = motu(&["run", script, "--event", "go", "--provider", script]);
@@ -196,7 +213,11 @@ fn counter() {
 
     let forgotten = hit("user:1", &kept[2..]);
     assert_eq!((forgotten.code, &forgotten.json()["value"]), (0, &json!(1)));
-    assert!(forgotten.err.contains("motu:kv is in memory and gone when this command ends"), "{}", forgotten.err);
+    assert!(
+        forgotten.err.contains("what motu:kv keeps is in memory and gone when this command ends"),
+        "{}",
+        forgotten.err
+    );
 
     let wrong = hit("user:1", &["--grant", "motu:kv"]);
     assert_eq!(wrong.code, 2);

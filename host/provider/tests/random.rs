@@ -67,7 +67,7 @@ fn text(picks: &mut Picks<'_>) -> String {
 fn value(ty: &Ty, picks: &mut Picks<'_>) -> Val {
     let side = |ty: &Option<Ty>, picks: &mut Picks<'_>| ty.as_ref().map(|ty| Box::new(value(ty, picks)));
     match ty.peeled() {
-        Ty::Bool => Val::Bool(picks.next() % 2 == 0),
+        Ty::Bool => Val::Bool(picks.next().is_multiple_of(2)),
         Ty::Int(int) => {
             let (low, high) = int.range();
             let number = whole(picks.next(), low, high);
@@ -89,15 +89,15 @@ fn value(ty: &Ty, picks: &mut Picks<'_>) -> Val {
         Ty::Bytes => Val::List((0..picks.next() % 9).map(|_| Val::U8(picks.next().to_le_bytes()[0])).collect()),
         Ty::List(item) => Val::List((0..picks.next() % 4).map(|_| value(item, picks)).collect()),
         Ty::Tuple(items) => Val::Tuple(items.iter().map(|item| value(item, picks)).collect()),
-        Ty::Option(inner) => Val::Option((picks.next() % 2 == 0).then(|| Box::new(value(inner, picks)))),
-        Ty::Result(either) if picks.next() % 2 == 0 => Val::Result(Ok(side(&either.ok, picks))),
+        Ty::Option(inner) => Val::Option((picks.next().is_multiple_of(2)).then(|| Box::new(value(inner, picks)))),
+        Ty::Result(either) if picks.next().is_multiple_of(2) => Val::Result(Ok(side(&either.ok, picks))),
         Ty::Result(either) => Val::Result(Err(side(&either.err, picks))),
         Ty::Record(record) => {
             let fields = record.fields.iter();
             Val::Record(fields.map(|field| (field.name.kebab.clone(), value(&field.ty, picks))).collect())
         }
         Ty::Flags(flags) => {
-            let set = flags.fields.iter().filter(|_| picks.next() % 2 == 0);
+            let set = flags.fields.iter().filter(|_| picks.next().is_multiple_of(2));
             Val::Flags(set.map(|field| field.name.kebab.clone()).collect())
         }
         Ty::Enum(variant) | Ty::Variant(variant) => {

@@ -43,6 +43,14 @@ fn go(motu: &Motu, name: &str, body: &str) -> Value {
 
 /// The kind and the text of the error that `body` ends with.
 fn fails(motu: &Motu, name: &str, body: &str) -> (ErrorKind, String) {
-    let error = ask(&caller(motu, name, body), "go", Value::Nil).unwrap_err();
-    (error.kind(), error.to_string())
+    match ask(&caller(motu, name, body), "go", Value::Nil) {
+        Ok(value) => panic!("{body}: {value}"),
+        Err(error) => (error.kind(), error.to_string()),
+    }
+}
+
+/// A text, whole.
+fn text(value: &Value) -> String {
+    let Value::String(text) = value else { panic!("{value} is no text") };
+    String::from_utf8(text.clone()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Makes the tests' providers: one in C with zig, as Motu's own guest is made, and others in wasm text.
+//! Makes the tests' providers: one in C and one in Zig, with the compiler that makes Motu's own guest, and others in wasm text.
 
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
@@ -42,29 +42,48 @@ fn compile_c() -> crate::files::Result<Vec<u8>> {
         inputs.push(contents);
     }
     crate::files::write(&folder.join("provider.c"), &c)?;
-    // made once for each content
-    let made = folder.join(format!("{:.16}.wasm", crate::files::digest(&inputs)));
+    once(&folder, &inputs, |zig| {
+        let mut command = zig.command("cc", &folder);
+        command.args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-O1", "-s", "-fno-sanitize=all", "-I."]);
+        command.args(["-Wl,-z,stack-size=65536", "provider.c", "kinds.c", "kinds_component_type.o", "-o", "core.wasm"]);
+        Zig::run(command, "compiling the provider in C")?;
+        let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+        let core = crate::files::read(&folder.join("core.wasm"))?;
+        let encoder = ComponentEncoder::default().validate(true).module(&core)?;
+        Ok(encoder.adapter("wasi_snapshot_preview1", adapter)?.encode()?)
+    })
+}
+
+/// The provider in Zig: `test:words`, which has no library and imports nothing.
+pub(super) fn words() -> Provider {
+    let bytes = compile_zig().unwrap();
+    Provider::from_component(&bytes, ProviderLimits::default(), &cache()).unwrap()
+}
+
+fn compile_zig() -> crate::files::Result<Vec<u8>> {
+    let folder = scratch().join("words");
+    let (zig, wit) = (crate::files::read(&source("words.zig"))?, std::fs::read_to_string(source("words.wit"))?);
+    once(&folder, &[&zig, wit.as_bytes()], |zig| {
+        let mut command = zig.command("build-exe", &folder);
+        command.args(["-target", "wasm32-freestanding", "-fno-entry", "-rdynamic", "-OReleaseSmall", "-fstrip"]);
+        command.args(["--stack", "65536", "-femit-bin=core.wasm"]).arg(source("words.zig"));
+        Zig::run(command, "compiling the provider in Zig")?;
+        encode(&wit, crate::files::read(&folder.join("core.wasm"))?)
+    })
+}
+
+/// What was made of these inputs before, or is made now.
+fn once(
+    folder: &Path,
+    inputs: &[&[u8]],
+    make: impl FnOnce(&Zig) -> crate::files::Result<Vec<u8>>,
+) -> crate::files::Result<Vec<u8>> {
+    let made = folder.join(format!("{:.16}.wasm", crate::files::digest(inputs)));
     if made.is_file() {
         return crate::files::read(&made);
     }
-    let zig = Zig::find(&folder)?;
-    let mut command = zig.command("cc", &folder);
-    command.args([
-        "-target",
-        "wasm32-wasi",
-        "-mexec-model=reactor",
-        "-O1",
-        "-s",
-        "-fno-sanitize=all",
-        "-I.",
-        "-Wl,-z,stack-size=65536",
-    ]);
-    command.args(["provider.c", "kinds.c", "kinds_component_type.o", "-o", "core.wasm"]);
-    Zig::run(command, "compiling the provider in C")?;
-    let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
-    let core = crate::files::read(&folder.join("core.wasm"))?;
-    let encoder = ComponentEncoder::default().validate(true).module(&core)?;
-    let component = encoder.adapter("wasi_snapshot_preview1", adapter)?.encode()?;
+    let zig = Zig::find(folder)?;
+    let component = make(&zig)?;
     zig.tidy()?;
     let part = folder.join(format!("{}.part", std::process::id()));
     crate::files::write(&part, &component)?;
@@ -92,10 +111,13 @@ pub(super) fn kinds_module(limits: ProviderLimits) -> HostModule {
 
 /// A component of a core module in wasm text and the world that it fits.
 pub(super) fn component(wit: &str, core: &str) -> Vec<u8> {
+    encode(wit, wat::parse_str(core).unwrap()).unwrap()
+}
+
+fn encode(wit: &str, mut core: Vec<u8>) -> crate::files::Result<Vec<u8>> {
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("test.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], None).unwrap();
-    let mut core = wat::parse_str(core).unwrap();
-    wit_component::embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().validate(true).module(&core).unwrap().encode().unwrap()
+    let package = resolve.push_str("test.wit", wit)?;
+    let world = resolve.select_world(&[package], None)?;
+    wit_component::embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8)?;
+    Ok(ComponentEncoder::default().validate(true).module(&core)?.encode()?)
 }
