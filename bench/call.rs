@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use motu::{Bundle, Error, Grants, HostModule, Limits, Motu, TenantRef};
 
 use crate::native::compiler;
+use crate::provider;
 use crate::report::Row;
 use crate::stats::{median, timed};
 
@@ -25,9 +26,10 @@ fn source(prelude: &str, calls: &[(&str, &str)]) -> String {
     format!("{prelude}\nlocal function empty(a, b) return a end\nreturn {{ {} }}", handlers.join(",\n"))
 }
 
-const CALLS: [(&str, &str); 4] = [
+const CALLS: [(&str, &str); 5] = [
     ("empty_add", "empty(i, 1)"),
     ("add", "fns.add(i, 1)"),
+    ("provider_add", "provider.add(i, 1)"),
     ("empty_join", "empty('ab', 'cd')"),
     ("join", "fns.join('ab', 'cd')"),
 ];
@@ -42,7 +44,7 @@ fn open(state: Option<&std::path::Path>) -> anyhow::Result<Motu> {
         kv_operations_per_second: None,
         ..Limits::default()
     };
-    let builder = Motu::builder().limits(limits).host_module(fns);
+    let builder = Motu::builder().limits(limits).host_module(fns).host_module(provider::module()?);
     Ok(match state {
         Some(folder) => builder.state(folder),
         None => builder,
@@ -67,7 +69,8 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     let (rounds, calls): (u32, u32) = if quick { (5, 20_000) } else { (15, 100_000) };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let motu = open(None)?;
-    let script = source("local fns = require('@bench/fns')", &CALLS);
+    let prelude = "local fns, provider = require('@bench/fns'), require('@bench/provider')";
+    let script = source(prelude, &CALLS);
     let ours = runtime.block_on(tenant(&motu, "bench:1", &script))?;
 
     let lua = mlua::Lua::new();
@@ -75,7 +78,8 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     let fns = lua.create_table()?;
     fns.set("add", lua.create_function(|_, (a, b): (f64, f64)| Ok(a + b))?)?;
     fns.set("join", lua.create_function(|_, (a, b): (String, String)| Ok(a + &b))?)?;
-    lua.globals().set("fns", fns)?;
+    lua.globals().set("fns", fns.clone())?;
+    lua.globals().set("provider", fns)?; // the same: it has no providers
     lua.sandbox(true)?;
     let native: mlua::Table = lua.load(source("", &CALLS)).set_name("=init.luau").eval()?;
 
@@ -83,6 +87,7 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
     for (name, empty, event, goal) in [
         ("two numbers, one back", "empty_add", "add", "host_call"),
         ("two strings, one back", "empty_join", "join", "host_call_strings"),
+        ("two numbers, one back, by a provider", "empty_add", "provider_add", "provider_call"),
     ] {
         let (mut ours_ns, mut native_ns) = (Vec::new(), Vec::new());
         for _ in 0..rounds {

@@ -13,6 +13,7 @@ mod memory;
 mod native;
 mod ours;
 mod proc;
+mod provider;
 mod report;
 mod scripts;
 mod stats;

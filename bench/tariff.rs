@@ -7,6 +7,7 @@ use anyhow::Context;
 use motu::{Bundle, Error, Grants, HostModule, Limits, Motu};
 use serde_json::Value as Json;
 
+use crate::provider;
 use crate::report::Row;
 use crate::stats::{median, timed};
 
@@ -94,6 +95,13 @@ const CASES: &[(&str, &str, &str, u32)] = &[
     ("time.in_zone", "nil", "time.in_zone(i * 1e5, 'America/New_York')", 5_000),
     ("time.parse", "nil", "time.parse('2026-03-29T02:30:00', 'Europe/Berlin')", 5_000),
     ("time.zones", "nil", "time.zones()", 100),
+    ("a provider: nothing", "nil", "provider.nothing()", 20_000),
+    ("a provider: spins", "nil", "provider.spin(1000000)", 4),
+    ("a provider: 25,000 numbers in", "table.create(25000, 1.5)", "provider.numbers(made)", 10),
+    ("a provider: 250 KB there and back", "string.rep('a', 250000)", "provider.bytes(made)", 10),
+    ("a provider: 40,000 texts there and back", "table.create(40000, 'abc')", "provider.texts(made)", 4),
+    ("a provider: asks for the time", "nil", "provider.clock(10000)", 4),
+    ("a provider: 1 KiB of randomness", "nil", "provider.dice(10000)", 2),
 ];
 
 fn script() -> String {
@@ -107,7 +115,8 @@ fn script() -> String {
             )
         })
         .collect();
-    let modules = ["bench/fns", "motu/codec", "motu/json", "motu/kv", "motu/log", "motu/random", "motu/time"];
+    let modules =
+        ["bench/fns", "bench/provider", "motu/codec", "motu/json", "motu/kv", "motu/log", "motu/random", "motu/time"];
     let requires: Vec<String> = modules
         .iter()
         .map(|path| format!("local {} = require('@{path}')", path.split('/').next_back().unwrap_or_default()))
@@ -138,13 +147,15 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
         memory_bytes: 512 << 20,
         ..Limits::default()
     };
-    let motu = Motu::builder().limits(limits).host_module(fns).on_log(|_| ()).build()?;
+    let motu =
+        Motu::builder().limits(limits).host_module(fns).host_module(provider::module()?).on_log(|_| ()).build()?;
     let tenant = motu.tenant(&"bench:1".parse()?);
     tenant.set_grants(Some(Grants::parse([
         "motu:*/*",
         "bench:fns/fns.nothing",
         "bench:fns/fns.numbers",
         "bench:fns/fns.points",
+        "bench:provider/*",
     ])?));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(tenant.deploy("main", &Bundle::from_files([("init.luau", script())])?))?;

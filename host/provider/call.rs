@@ -13,7 +13,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::pool::Live;
 use super::store::{self, Over};
-use super::val::{self, Given};
+use super::val::{self, Given, Room};
 use super::{Loaded, ProviderLimits};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
@@ -42,13 +42,25 @@ pub(super) fn begin(
         let error = loaded.limit(&text);
         return Ok(Box::pin(async move { failed(&described, &error.into()) }));
     }
-    let params = val::arguments(&described, arguments, &context)?;
+    let room = Room::of(loaded.limits.values);
+    let params = match val::arguments(&described, arguments, &context, &room) {
+        Ok(params) => params,
+        Err(mismatch) if !room.is_over() => return Err(mismatch),
+        Err(_) => {
+            let error = loaded.over_values("the arguments are more values than that");
+            return Ok(Box::pin(async move { failed(&described, &error.into()) }));
+        }
+    };
     Ok(Box::pin(async move {
         let results = match loaded.call(export, &context, &params, &described).await {
             Ok(results) => results,
             Err(error) => return failed(&described, &error.into()),
         };
-        context.charge(VALUE_FUEL.saturating_mul(results.iter().map(val::count).sum()));
+        let values = results.iter().map(val::count).sum();
+        context.charge(VALUE_FUEL.saturating_mul(values));
+        if values > loaded.limits.values.into() {
+            return failed(&described, &loaded.over_values(&format!("its result is {values}")).into());
+        }
         let answer = answer(&described, &Given::result(&described, &results), bounds);
         let most = loaded.limits.result_bytes;
         match &answer {
@@ -77,6 +89,11 @@ impl Loaded {
 
     fn limit(&self, text: &str) -> Error {
         self.error(ErrorKind::Limit, text)
+    }
+
+    fn over_values(&self, what: &str) -> Error {
+        let most = self.limits.values;
+        self.limit(&format!("over the limit values of {most}: {what}; each byte of a list<u8> is one"))
     }
 
     async fn call(
@@ -177,11 +194,12 @@ impl Loaded {
             }
             Some(Trap::StackOverflow) => self.limit("over the limit wasm stack: its calls lie too deep in each other"),
             Some(trap) => self.error(ErrorKind::Host, &format!("it trapped: {trap}")),
-            // wasmtime's word for what `result_bytes` became; its type isn't public
+            // wasmtime's word for what these limits became; its type isn't public
             None => match error.root_cause().to_string() {
                 text if text.contains("hostcall fuel") || text.contains("too much data") => {
-                    let most = self.limits.result_bytes;
-                    self.limit(&format!("it gave or wrote too much at once; the limit result_bytes is {most}"))
+                    let ProviderLimits { result_bytes, values, .. } = self.limits;
+                    let limits = format!("the limits are result_bytes of {result_bytes} and values of {values}");
+                    self.limit(&format!("it gave or wrote too much at once; {limits}"))
                 }
                 text => self.error(ErrorKind::Host, &text),
             },

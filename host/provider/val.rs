@@ -1,6 +1,7 @@
 //! Values between the wire and wasmtime, by their WIT types. The check is the one that every host function has: here serde is
 //! given what wasmtime wants instead of a Rust type.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,9 +13,34 @@ use crate::wit::{self, Function, Handles, Int, Mismatch, Ty};
 /// Room made for a list before its items are there.
 const ROOM_MAX: usize = 1024;
 
-/// The arguments of a call.
-pub(super) fn arguments(function: &Function, bytes: &[u8], handles: &dyn Handles) -> Result<Vec<Val>, Mismatch> {
-    wit::each_argument(function, bytes, handles, Wanted)
+/// How many values there may still be.
+pub(super) struct Room(Cell<Option<u32>>);
+
+impl Room {
+    pub(super) fn of(values: u32) -> Room {
+        Room(Cell::new(Some(values)))
+    }
+
+    /// Whether there were more than that.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.get().is_none()
+    }
+
+    fn take<E: serde::de::Error>(&self, values: usize) -> Result<(), E> {
+        let left = self.0.get().and_then(|left| left.checked_sub(u32::try_from(values).ok()?));
+        self.0.set(left);
+        left.map(drop).ok_or_else(|| E::custom("too many values"))
+    }
+}
+
+/// The arguments of a call. When there is no room for all of them, that is a mismatch.
+pub(super) fn arguments(
+    function: &Function,
+    bytes: &[u8],
+    handles: &dyn Handles,
+    room: &Room,
+) -> Result<Vec<Val>, Mismatch> {
+    wit::each_argument(function, bytes, handles, |ty| Wanted { ty, room })
 }
 
 /// How many values there are in one: what it costs to take it over the boundary.
@@ -30,12 +56,23 @@ pub(super) fn count(val: &Val) -> u64 {
 }
 
 /// A value of this type, to be made of what was checked to be one.
-struct Wanted<'a>(&'a Ty);
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    ty: &'a Ty,
+    room: &'a Room,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(self, ty: &'a Ty) -> Wanted<'a> {
+        Wanted { ty, room: self.room }
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Wanted<'_> {
     type Value = Val;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Val, D::Error> {
+        self.room.take(1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -65,7 +102,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     type Value = Val;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        write!(f, "{}", self.ty)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Val, E> {
@@ -73,11 +110,11 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Val, E> {
-        int(self.0, value.into())
+        int(self.ty, value.into())
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Val, E> {
-        int(self.0, value.into())
+        int(self.ty, value.into())
     }
 
     fn visit_f32<E>(self, value: f32) -> Result<Val, E> {
@@ -93,12 +130,13 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Val, E> {
-        let Ty::Enum(variant) = self.0.peeled() else { return Ok(Val::String(text.to_owned())) };
+        let Ty::Enum(variant) = self.ty.peeled() else { return Ok(Val::String(text.to_owned())) };
         let case = variant.cases.iter().find(|case| case.name.snake == text);
-        case.map(|case| Val::Enum(case.name.kebab.clone())).ok_or_else(|| amiss(self.0))
+        case.map(|case| Val::Enum(case.name.kebab.clone())).ok_or_else(|| amiss(self.ty))
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Val, E> {
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Val, E> {
+        self.room.take(bytes.len())?;
         Ok(Val::List(bytes.iter().map(|byte| Val::U8(*byte)).collect()))
     }
 
@@ -107,66 +145,66 @@ impl<'de> Visitor<'de> for Wanted<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Val, D::Error> {
-        let Ty::Option(inner) = self.0.peeled() else { return Err(amiss(self.0)) };
-        Ok(Val::Option(Some(Box::new(Wanted(inner).deserialize(deserializer)?))))
+        let Ty::Option(inner) = self.ty.peeled() else { return Err(amiss(self.ty)) };
+        Ok(Val::Option(Some(Box::new(self.of(inner).deserialize(deserializer)?))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Val, A::Error> {
         let mut vals = Vec::with_capacity(items.size_hint().unwrap_or_default().min(ROOM_MAX));
-        match self.0.peeled() {
+        match self.ty.peeled() {
             Ty::List(item) => {
-                while let Some(val) = items.next_element_seed(Wanted(item))? {
+                while let Some(val) = items.next_element_seed(self.of(item))? {
                     vals.push(val);
                 }
                 Ok(Val::List(vals))
             }
             Ty::Tuple(types) => {
                 for ty in types.iter() {
-                    vals.push(items.next_element_seed(Wanted(ty))?.ok_or_else(|| amiss(self.0))?);
+                    vals.push(items.next_element_seed(self.of(ty))?.ok_or_else(|| amiss(self.ty))?);
                 }
                 Ok(Val::Tuple(vals))
             }
-            _ => Err(amiss(self.0)),
+            _ => Err(amiss(self.ty)),
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Val, A::Error> {
-        match self.0.peeled() {
+        match self.ty.peeled() {
             Ty::Record(record) => {
                 let mut vals: Vec<Option<Val>> = record.fields.iter().map(|_| None).collect();
                 while let Some(Text(name)) = entries.next_key()? {
                     let found = record.fields.iter().zip(&mut vals).find(|(field, _)| field.name.snake == name);
-                    let (field, place) = found.ok_or_else(|| amiss(self.0))?;
-                    *place = Some(entries.next_value_seed(Wanted(&field.ty))?);
+                    let (field, place) = found.ok_or_else(|| amiss(self.ty))?;
+                    *place = Some(entries.next_value_seed(self.of(&field.ty))?);
                 }
                 let named = record.fields.iter().zip(vals);
                 let all: Option<Vec<_>> = named.map(|(field, val)| Some((field.name.kebab.clone(), val?))).collect();
-                all.map(Val::Record).ok_or_else(|| amiss(self.0))
+                all.map(Val::Record).ok_or_else(|| amiss(self.ty))
             }
             Ty::Flags(flags) => {
                 let mut set: Vec<bool> = flags.fields.iter().map(|_| false).collect();
                 while let Some(Text(name)) = entries.next_key()? {
                     let found = flags.fields.iter().zip(&mut set).find(|(field, _)| field.name.snake == name);
-                    *found.ok_or_else(|| amiss(self.0))?.1 = entries.next_value()?;
+                    *found.ok_or_else(|| amiss(self.ty))?.1 = entries.next_value()?;
                 }
                 let named = flags.fields.iter().zip(set).filter(|(_, set)| *set);
                 Ok(Val::Flags(named.map(|(field, _)| field.name.kebab.clone()).collect()))
             }
             Ty::Map(entry) => {
                 let mut vals = Vec::with_capacity(entries.size_hint().unwrap_or_default().min(ROOM_MAX));
-                while let Some(key) = entries.next_key_seed(Wanted(&entry.0))? {
-                    vals.push((key, entries.next_value_seed(Wanted(&entry.1))?));
+                while let Some(key) = entries.next_key_seed(self.of(&entry.0))? {
+                    vals.push((key, entries.next_value_seed(self.of(&entry.1))?));
                 }
                 Ok(Val::Map(vals))
             }
             Ty::Variant(variant) => {
                 entries.next_key::<Text>()?; // the tag
                 let Text(tag) = entries.next_value()?;
-                let case = variant.cases.iter().find(|case| case.name.snake == tag).ok_or_else(|| amiss(self.0))?;
+                let case = variant.cases.iter().find(|case| case.name.snake == tag).ok_or_else(|| amiss(self.ty))?;
                 let payload = match &case.ty {
                     Some(ty) => {
                         entries.next_key::<Text>()?; // the value
-                        Some(Box::new(entries.next_value_seed(Wanted(ty))?))
+                        Some(Box::new(entries.next_value_seed(self.of(ty))?))
                     }
                     None => None,
                 };
@@ -177,10 +215,10 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                 let (is_ok, ty) = match side.as_ref().map(|Text(side)| side.as_str()) {
                     Some("ok") => (true, &either.ok),
                     Some("err") => (false, &either.err),
-                    _ => return Err(amiss(self.0)),
+                    _ => return Err(amiss(self.ty)),
                 };
                 let val = match ty {
-                    Some(ty) => Some(Box::new(entries.next_value_seed(Wanted(ty))?)),
+                    Some(ty) => Some(Box::new(entries.next_value_seed(self.of(ty))?)),
                     None => {
                         entries.next_value::<bool>()?;
                         None
@@ -188,7 +226,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
                 };
                 Ok(Val::Result(if is_ok { Ok(val) } else { Err(val) }))
             }
-            _ => Err(amiss(self.0)),
+            _ => Err(amiss(self.ty)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use wasmtime::component::Val;
 
-use crate::provider::val::{Given, arguments as each};
+use crate::provider::val::{Given, Room, arguments as each, count};
 use crate::wit::{Answer, Function, Handles, Held, Ty, parse, result};
 
 /// Types as WIT has them, with what they need beside.
@@ -133,14 +133,17 @@ proptest! {
         let Answer::Value(bytes) = result(&function, &Given::result(&function, std::slice::from_ref(&val)), 200, 1 << 20).unwrap()
         else { panic!("it is no result") };
         let arguments = [&[0x91][..], &bytes].concat();
-        let back = each(&function, &arguments, &Nobody).unwrap();
+        let values = u32::try_from(count(&val)).unwrap();
+        let back = each(&function, &arguments, &Nobody, &Room::of(values)).unwrap();
         prop_assert_eq!(back, vec![val]);
+        let room = Room::of(values - 1);
+        prop_assert!(each(&function, &arguments, &Nobody, &room).is_err() && room.is_over());
     }
 
     #[test]
     fn noise_is_refused_or_read(types in [any_type(), any_type(), any_type()], noise in prop::collection::vec(any::<u8>(), 0..64)) {
         if let Some(function) = function(&types) {
-            let _ = each(&function, &[&[0x91][..], &noise].concat(), &Nobody); // no panic is what is looked for
+            let _ = each(&function, &[&[0x91][..], &noise].concat(), &Nobody, &Room::of(100)); // no panic is what is looked for
         }
     }
 }

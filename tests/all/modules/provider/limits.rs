@@ -45,6 +45,7 @@ fn p7_each_limit_is_an_error_that_names_it() {
         memory_bytes: 1 << 20,
         argument_bytes: 2000,
         result_bytes: 1000,
+        values: 1500,
         ..ProviderLimits::default()
     };
     let motu = motu_with(small);
@@ -53,8 +54,14 @@ fn p7_each_limit_is_an_error_that_names_it() {
         ("kinds.hoard(2000)", "kinds.hoard: the provider acme:kinds@1.2.0: over the limit memory_bytes of 1048576: "),
         ("kinds.recurse(1000000)", "kinds.recurse: the provider acme:kinds@1.2.0: "),
         ("kinds.bytes(string.rep('x', 3000))", "bytes, over the limit argument_bytes of 2000"),
-        ("kinds.bytes(string.rep('x', 1200))", "the limit result_bytes is 1000"),
-        ("kinds.flood(1001)", "limit result_bytes"),
+        ("kinds.bytes(string.rep('x', 1200))", "bytes, over the limit result_bytes of 1000"),
+        ("kinds.flood(1001)", "bytes, over the limit result_bytes of 1000"),
+        ("kinds.flood(1501)", "over the limit values of 1500: its result is 1502; each byte of a list<u8> is one"),
+        ("kinds.flood(500000)", "too much at once; the limits are result_bytes of 1000 and values of 1500"),
+        (
+            "kinds.bytes(string.rep('x', 1501))",
+            "over the limit values of 1500: the arguments are more values than that",
+        ),
         ("kinds.texts('a', string.rep('x', 1200))", "bytes, over the limit result_bytes of 1000"),
     ] {
         let (kind, text) = fails(&motu, "limits:each", body);
@@ -190,6 +197,7 @@ fn p7_limits_that_can_not_be_are_refused() {
         (ProviderLimits { memory_bytes: 1 << 40, ..Default::default() }, "memory_bytes"),
         (ProviderLimits { argument_bytes: u32::MAX, ..Default::default() }, "argument_bytes"),
         (ProviderLimits { result_bytes: u32::MAX, ..Default::default() }, "result_bytes"),
+        (ProviderLimits { values: u32::MAX, ..Default::default() }, "values"),
         (ProviderLimits { stores: 0, ..Default::default() }, "stores"),
         (ProviderLimits { stores_per_tenant: 0, ..Default::default() }, "stores_per_tenant"),
     ] {
