@@ -19,13 +19,22 @@ use crate::error::Error;
 use crate::modules::blob::{Blobs, Memory};
 use crate::modules::kept::decoded;
 use crate::motu::Motu;
-use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Settings, Store, StoreError};
+use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Scope, Settings, Store, StoreError};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
+use crate::turns::Turns;
 use crate::value::Value;
 
-/// How many are asked of the store, and are under way, at a time.
+/// How many are asked of the store at a time.
 const AT_ONCE: usize = 64;
+
+/// How many are under way at a time, and of each tenant; all others wait for their turn. One whose handlers take long, or that has
+/// many, makes others wait for one of its own at most.
+const UNDER_WAY: u32 = 64;
+const UNDER_WAY_EACH: u32 = 8;
+
+/// How many may wait, of all tenants; further ones stay in the store. An event takes 8 bytes, an entry to be resumed as many as its key.
+const WAITING_MAX: usize = 1_000_000;
 
 /// How long to wait when a mailbox is full, or the store can't be read.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -139,7 +148,30 @@ type Motus = Arc<dyn Fn() -> Option<Motu> + Send + Sync>;
 pub(crate) struct Wake {
     kept: Arc<Kept>,
     motu: Motus,
-    room: Arc<Semaphore>,
+    waiting: Mutex<Turns<Owner, Due>>,
+    /// How much more may wait.
+    room: Semaphore,
+}
+
+/// What is to be dispatched. It is read when it has its turn.
+enum Due {
+    /// `kv_expired`, or a run of a schedule.
+    Event(u64),
+    /// `kv_resume`.
+    Resume(Scope, Vec<u8>),
+}
+
+/// One that has its turn, until this is dropped.
+struct UnderWay {
+    wake: Arc<Wake>,
+    owner: Owner,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.wake.waiting().leave(&self.owner);
+        self.wake.room.add_permits(1);
+    }
 }
 
 impl Wake {
@@ -147,7 +179,9 @@ impl Wake {
         if kept.awake.swap(true, Ordering::AcqRel) {
             return;
         }
-        let wake = Arc::new(Wake { kept: kept.clone(), motu: Arc::new(motu), room: Arc::new(Semaphore::new(AT_ONCE)) });
+        let waiting = Mutex::new(Turns::new(UNDER_WAY, UNDER_WAY_EACH));
+        let room = Semaphore::new(WAITING_MAX);
+        let wake = Arc::new(Wake { kept: kept.clone(), motu: Arc::new(motu), waiting, room });
         let resumes = wake.clone();
         runtime.spawn(async move { resumes.resume_all().await });
         runtime.spawn(async move { wake.expire_all().await });
@@ -157,8 +191,36 @@ impl Wake {
         (self.motu)().is_none()
     }
 
+    fn waiting(&self) -> MutexGuard<'_, Turns<Owner, Due>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has it wait for its turn.
+    async fn put(self: &Arc<Self>, owner: &Owner, due: Due) {
+        if let Ok(room) = self.room.acquire().await {
+            room.forget(); // until it was under way
+        }
+        self.waiting().put(owner, due);
+        self.start_next();
+    }
+
+    /// Starts what has its turn.
+    fn start_next(self: &Arc<Self>) {
+        loop {
+            let next = self.waiting().next();
+            let Some((owner, due)) = next else { return };
+            let under_way = UnderWay { wake: self.clone(), owner };
+            tokio::spawn(async move {
+                under_way.dispatch(due).await;
+                let wake = under_way.wake.clone();
+                drop(under_way);
+                wake.start_next();
+            });
+        }
+    }
+
     /// `kv_resume`, for all that is there now.
-    async fn resume_all(&self) {
+    async fn resume_all(self: Arc<Self>) {
         let mut after: Option<Place> = None;
         loop {
             let page = match self.kept.store.resumes(after.as_ref(), AT_ONCE) {
@@ -171,13 +233,8 @@ impl Wake {
                     continue;
                 }
             };
-            for (place, entry) in page.entries {
-                let Ok(permit) = self.room.clone().acquire_owned().await else { return };
-                let motu = self.motu.clone();
-                tokio::spawn(async move {
-                    deliver(&motu, &place.owner, "kv_resume", &payload(&place, &entry.value, 1), None).await;
-                    drop(permit);
-                });
+            for (place, _) in page.entries {
+                self.put(&place.owner, Due::Resume(place.scope, place.key)).await;
             }
             match page.more_after {
                 Some(place) if !self.is_over() => after = Some(place),
@@ -187,7 +244,7 @@ impl Wake {
     }
 
     /// `kv_expired`, for what has expired and what will, and the events of schedules.
-    async fn expire_all(&self) {
+    async fn expire_all(self: Arc<Self>) {
         let mut due = self.kept.store.due();
         loop {
             let clock = &self.kept.clock;
@@ -212,12 +269,7 @@ impl Wake {
                 }
             };
             for event in claimed {
-                let Ok(permit) = self.room.clone().acquire_owned().await else { return };
-                let (kept, motu) = (self.kept.clone(), self.motu.clone());
-                tokio::spawn(async move {
-                    expired(&kept, &motu, &event).await;
-                    drop(permit);
-                });
+                self.put(&event.place.owner, Due::Event(event.number)).await;
             }
             if self.is_over() {
                 return;
@@ -229,6 +281,39 @@ impl Wake {
     async fn pause(&self) -> bool {
         tokio::time::sleep(AGAIN_AFTER).await;
         self.is_over()
+    }
+}
+
+impl UnderWay {
+    async fn dispatch(&self, due: Due) {
+        let Wake { kept, motu, .. } = &*self.wake;
+        match due {
+            Due::Event(number) => {
+                if let Some(event) = self.read(|| kept.store.event(number)).await {
+                    expired(kept, motu, &event).await;
+                }
+            }
+            Due::Resume(scope, key) => {
+                let entry = self.read(|| kept.store.get(&self.owner, &scope, &key)).await;
+                if let Some(entry) = entry.filter(|entry| entry.resume) {
+                    let place = Place { owner: self.owner.clone(), scope, key };
+                    deliver(motu, &place.owner, "kv_resume", &payload(&place, &entry.value, 1), None).await;
+                }
+            }
+        }
+    }
+
+    /// Reads it, again if the store fails; nothing if it has gone since, or the Motu has.
+    async fn read<T>(&self, read: impl Fn() -> Result<Option<T>, StoreError>) -> Option<T> {
+        loop {
+            match read() {
+                Ok(read) => return read,
+                Err(error) => tracing::warn!(%error, "an event of the store can't be read; it is tried again"),
+            }
+            if self.wake.pause().await {
+                return None;
+            }
+        }
     }
 }
 

@@ -62,6 +62,7 @@ mod strategy;
 mod tenant;
 mod tenants;
 pub mod testing;
+mod turns;
 mod value;
 mod vm;
 mod waits;
@@ -84,7 +85,9 @@ pub use log::{LogFeed, LogLevel, LogLine, Logged};
 pub use module::HostModule;
 pub use modules::blob::LinkedBlob;
 #[cfg(feature = "http")]
-pub use modules::http::{HttpSettings, HttpSettingsError, NetworkError, Networks, Resolver, Resolving, SystemResolver};
+pub use modules::http::{
+    HttpSettings, HttpSettingsError, Lookup, NetworkError, Networks, Resolver, Resolving, SystemResolver,
+};
 pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
 pub use outcome::{Outcome, Tier, Usage};
 #[cfg(feature = "providers")]

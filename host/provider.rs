@@ -162,7 +162,7 @@ struct Export {
 
 impl Provider {
     /// Compiles a component, or takes it from the cache, and reads its WIT. This blocks for as long as the compiler takes, which
-    /// nothing bounds but the size (256 MiB): about a second for a MiB, and a millisecond from the cache.
+    /// nothing bounds but the component's size (256 MiB).
     ///
     /// # Errors
     ///

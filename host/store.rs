@@ -120,6 +120,12 @@ pub(crate) trait Store: Blobs {
     /// `Unavailable`, `Unknown`.
     fn claim(&self, limit: usize) -> Pending<Claimed>;
 
+    /// An event that this process claimed. None if it was settled, or deleted with what its owner has.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn event(&self, number: u64) -> Result<Option<Event>, StoreError>;
+
     /// Entries that were set with `resume`, of all owners, from after this place on. At most so many.
     ///
     /// # Errors

@@ -134,6 +134,8 @@ pub(crate) struct Local {
     shared: Arc<Shared>,
     jobs: Option<mpsc::UnboundedSender<Job>>,
     pub(super) way: Way,
+    /// This process's number among those that had it open.
+    process: u64,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -164,14 +166,14 @@ impl Local {
             ailing: AtomicBool::new(false),
             clock: settings.clock.clone(),
         });
-        let (jobs, queue) = mpsc::unbounded_channel();
+        let (process, (jobs, queue)) = (counters.process, mpsc::unbounded_channel());
         let mut writer = Writer::new(medium, settings.cache_bytes, counters, shared.clone(), queue);
         writer.adopt(database).map_err(|fault| OpenError::Damaged { path: path.to_path_buf(), why: fault.0 })?;
         let thread = std::thread::Builder::new().name("motu-kv".into()).spawn(move || writer.run());
         let failed = |error: std::io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
         let room = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
         let way = Way { jobs: jobs.downgrade(), room: room(QUEUE_BYTES), blob_room: room(blobs::QUEUE_BYTES) };
-        Ok(Local { shared, jobs: Some(jobs), way, thread: Some(thread.map_err(failed)?) })
+        Ok(Local { shared, jobs: Some(jobs), way, process, thread: Some(thread.map_err(failed)?) })
     }
 
     /// Reads from the last commit. If that fails and the database was opened anew meanwhile, reads once more.
@@ -259,6 +261,10 @@ impl Store for Local {
                 _ => Err(StoreError::mixed_up()),
             }
         })
+    }
+
+    fn event(&self, number: u64) -> Result<Option<Event>, StoreError> {
+        self.read(|snapshot, _| read::event(snapshot, self.process, number))
     }
 
     fn resumes(&self, after: Option<&Place>, limit: usize) -> Result<Resumes, StoreError> {

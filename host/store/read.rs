@@ -1,8 +1,9 @@
 //! Reads: from the tables as of the last commit, on the caller's thread, each bounded in what it passes over.
 
-use super::row::{self, Row};
+use super::events;
+use super::row::{self, EventRow, Row};
 use super::tables::{Fault, Snapshot};
-use super::{Entry, Owner, Page, Place, Query, Resumes, Scope};
+use super::{Entry, Event, Owner, Page, Place, Query, Resumes, Scope};
 
 /// How many rows a read passes over beside those it gives, and how many bytes of values, before it makes the caller come back.
 const ROWS_PASSED: usize = 1_000;
@@ -66,6 +67,12 @@ pub(super) fn list(
         page.entries.push((key.to_vec(), entry));
     }
     Ok(page)
+}
+
+pub(super) fn event(snapshot: &Snapshot, process: u64, number: u64) -> Result<Option<Event>, Fault> {
+    let Some(row) = snapshot.events.get((process, number))? else { return Ok(None) };
+    let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
+    events::event(number, row.attempts, row.place, row.value).map(Some)
 }
 
 pub(super) fn resumes(snapshot: &Snapshot, now: u64, after: Option<&Place>, limit: usize) -> Result<Resumes, Fault> {

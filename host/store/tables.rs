@@ -133,6 +133,7 @@ fn usage_in(table: &impl ReadableTable<&'static str, (u64, u64)>, owner: &Owner)
 pub(super) struct Snapshot {
     pub(super) entries: ReadOnlyTable<Bytes, Bytes>,
     pub(super) resumes: ReadOnlyTable<Bytes, ()>,
+    pub(super) events: ReadOnlyTable<(u64, u64), Bytes>,
     usage: ReadOnlyTable<&'static str, (u64, u64)>,
     pub(super) schedules: ReadOnlyTable<Bytes, Bytes>,
     #[cfg(test)]
@@ -148,6 +149,7 @@ impl Snapshot {
         Ok(Snapshot {
             entries: transaction.open_table(ENTRIES)?,
             resumes: transaction.open_table(RESUMES)?,
+            events: transaction.open_table(EVENTS)?,
             usage: transaction.open_table(USAGE)?,
             schedules: transaction.open_table(SCHEDULES)?,
             #[cfg(test)]

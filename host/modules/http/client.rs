@@ -14,10 +14,12 @@ use super::deadline::Deadline;
 use super::exchange::{Answer, exchange};
 use super::limits::HttpLimits;
 use super::networks::Networks;
+use super::places::Places;
 use super::prepare::Prepared;
-use super::resolve::{Resolver, SystemResolver};
+use super::resolve::{LOOKUPS, LOOKUPS_EACH, Lookup, Resolver, SystemResolver};
 use super::target::Target;
 use super::types::{Failure, FailureKind, Request, Response};
+use crate::tenant::Tenant;
 
 /// How scripts reach the network through `motu:http`, whatever they were granted.
 #[derive(Clone)]
@@ -44,7 +46,7 @@ impl Default for HttpSettings {
             allowed: Networks::default(),
             refused: Networks::default(),
             roots: Vec::new(),
-            resolver: Arc::new(SystemResolver::default()),
+            resolver: Arc::new(SystemResolver),
         }
     }
 }
@@ -66,6 +68,7 @@ pub(crate) type May<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 pub(crate) struct Client {
     reach: Reach,
     resolver: Arc<dyn Resolver>,
+    lookups: Places,
     tls: Tls,
 }
 
@@ -73,12 +76,14 @@ impl Client {
     pub(crate) fn new(settings: HttpSettings) -> Result<Client, HttpSettingsError> {
         let HttpSettings { allowed, refused, roots, resolver } = settings;
         let tls = Tls::new(&roots).map_err(HttpSettingsError)?;
-        Ok(Client { reach: Reach { allowed, refused }, resolver, tls })
+        let lookups = Places::new(LOOKUPS, LOOKUPS_EACH);
+        Ok(Client { reach: Reach { allowed, refused }, resolver, lookups, tls })
     }
 
     /// Does a request, on the tokio runtime that polls it. When the future is dropped, the connection is closed.
     pub(crate) async fn fetch(
         &self,
+        tenant: &Tenant,
         url: &str,
         request: Request,
         limits: &HttpLimits,
@@ -89,7 +94,7 @@ impl Client {
         let deadline = Deadline::new(prepared.timeout);
         let mut followed = 0_u32;
         loop {
-            let hop = self.hop(&target, &prepared, limits, &deadline, may).await;
+            let hop = self.hop(tenant, &target, &prepared, limits, &deadline, may).await;
             let answer = hop.map_err(|failure| at(followed, failure))?;
             let Some(location) = &answer.location else { return Ok(response(answer, &target)) };
             if followed == prepared.redirects {
@@ -109,6 +114,7 @@ impl Client {
 
     async fn hop(
         &self,
+        tenant: &Tenant,
         target: &Target,
         prepared: &Prepared,
         limits: &HttpLimits,
@@ -119,7 +125,7 @@ impl Client {
         if !may(host) {
             return Err(Failure::new(FailureKind::DeniedHost, format!("no grant allows the host {host}")));
         }
-        let addresses = self.addresses(target, deadline).await?;
+        let addresses = self.addresses(tenant, target, deadline).await?;
         let connected = deadline.hold("a connection", connect(&addresses)).await?;
         let stream = connected
             .map_err(|error| Failure::new(FailureKind::Connect, format!("{host} can't be connected to: {error}")))?;
@@ -137,12 +143,19 @@ impl Client {
     /// One that may not be reached refuses the host, whatever else the answer has. To leave such a one out would be as safe,
     /// since only checked addresses are connected to; but no honest name is public and private at once, the answer would
     /// depend on what the server of names mixed, and somebody who tries rebinding would be helped to the other address.
-    async fn addresses(&self, target: &Target, deadline: &Deadline) -> Result<Vec<SocketAddr>, Failure> {
+    async fn addresses(
+        &self,
+        tenant: &Tenant,
+        target: &Target,
+        deadline: &Deadline,
+    ) -> Result<Vec<SocketAddr>, Failure> {
         let (host, port) = (target.host(), target.port());
         let found = match target.address() {
             Some(address) => vec![address],
             None => {
-                let found = deadline.hold("the address of the host", self.resolver.resolve(host)).await?;
+                let place = deadline.hold("a turn to look up the host", self.lookups.enter(tenant)).await?;
+                let lookup = Lookup { host: host.to_owned(), place };
+                let found = deadline.hold("the address of the host", self.resolver.resolve(lookup)).await?;
                 found.map_err(|error| {
                     Failure::new(FailureKind::Resolve, format!("the address of {host} can't be looked up: {error}"))
                 })?

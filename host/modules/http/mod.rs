@@ -12,6 +12,7 @@ mod deadline;
 mod exchange;
 mod limits;
 mod networks;
+mod places;
 mod prepare;
 mod resolve;
 mod stream;
@@ -27,7 +28,7 @@ use client::Client;
 pub use client::{HttpSettings, HttpSettingsError};
 use limits::HttpLimits;
 pub use networks::{NetworkError, Networks};
-pub use resolve::{Resolver, Resolving, SystemResolver};
+pub use resolve::{Lookup, Resolver, Resolving, SystemResolver};
 use target::Target;
 use types::{Failure, Request, Response};
 
@@ -78,7 +79,7 @@ impl Http {
             timeout_ms: u64::try_from(limits.http_timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let may = |host: &str| context.allows("host", host);
-        Ok(self.client.fetch(url, request, &limits, &may).await)
+        Ok(self.client.fetch(context.tenant(), url, request, &limits, &may).await)
     }
 }
 

@@ -11,6 +11,7 @@
 mod addresses;
 mod hostile;
 mod limits;
+mod places;
 mod plain;
 mod redirects;
 mod requests;

@@ -25,12 +25,15 @@ fn an_entry_is_gone_at_its_time_and_its_event_comes_once() {
     let place = Place { owner: me.clone(), scope: scope("s"), key: b"k".to_vec() };
     let number = at.revisions[0].unwrap();
     assert_eq!(events, [Event { number, place, value: b"v".to_vec(), attempt: 1, run: None }]);
+    assert_eq!(store.event(number).unwrap().as_ref(), events.first());
+    assert_eq!(store.event(number + 1).unwrap(), None);
     assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, Some(3_000)));
     // it is charged until it is settled, which goes once, and only by its owner
     assert_eq!(store.usage(&me).unwrap(), usage);
     let settle = || vec![set("s", b"seen", b""), Op::Settle { event: events[0].number }];
     assert_eq!(store.done(&owner("guild:2"), settle()).unwrap_err(), StoreError::NoEvent { index: 1 });
     store.done(&me, settle()).unwrap();
+    assert_eq!(store.event(number).unwrap(), None);
     assert_eq!(store.usage(&me).unwrap().keys, 2);
     assert_eq!(store.done(&me, settle()).unwrap_err(), StoreError::NoEvent { index: 1 });
     let twice = vec![Op::Settle { event: 2 }, Op::Settle { event: 2 }];

@@ -19,6 +19,7 @@ trials![
     k1_many_increments_each_count,
     k1_what_was_acknowledged_outlives_a_kill,
     k3_an_expired_key_is_an_event_once,
+    k3_one_tenants_events_keep_no_other_waiting,
     k3_once_also_when_the_process_is_killed,
     k4_marked_keys_are_resumed_after_a_restart,
     k6_quotas_are_kept,
@@ -155,6 +156,38 @@ fn k3_an_expired_key_is_an_event_once() {
     assert_eq!(ask(&one, "fired", ()).unwrap(), all);
     assert_eq!(ask(&other, "fired", ()).unwrap(), Value::Array(vec![]));
     assert!(lateness(&one, 0.0) < 1.0);
+}
+
+/// Its handlers never come to an end, and more of its keys have expired than events can be under way.
+fn k3_one_tenants_events_keep_no_other_waiting() {
+    let slow = "local kv, time = require('@motu/kv'), require('@motu/time')
+        local begun = 0
+        return { set = function(n) for i = 1, n do kv.set('e', 'k' .. i, i, { expires = time.now() }) end end,
+            kv_expired = function() begun += 1 task.wait(3600) end,
+            begun = function() return begun end }";
+    let limits = Limits { event_deadline: Some(Duration::from_secs(3600)), ..limits() };
+    let motu = builder(limits).build().unwrap();
+    let slow: Vec<_> = (0..3).map(|n| tenant(&motu, &format!("k3-slow:{n}"), slow, ALL)).collect();
+    slow.iter().for_each(|slow| assert!(ask(slow, "set", 300).is_ok()));
+    motu.wake();
+    // as many as each may have
+    slow.iter().for_each(|slow| {
+        while ask(slow, "begun", ()).unwrap() != Value::from(8) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let modest = tenant(&motu, "k3-modest:1", EXPIRING, ALL);
+    ask(&modest, "set", 5).unwrap();
+    let since = Instant::now();
+    let fired = || match ask(&modest, "fired", ()).unwrap() {
+        Value::Map(pairs) => pairs.len(),
+        _ => 0,
+    };
+    while fired() < 5 {
+        assert!(since.elapsed() < Duration::from_secs(60), "they wait for others");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    slow.iter().for_each(|slow| assert_eq!(ask(slow, "begun", ()).unwrap(), Value::from(8)));
 }
 
 /// How late the last event was that came after a time: after its key's own time, or that one. None comes early.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::types::FailureKind::{Connect, Resolve, Timeout};
 use super::super::types::Request;
-use super::support::{LIMITS, Names, OPEN, Server, client, client_with, fails, get, headers, ok, send};
+use super::support::{LIMITS, Names, OPEN, Server, client, client_with, fails, get, headers, me, ok, send};
 
 #[tokio::test]
 async fn a_get_says_no_more_than_it_must() {
@@ -86,7 +86,7 @@ async fn each_request_has_a_connection_of_its_own() {
     let server = Server::always("HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n").await;
     let client = client(&Names::new([]));
     for _ in 0..3 {
-        client.fetch(&server.url("/"), Request::default(), &LIMITS, &|_| true).await.unwrap();
+        client.fetch(&me(), &server.url("/"), Request::default(), &LIMITS, &|_| true).await.unwrap();
     }
     assert_eq!(server.connections(), 3);
 }
@@ -97,7 +97,7 @@ async fn the_next_address_is_tried_where_one_does_not_answer() {
     let names = Names::new([("two.test", vec![vec!["127.0.0.5", OPEN]])]);
     let url = format!("http://two.test:{}/", server.address.port());
     let client = client_with(&["127.0.0.0/28"], &names, Vec::new());
-    let response = client.fetch(&url, Request::default(), &LIMITS, &|_| true).await.unwrap();
+    let response = client.fetch(&me(), &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
     assert_eq!(response.body, b"second");
     assert!(server.requests()[0].contains(&format!("host: two.test:{}\r\n", server.address.port())));
 }
@@ -114,8 +114,11 @@ async fn what_can_not_be_reached_says_so() {
 struct Silent;
 
 impl super::super::resolve::Resolver for Silent {
-    fn resolve<'a>(&'a self, _: &'a str) -> super::super::resolve::Resolving<'a> {
-        Box::pin(std::future::pending())
+    fn resolve(&self, lookup: super::super::resolve::Lookup) -> super::super::resolve::Resolving<'_> {
+        Box::pin(async move {
+            let _lookup = lookup;
+            std::future::pending().await
+        })
     }
 }
 
@@ -124,18 +127,18 @@ async fn looking_up_counts_as_time() {
     let settings = super::super::HttpSettings { resolver: std::sync::Arc::new(Silent), ..Default::default() };
     let client = super::super::client::Client::new(settings).unwrap();
     let request = Request { timeout: Some(0.05), ..Request::default() };
-    let got = client.fetch("http://slow.test/", request, &LIMITS, &|_| true).await;
+    let got = client.fetch(&me(), "http://slow.test/", request, &LIMITS, &|_| true).await;
     fails(got, Timeout, "it took longer than 0.05 seconds; the address of the host was waited for");
 }
 
 #[tokio::test]
 async fn the_system_knows_this_machine() {
-    use super::super::resolve::{Resolver as _, SystemResolver};
-    let system = SystemResolver::default();
-    let found = system.resolve("localhost").await.unwrap();
+    use super::super::resolve::{Lookup, Resolver as _, SystemResolver};
+    let place = super::super::places::Places::new(1, 1).enter(&me()).await;
+    let found = SystemResolver.resolve(Lookup { host: "localhost".to_owned(), place }).await.unwrap();
     assert!(!found.is_empty() && found.iter().all(std::net::IpAddr::is_loopback), "{found:?}");
     // and what it says is checked like any other answer
     let client = super::super::client::Client::new(super::super::HttpSettings::default()).unwrap();
-    let got = client.fetch("http://localhost/", Request::default(), &LIMITS, &|_| true).await;
+    let got = client.fetch(&me(), "http://localhost/", Request::default(), &LIMITS, &|_| true).await;
     fails(got, super::super::types::FailureKind::DeniedAddress, "localhost may not be reached");
 }

@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use super::super::client::{Client, HttpSettings};
 use super::super::limits::HttpLimits;
 use super::super::networks::Networks;
-use super::super::resolve::{Resolver, Resolving};
+use super::super::resolve::{Lookup, Resolver, Resolving};
 use super::super::types::{Failure, FailureKind, Request, Response};
+use crate::tenant::Tenant;
 
 /// The address that tests allow. What listens elsewhere on this machine must stay out of reach.
 pub(super) const OPEN: &str = "127.0.0.2";
@@ -144,13 +145,19 @@ impl Names {
 }
 
 impl Resolver for Names {
-    fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
+    fn resolve(&self, lookup: Lookup) -> Resolving<'_> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let mut answers = self.answers.lock().unwrap();
-        let found =
-            answers.get_mut(host).and_then(|list| if list.len() > 1 { list.pop() } else { list.last().cloned() });
+        let found = answers
+            .get_mut(lookup.host())
+            .and_then(|list| if list.len() > 1 { list.pop() } else { list.last().cloned() });
         Box::pin(async move { found.ok_or_else(|| io::Error::other("no such name")) })
     }
+}
+
+/// Who asks.
+pub(super) fn me() -> Tenant {
+    "test:1".parse().unwrap()
 }
 
 /// A client that reaches [`OPEN`] beside what is public.
@@ -170,7 +177,7 @@ pub(super) async fn get(url: &str) -> Result<Response, Failure> {
 }
 
 pub(super) async fn send(url: &str, request: Request, limits: &HttpLimits) -> Result<Response, Failure> {
-    client(&Names::new([])).fetch(url, request, limits, &|_| true).await
+    client(&Names::new([])).fetch(&me(), url, request, limits, &|_| true).await
 }
 
 pub(super) fn headers(list: &[(&str, &str)]) -> Option<BTreeMap<String, Vec<u8>>> {

@@ -1,0 +1,76 @@
+//! Turns of tenants, for futures that wait for theirs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::tenant::Tenant;
+use crate::turns::Turns;
+
+type Waiting = Turns<Tenant, oneshot::Sender<Place>>;
+
+/// Places that tenants share.
+#[derive(Clone)]
+pub(super) struct Places(Arc<Mutex<Waiting>>);
+
+/// A place. It is another's when this is dropped.
+pub(super) struct Place {
+    places: Places,
+    tenant: Tenant,
+    /// Nobody took it, and it was given back.
+    is_returned: bool,
+}
+
+impl Places {
+    pub(super) fn new(places: u32, each: u32) -> Places {
+        Places(Arc::new(Mutex::new(Turns::new(places, each))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, when it is this tenant's turn. Dropped before that, it is as if it hadn't asked.
+    pub(super) async fn enter(&self, tenant: &Tenant) -> Place {
+        loop {
+            if let Ok(place) = self.ask(tenant).await {
+                return place;
+            }
+        }
+    }
+
+    fn ask(&self, tenant: &Tenant) -> oneshot::Receiver<Place> {
+        let (tell, told) = oneshot::channel();
+        let mut turns = self.lock();
+        turns.forget(tenant, oneshot::Sender::is_closed);
+        turns.put(tenant, tell);
+        self.hand_out(turns);
+        told
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn hand_out(&self, mut turns: MutexGuard<'_, Waiting>) {
+        while let Some((tenant, tell)) = turns.next() {
+            let place = Place { places: self.clone(), tenant, is_returned: false };
+            // under the lock, so that one after the other that has gone is no recursion
+            if let Err(mut place) = tell.send(place) {
+                place.is_returned = true;
+                turns.leave(&place.tenant);
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_returned {
+            let mut turns = self.places.lock();
+            turns.leave(&self.tenant);
+            self.places.hand_out(turns);
+        }
+    }
+}

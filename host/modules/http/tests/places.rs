@@ -1,0 +1,74 @@
+//! Lookups are shared by turns: a tenant whose names nobody answers for keeps no other waiting.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::super::client::{Client, HttpSettings};
+use super::super::places::Places;
+use super::super::resolve::{LOOKUPS_EACH, Lookup, Resolver, Resolving};
+use super::super::types::FailureKind::{Resolve, Timeout};
+use super::super::types::Request;
+use super::support::{LIMITS, fails};
+use crate::tenant::Tenant;
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().unwrap()
+}
+
+#[tokio::test]
+async fn whoever_goes_while_it_waits_is_passed_over() {
+    let places = Places::new(1, 1);
+    let first = places.enter(&tenant("a:1")).await;
+    let mut waiting = Vec::new();
+    for n in 0..10_000 {
+        let (places, who) = (places.clone(), tenant(&format!("b:{n}")));
+        let mut asks = Box::pin(async move { places.enter(&who).await });
+        assert!(poll_fn(|context| Poll::Ready(asks.as_mut().poll(context).is_pending())).await);
+        waiting.push(asks);
+    }
+    let last = waiting.pop().unwrap();
+    drop(waiting);
+    drop(first);
+    let last = last.await; // all others had gone
+    assert!(!places.is_empty());
+    drop(last);
+    assert!(places.is_empty());
+}
+
+/// Never answers for some names, and at once for others: that it knows none.
+struct Hangs;
+
+impl Resolver for Hangs {
+    fn resolve(&self, lookup: Lookup) -> Resolving<'_> {
+        Box::pin(async move {
+            if lookup.host().ends_with(".hangs") {
+                std::future::pending::<()>().await;
+            }
+            Err(std::io::Error::other("no such name"))
+        })
+    }
+}
+
+#[tokio::test]
+async fn lookups_that_hang_are_their_tenants_own() {
+    let settings = HttpSettings { resolver: Arc::new(Hangs), ..HttpSettings::default() };
+    let client = Arc::new(Client::new(settings).unwrap());
+    let mut hanging = tokio::task::JoinSet::new();
+    for n in 0..LOOKUPS_EACH {
+        let client = client.clone();
+        let url = format!("http://{n}.hangs/");
+        hanging.spawn(async move {
+            client.fetch(&tenant("bad:1"), &url, Request::default(), &LIMITS, &|_| true).await.map(drop)
+        });
+    }
+    tokio::task::yield_now().await;
+    let soon = || Request { timeout: Some(0.1), ..Request::default() };
+    let own = client.fetch(&tenant("bad:1"), "http://known/", soon(), &LIMITS, &|_| true).await;
+    fails(own, Timeout, "a turn to look up the host was waited for");
+    let other = client.fetch(&tenant("good:1"), "http://known/", Request::default(), &LIMITS, &|_| true).await;
+    fails(other, Resolve, "no such name");
+    hanging.shutdown().await;
+    let own = client.fetch(&tenant("bad:1"), "http://known/", Request::default(), &LIMITS, &|_| true).await;
+    fails(own, Resolve, "no such name");
+}
