@@ -129,7 +129,7 @@ pub struct ProviderUsage {
 /// other than WASI's are refused.
 ///
 /// **What it gets.** Memory, fuel and time within [`ProviderLimits`]. Of WASI 0.2, that is `wasi:io`, `clocks`, `random`,
-/// `cli`, `filesystem` and `sockets`: the real clocks and real randomness; no arguments, no environment, no files, no input;
+/// `cli`, `filesystem` and `sockets`: the clocks that scripts see, and real randomness; no arguments, no environment, no files, no input;
 /// output goes nowhere; each socket and each look-up of a name is refused. At most 1 KiB of randomness at once. A call of WASI's costs 20,000 fuel.
 ///
 /// **State.** Each instance that calls has a store of its own, so tenants share nothing. It is kept for the instance's next

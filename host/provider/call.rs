@@ -148,8 +148,9 @@ impl Loaded {
         }
         let ticket = self.pool.ticket(context.tenant())?;
         context.charge(STORE_FUEL);
-        let (engine, gauge) = (self.pre.engine(), &context.local.gauge);
-        let store = store::store(engine, &self.limits, self.pool.held(), gauge, context.limits().memory_bytes);
+        let (local, callers_bytes) = (&context.local, context.limits().memory_bytes);
+        let (engine, held) = (self.pre.engine(), self.pool.held());
+        let store = store::store(engine, &self.limits, held, &local.gauge, &local.clock, callers_bytes);
         Ok(Live::new(store.map_err(|error| self.why(&error))?, ticket))
     }
 

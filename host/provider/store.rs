@@ -7,13 +7,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{CallHook, CallHookHandler, Engine, ResourceLimiter, Store, StoreContextMut, Trap};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::ProviderLimits;
 use super::pool::Held;
+use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::vm::Gauge;
 
@@ -79,11 +81,13 @@ pub(super) fn store(
     limits: &ProviderLimits,
     held: Held,
     gauge: &Gauge,
+    clock: &Clock,
     callers_bytes: u64,
 ) -> wasmtime::Result<Store<State>> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(WASI_RESOURCES_MAX);
     let mut wasi = WasiCtx::builder();
+    wasi.wall_clock(Seen(clock.clone())).monotonic_clock(Seen(clock.clone()));
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(RANDOM_BYTES_MAX);
     let values = (limits.values as usize).saturating_mul(VALUE_BYTES);
     let lifted_bytes = values.saturating_add(limits.result_bytes as usize);
@@ -105,6 +109,29 @@ pub(super) fn store(
     store.set_fuel(u64::MAX)?;
     store.fuel_async_yield_interval(Some(Limits::SLICE_FUEL))?;
     Ok(store)
+}
+
+/// The time that scripts see.
+struct Seen(Clock);
+
+impl HostWallClock for Seen {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.since_1970()
+    }
+}
+
+impl HostMonotonicClock for Seen {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.monotonic().as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 pub(super) fn meter(store: &Store<State>) -> Arc<Meter> {

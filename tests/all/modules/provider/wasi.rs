@@ -1,12 +1,13 @@
 //! What of the host's a provider sees: nothing but clocks and randomness.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use motu::{ProviderLimits, Value};
+use motu::{MockClock, ProviderLimits, Value};
 
 use super::{go, motu_with};
+use crate::support::{builder, limits};
 
-trials![p7_nothing_of_the_host_is_seen, p7_clocks_and_randomness_are_real];
+trials![p7_nothing_of_the_host_is_seen, p7_it_is_as_late_as_for_scripts, p7_clocks_and_randomness_are_real];
 
 fn p7_nothing_of_the_host_is_seen() {
     let motu = motu_with(ProviderLimits::default());
@@ -25,6 +26,17 @@ fn p7_nothing_of_the_host_is_seen() {
     let wanted = [0.0.into(), "none".into(), "none".into(), 0.0.into(), true.into(), "access denied".into()];
     assert_eq!(go(&motu, "wasi:none", body), Value::Array(wanted.to_vec()));
     assert_eq!(go(&motu, "wasi:print", "return kinds.print(5000, 3)"), Value::Nil, "goes nowhere");
+}
+
+/// Of a test's clock, too.
+fn p7_it_is_as_late_as_for_scripts() {
+    let clock = MockClock::new(UNIX_EPOCH + Duration::from_secs(1_000_000));
+    let module = super::build::kinds_module(ProviderLimits::default());
+    let motu = builder(limits()).clock(clock.clone()).host_module(module).build().unwrap();
+    let tenant = super::caller(&motu, "wasi:mocked", "return kinds.clock()");
+    assert_eq!(super::ask(&tenant, "go", Value::Nil).unwrap(), Value::Number(1_000_000.0));
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(super::ask(&tenant, "go", Value::Nil).unwrap(), Value::Number(1_000_060.0));
 }
 
 fn p7_clocks_and_randomness_are_real() {
