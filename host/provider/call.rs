@@ -3,10 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, timeout_at};
 use wasmtime::Trap;
 use wasmtime::component::{ComponentExportIndex, Val};
 use wasmtime_wasi::I32Exit;
@@ -78,8 +78,7 @@ enum Step<T> {
     Done(T),
     /// It has more to compute.
     Slice,
-    /// It waited until its deadline.
-    Late,
+    Waits,
 }
 
 impl Loaded {
@@ -114,10 +113,13 @@ impl Loaded {
             let outcome = self.enter(&mut live, given, export, params, described).await;
             (live, outcome)
         });
-        let (mut charged, mut late) = (0, None);
+        let (mut charged, mut has_waited) = (0, false);
         let woken = Arc::new(Woken::default());
         loop {
-            let step = poll_fn(|context| step(running.as_mut(), &woken, until, &mut late, context)).await;
+            // after it had to wait it isn't on its worker any more, where tenants have turns
+            let turn = if has_waited { Some(self.pool.after_waits.enter(context.tenant()).await) } else { None };
+            let step = step(running.as_mut(), &woken);
+            drop(turn);
             let used = meter.used();
             let burnt = used.saturating_sub(charged);
             context.charge(burnt);
@@ -128,15 +130,15 @@ impl Loaded {
                     return Ok(results);
                 }
                 Step::Done((_, Err(error))) => return Err(self.why(&error)),
-                Step::Slice if until.is_none_or(|until| Instant::now() < until) => {
-                    if burnt > 0 {
-                        context.give_way().await;
-                    }
+                Step::Slice => context.give_way().await,
+                Step::Waits => {
+                    has_waited = true;
+                    woken.wait(until).await;
                 }
-                Step::Slice | Step::Late => {
-                    let deadline = deadline.unwrap_or_default();
-                    return Err(self.limit(&format!("over the limit deadline of {deadline:?} for a call")));
-                }
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                let deadline = deadline.unwrap_or_default();
+                return Err(self.limit(&format!("over the limit deadline of {deadline:?} for a call")));
             }
         }
     }
@@ -208,37 +210,39 @@ impl Loaded {
     }
 }
 
-/// Polls a call. It is pending when it waits, and also when a slice is over: it then wakes itself at once.
-fn step<T>(
-    running: Pin<&mut impl Future<Output = T>>,
-    woken: &Arc<Woken>,
-    until: Option<Instant>,
-    late: &mut Option<Pin<Box<Sleep>>>,
-    context: &mut Context<'_>,
-) -> Poll<Step<T>> {
-    woken.begin(context.waker());
+/// Polls a call once. It is pending when it waits, and also when a slice is over: it then wakes itself at once.
+fn step<T>(running: Pin<&mut impl Future<Output = T>>, woken: &Arc<Woken>) -> Step<T> {
+    woken.is_woken.store(false, Ordering::Release);
     let waker = Waker::from(woken.clone());
     match running.poll(&mut Context::from_waker(&waker)) {
-        Poll::Ready(done) => return Poll::Ready(Step::Done(done)),
-        Poll::Pending if woken.is_woken.load(Ordering::Acquire) => return Poll::Ready(Step::Slice),
-        Poll::Pending => (),
+        Poll::Ready(done) => Step::Done(done),
+        Poll::Pending if woken.is_woken.load(Ordering::Acquire) => Step::Slice,
+        Poll::Pending => Step::Waits,
     }
-    let Some(until) = until else { return Poll::Pending };
-    let late = late.get_or_insert_with(|| Box::pin(sleep_until(until)));
-    late.as_mut().poll(context).map(|()| Step::Late)
 }
 
-/// Passes on who wakes a call, and remembers that somebody did.
+/// Remembers that somebody woke a call, and tells who waits for that.
 #[derive(Default)]
 struct Woken {
     is_woken: AtomicBool,
-    outer: Mutex<Option<Waker>>,
+    waits: Mutex<Option<Waker>>,
 }
 
 impl Woken {
-    fn begin(&self, outer: &Waker) {
-        *self.outer.lock().unwrap_or_else(PoisonError::into_inner) = Some(outer.clone());
-        self.is_woken.store(false, Ordering::Release);
+    fn waits(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until it is woken, or that time has come.
+    async fn wait(&self, until: Option<Instant>) {
+        let woken = poll_fn(|context| {
+            *self.waits() = Some(context.waker().clone()); // before it is looked at
+            if self.is_woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match until {
+            Some(until) => drop(timeout_at(until, woken).await),
+            None => woken.await,
+        }
     }
 }
 
@@ -249,9 +253,9 @@ impl Wake for Woken {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_woken.store(true, Ordering::Release);
-        let outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(outer) = outer {
-            outer.wake();
+        let waits = self.waits().take();
+        if let Some(waits) = waits {
+            waits.wake();
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{ProviderLimits, ProviderUsage};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::tenant::Tenant;
+use crate::turns::Places;
 
 pub(super) struct Pool {
     provider: String,
@@ -23,6 +24,8 @@ pub(super) struct Pool {
     /// Of all stores, in bytes.
     memory: Arc<AtomicU64>,
     count: Mutex<Count>,
+    /// For calls that compute after they had to wait: one at a time, in turns of tenants.
+    pub(super) after_waits: Places,
 }
 
 #[derive(Default)]
@@ -30,7 +33,7 @@ struct Count {
     all: u32,
     by_tenant: HashMap<Tenant, u32>,
     /// Those that rest, the longest first.
-    resting: BTreeMap<u64, (Tenant, Weak<Place>)>,
+    resting: BTreeMap<u64, (Tenant, Weak<Shelf>)>,
     rested: u64,
 }
 
@@ -75,7 +78,7 @@ pub(super) struct Live {
     pub(super) store: Store<State>,
     /// None until the first call has started it.
     pub(super) instance: Option<Instance>,
-    // last: the store is gone before its place is free
+    // last: the store is gone before another may be made
     ticket: Ticket,
 }
 
@@ -87,27 +90,27 @@ impl Live {
 
 /// Where an instance keeps its store of one provider.
 #[derive(Default)]
-struct Place(Mutex<Option<Live>>);
+struct Shelf(Mutex<Option<Live>>);
 
-impl Place {
+impl Shelf {
     fn live(&self) -> MutexGuard<'_, Option<Live>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The places of an instance, by the address of the pool.
+/// The shelves of an instance, by the address of the pool.
 #[derive(Default)]
-struct Places(Mutex<Vec<(Weak<Pool>, Arc<Place>)>>);
+struct Shelves(Mutex<Vec<(Weak<Pool>, Arc<Shelf>)>>);
 
-impl Places {
-    fn of(&self, pool: &Arc<Pool>) -> Arc<Place> {
+impl Shelves {
+    fn of(&self, pool: &Arc<Pool>) -> Arc<Shelf> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.iter().find(|(other, _)| std::ptr::eq(other.as_ptr(), Arc::as_ptr(pool))) {
-            Some((_, place)) => place.clone(),
+            Some((_, shelf)) => shelf.clone(),
             None => {
-                let place = Arc::new(Place::default());
-                all.push((Arc::downgrade(pool), place.clone()));
-                place
+                let shelf = Arc::new(Shelf::default());
+                all.push((Arc::downgrade(pool), shelf.clone()));
+                shelf
             }
         }
     }
@@ -116,7 +119,14 @@ impl Places {
 impl Pool {
     pub(super) fn new(provider: String, limits: &ProviderLimits) -> Arc<Pool> {
         let (stores, per_tenant) = (limits.stores, limits.stores_per_tenant);
-        Arc::new(Pool { provider, stores, per_tenant, memory: Arc::default(), count: Mutex::default() })
+        Arc::new(Pool {
+            provider,
+            stores,
+            per_tenant,
+            memory: Arc::default(),
+            count: Mutex::default(),
+            after_waits: Places::new(1, 1),
+        })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -133,8 +143,8 @@ impl Pool {
 
     /// The store that rests for the instance that calls.
     pub(super) fn take(self: &Arc<Pool>, context: &CallContext) -> Option<Live> {
-        let place = context.own(|_| Places::default()).of(self);
-        let mut live = place.live().take()?;
+        let shelf = context.own(|_| Shelves::default()).of(self);
+        let mut live = shelf.live().take()?;
         if let Some(number) = live.ticket.resting.take() {
             self.count().resting.remove(&number);
         }
@@ -143,8 +153,8 @@ impl Pool {
 
     /// Keeps a store for the next call.
     pub(super) fn put(self: &Arc<Pool>, context: &CallContext, mut live: Live) {
-        let place = context.own(|_| Places::default()).of(self);
-        let mut there = place.live();
+        let shelf = context.own(|_| Shelves::default()).of(self);
+        let mut there = shelf.live();
         if there.is_some() {
             drop(there);
             return drop(live); // of two calls at the same time
@@ -153,7 +163,7 @@ impl Pool {
         count.rested += 1;
         let number = count.rested;
         live.ticket.resting = Some(number);
-        count.resting.insert(number, (live.ticket.tenant.clone(), Arc::downgrade(&place)));
+        count.resting.insert(number, (live.ticket.tenant.clone(), Arc::downgrade(&shelf)));
         drop(count);
         *there = Some(live);
     }
@@ -180,10 +190,10 @@ impl Pool {
                 );
                 return Err(Error::new(ErrorKind::Limit, message));
             };
-            let place = count.resting.remove(&number).and_then(|(_, place)| place.upgrade());
+            let shelf = count.resting.remove(&number).and_then(|(_, shelf)| shelf.upgrade());
             drop(count);
-            if let Some(place) = place {
-                let mut live = place.live();
+            if let Some(shelf) = shelf {
+                let mut live = shelf.live();
                 let is_it = live.as_ref().is_some_and(|live| live.ticket.resting == Some(number));
                 let taken = if is_it { live.take() } else { None };
                 drop(live);

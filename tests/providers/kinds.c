@@ -220,6 +220,12 @@ void exports_acme_kinds_tries_sleep_ms(uint32_t ms)
     nanosleep(&time, NULL);
 }
 
+void exports_acme_kinds_tries_wait_and_spin(void)
+{
+    exports_acme_kinds_tries_sleep_ms(1);
+    exports_acme_kinds_tries_spin();
+}
+
 void exports_acme_kinds_tries_leave(int32_t status) { exit(status); }
 
 uint64_t exports_acme_kinds_tries_clock(void) { return (uint64_t)time(NULL); }

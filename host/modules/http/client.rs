@@ -14,12 +14,12 @@ use super::deadline::Deadline;
 use super::exchange::{Answer, exchange};
 use super::limits::HttpLimits;
 use super::networks::Networks;
-use super::places::Places;
 use super::prepare::Prepared;
 use super::resolve::{LOOKUPS, LOOKUPS_EACH, Lookup, Resolver, SystemResolver};
 use super::target::Target;
 use super::types::{Failure, FailureKind, Request, Response};
 use crate::tenant::Tenant;
+use crate::turns::Places;
 
 /// How scripts reach the network through `motu:http`, whatever they were granted.
 #[derive(Clone)]

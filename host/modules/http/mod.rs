@@ -12,7 +12,6 @@ mod deadline;
 mod exchange;
 mod limits;
 mod networks;
-mod places;
 mod prepare;
 mod resolve;
 mod stream;

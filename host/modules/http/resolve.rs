@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use tokio::task::spawn_blocking;
 
-use super::places::Place;
+use crate::turns::Place;
 
 /// How many lookups are under way at a time, of all tenants, and of one. Others wait for their turn.
 pub(super) const LOOKUPS: u32 = 64;

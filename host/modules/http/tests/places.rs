@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::super::client::{Client, HttpSettings};
-use super::super::places::Places;
 use super::super::resolve::{LOOKUPS_EACH, Lookup, Resolver, Resolving};
 use super::super::types::FailureKind::{Resolve, Timeout};
 use super::super::types::Request;
 use super::support::{LIMITS, fails};
 use crate::tenant::Tenant;
+use crate::turns::Places;
 
 fn tenant(name: &str) -> Tenant {
     name.parse().unwrap()

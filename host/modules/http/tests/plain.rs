@@ -134,7 +134,7 @@ async fn looking_up_counts_as_time() {
 #[tokio::test]
 async fn the_system_knows_this_machine() {
     use super::super::resolve::{Lookup, Resolver as _, SystemResolver};
-    let place = super::super::places::Places::new(1, 1).enter(&me()).await;
+    let place = crate::turns::Places::new(1, 1).enter(&me()).await;
     let found = SystemResolver.resolve(Lookup { host: "localhost".to_owned(), place }).await.unwrap();
     assert!(!found.is_empty() && found.iter().all(std::net::IpAddr::is_loopback), "{found:?}");
     // and what it says is checked like any other answer

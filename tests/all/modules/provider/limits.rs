@@ -14,6 +14,7 @@ trials![
     p7_memory_is_the_callers_too,
     p7_what_a_provider_burns_is_the_events,
     p7_a_provider_that_computes_stalls_nobody,
+    p7_after_a_wait_tenants_have_turns,
     p7_hosts_functions_cost_fuel,
     p7_stores_are_bounded,
     p7_limits_that_can_not_be_are_refused,
@@ -160,6 +161,33 @@ fn p7_a_provider_that_computes_stalls_nobody() {
         busy.kill();
         busy.remove("main");
     }
+}
+
+/// What computes after it had to wait isn't on a worker, and takes turns all the same.
+fn p7_after_a_wait_tenants_have_turns() {
+    let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_secs(100)), ..limits() };
+    let provider = kinds_with(ProviderLimits { fuel: None, deadline: None, ..Default::default() });
+    let motu = builder(limits).placement(crate::pool::workers(1)).host_module(provider.module()).build().unwrap();
+    let neighbour = caller(&motu, "waits:quick", "kinds.sleep_ms(1) return kinds.work(1000000) > 0");
+    let busy = caller(&motu, "waits:busy", "for _ = 1, 8 do task.spawn(kinds.wait_and_spin) end task.wait(100)");
+    run(async {
+        let spins = busy.dispatch_value("go", &Value::Nil);
+        let quick = async {
+            for _ in 0..20 {
+                let answered = neighbour.dispatch_value("go", &Value::Nil).await.unwrap().remove(0);
+                assert_eq!(answered.result.unwrap().value, Value::Boolean(true));
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = spins => panic!("it came to an end"),
+            () = quick => (),
+        }
+    });
+    assert!(provider.usage().stores >= 8, "they do spin: {:?}", provider.usage());
+    busy.kill();
+    busy.remove("main");
+    drop((neighbour, motu));
 }
 
 fn p7_hosts_functions_cost_fuel() {

@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::Turns;
 use crate::tenant::Tenant;
-use crate::turns::Turns;
 
 type Waiting = Turns<Tenant, oneshot::Sender<Place>>;
 
 /// Places that tenants share.
 #[derive(Clone)]
-pub(super) struct Places(Arc<Mutex<Waiting>>);
+pub(crate) struct Places(Arc<Mutex<Waiting>>);
 
 /// A place. It is another's when this is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Places,
     tenant: Tenant,
     /// Nobody took it, and it was given back.
@@ -22,7 +22,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(places: u32, each: u32) -> Places {
+    pub(crate) fn new(places: u32, each: u32) -> Places {
         Places(Arc::new(Mutex::new(Turns::new(places, each))))
     }
 
@@ -31,7 +31,7 @@ impl Places {
     }
 
     /// A place, when it is this tenant's turn. Dropped before that, it is as if it hadn't asked.
-    pub(super) async fn enter(&self, tenant: &Tenant) -> Place {
+    pub(crate) async fn enter(&self, tenant: &Tenant) -> Place {
         loop {
             if let Ok(place) = self.ask(tenant).await {
                 return place;
@@ -49,7 +49,7 @@ impl Places {
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
