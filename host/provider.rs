@@ -10,6 +10,7 @@ mod alike;
 mod call;
 mod component;
 mod pool;
+mod resource;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -125,8 +126,8 @@ pub struct ProviderUsage {
 /// ```
 ///
 /// Its interfaces, all of one package (`acme:crm`), are had as those of any [`HostModule`]: `require("@acme/crm")`, under
-/// grants such as `acme:crm/customers.find-customer`. Resources, functions and types outside of an interface, and imports
-/// other than WASI's are refused.
+/// grants such as `acme:crm/customers.find-customer`. Functions and types outside of an interface, and imports other than WASI's
+/// are refused.
 ///
 /// **What it gets.** Memory, fuel and time within [`ProviderLimits`]. Of WASI 0.2, that is `wasi:io`, `clocks`, `random`,
 /// `cli`, `filesystem` and `sockets`: the clocks that scripts see, and real randomness; no arguments, no environment, no files, no input;
@@ -135,6 +136,10 @@ pub struct ProviderUsage {
 /// **State.** Each instance that calls has a store of its own, so tenants share nothing. It is kept for the instance's next
 /// call, but don't count on that: it is gone after an error, when stores are short, and with the instance. Two calls of one
 /// instance that wait at the same time (only WASI's clocks make a provider wait) have two stores.
+///
+/// **Resources** are handles in scripts, within the limit [`handles`](crate::Limits::handles). Each is of the store where it was
+/// made: it has ended when that has, which an error says, and it can't be used while that works for another call. One whose handle
+/// was closed or collected is dropped before the next call.
 ///
 /// **Errors.** A trap, or a limit that is reached, is an error of the call: the script can catch it, the store is dropped, and
 /// nobody else notices.

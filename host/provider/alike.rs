@@ -120,6 +120,9 @@ fn alike(one: &Ty, other: &Ty) -> Result<(), Place> {
             one.cases.iter().map(|case| (case.name.kebab.as_str(), case.ty.as_ref())),
             other.cases.iter().map(|case| (case.name.kebab.as_str(), case.ty.as_ref())),
         ),
+        (Ty::Own(one), Ty::Own(other)) | (Ty::Borrow(one), Ty::Borrow(other)) if one.name.kebab == other.name.kebab => {
+            Ok(())
+        }
         (one, other) => Err(Place::new(one, other)),
     }
 }

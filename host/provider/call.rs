@@ -1,5 +1,6 @@
 //! A call of a provider: in slices, for the caller's fuel, until it is done or one of its limits is reached.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use wasmtime::component::{ComponentExportIndex, Val};
 use wasmtime_wasi::I32Exit;
 
 use super::pool::Live;
+use super::resource::{self, Passed};
 use super::store::{self, Over};
 use super::val::{self, Given, Room};
 use super::{Loaded, ProviderLimits};
@@ -19,7 +21,7 @@ use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::guest::motu::guest::types::Answer;
 use crate::module::{Answering, Bounds, answer, failed};
-use crate::wit::{Function, Mismatch};
+use crate::wit::{Function, Handle, Mismatch};
 
 /// Fuel for a fresh store, beside what the component burns at its start.
 const STORE_FUEL: u64 = 1_000_000;
@@ -42,7 +44,9 @@ pub(super) fn begin(
         let error = loaded.limit(&text);
         return Ok(Box::pin(async move { failed(&described, &error.into()) }));
     }
-    let room = Room::of(loaded.limits.values);
+    let passed = RefCell::new(Passed::default());
+    let resource = |handle, is_given_away| passed.borrow_mut().pass(&context, handle, is_given_away);
+    let room = Room::of(loaded.limits.values, &resource);
     let params = match val::arguments(&described, arguments, &context, &room) {
         Ok(params) => params,
         Err(mismatch) if !room.is_over() => return Err(mismatch),
@@ -51,24 +55,32 @@ pub(super) fn begin(
             return Ok(Box::pin(async move { failed(&described, &error.into()) }));
         }
     };
+    let passed = passed.into_inner();
     Ok(Box::pin(async move {
-        let results = match loaded.call(export, &context, &params, &described).await {
-            Ok(results) => results,
+        let called = loaded.call(export, &context, (&params, passed), &described).await;
+        let (results, opened) = match called {
+            Ok(called) => called,
             Err(error) => return failed(&described, &error.into()),
         };
         let values = results.iter().map(val::count).sum();
         context.charge(VALUE_FUEL.saturating_mul(values));
         if values > loaded.limits.values.into() {
+            resource::close(&context, &opened);
             return failed(&described, &loaded.over_values(&format!("its result is {values}")).into());
         }
         let answer = answer(&described, &Given::result(&described, &results), bounds);
         let most = loaded.limits.result_bytes;
-        match &answer {
+        match answer {
             Answer::Value(bytes) if bytes.len() > most as usize => {
+                resource::close(&context, &opened);
                 let text = format!("its result takes {} bytes, over the limit result_bytes of {most}", bytes.len());
                 failed(&described, &loaded.limit(&text).into())
             }
-            _ => answer,
+            Answer::Value(bytes) => Answer::Value(bytes),
+            refused => {
+                resource::close(&context, &opened);
+                refused
+            }
         }
     }))
 }
@@ -99,12 +111,13 @@ impl Loaded {
         &self,
         export: Option<ComponentExportIndex>,
         context: &CallContext,
-        params: &[Val],
+        (params, passed): (&[Val], Passed),
         described: &Function,
-    ) -> Result<Vec<Val>, Error> {
+    ) -> Result<(Vec<Val>, Vec<Handle>), Error> {
         let ProviderLimits { fuel, deadline, .. } = self.limits;
         let until = deadline.and_then(|time| Instant::now().checked_add(time));
-        let mut live = self.live(context)?;
+        let mut live = self.live_for(context, passed)?;
+        let home = live.store.data().home.clone();
         let given = fuel.unwrap_or(u64::MAX);
         let meter = store::meter(&live.store);
         meter.begin(given);
@@ -125,9 +138,10 @@ impl Loaded {
             context.charge(burnt);
             charged = used;
             match step {
-                Step::Done((live, Ok(results))) => {
+                Step::Done((live, Ok(mut results))) => {
+                    let opened = resource::open(context, described, &mut results, &home);
                     self.pool.put(context, live);
-                    return Ok(results);
+                    return opened.map(|opened| (results, opened));
                 }
                 Step::Done((_, Err(error))) => return Err(self.why(&error)),
                 Step::Slice => context.give_way().await,
@@ -139,6 +153,31 @@ impl Loaded {
             if until.is_some_and(|until| Instant::now() >= until) {
                 let deadline = deadline.unwrap_or_default();
                 return Err(self.limit(&format!("over the limit deadline of {deadline:?} for a call")));
+            }
+        }
+    }
+
+    /// The store of the resources that are passed, if there are some. They are the component's then.
+    fn live_for(&self, context: &CallContext, passed: Passed) -> Result<Live, Error> {
+        let refuse = |why: &str| {
+            Err(self.error(ErrorKind::Script, &format!("a resource that it is passed can't be used: {why}")))
+        };
+        let live = match passed.home() {
+            Ok(None) => self.live(context)?,
+            Ok(Some(home)) => match self.pool.take(context) {
+                Some(live) if Arc::ptr_eq(&live.store.data().home, &home) => live,
+                other => {
+                    other.into_iter().for_each(|other| self.pool.put(context, other));
+                    return refuse("its store is at work for another call");
+                }
+            },
+            Err(why) => return refuse(why),
+        };
+        match passed.give_away(context) {
+            Ok(()) => Ok(live),
+            Err(why) => {
+                self.pool.put(context, live);
+                refuse(why)
             }
         }
     }
@@ -171,6 +210,9 @@ impl Loaded {
                 Some(instance) => *instance,
                 None => *instance.insert(self.pre.instantiate_async(&mut *store).await?),
             };
+            for left in store.data().home.take() {
+                left.resource_drop_async(&mut *store).await?;
+            }
             let function = export.and_then(|export| instance.get_func(&mut *store, export));
             let function = function.ok_or_else(|| wasmtime::Error::msg("it doesn't export this function"))?;
             let mut results: Vec<Val> = described.result.iter().map(|_| Val::Bool(false)).collect();

@@ -10,7 +10,7 @@ use wit_parser::{PackageId, Resolve, WorldId, WorldItem};
 
 use super::Export;
 use crate::error::Error;
-use crate::wit::{self, Package, Ty};
+use crate::wit::{self, Function, Kind, Package, Ty};
 
 /// Bytes of a component, at most.
 const COMPONENT_BYTES_MAX: usize = 256 << 20;
@@ -119,12 +119,6 @@ fn interfaces(resolve: &Resolve, world: WorldId) -> Result<(PackageId, Vec<(Stri
 /// What can be in a host module, but not in a provider.
 fn check(package: &Package) -> Result<(), Error> {
     for interface in &package.interfaces {
-        if let Some(resource) = interface.resources.first() {
-            let (name, interface) = (&resource.name.kebab, &interface.name.kebab);
-            return refuse(format_args!(
-                "it exports the resource {interface}.{name}; resources of providers can't be had yet: use an id"
-            ));
-        }
         for function in &interface.functions {
             let types = function.params.iter().map(|param| &param.ty).chain(&function.result);
             if types.into_iter().any(holds_any) {
@@ -141,7 +135,7 @@ fn check(package: &Package) -> Result<(), Error> {
 fn holds_any(ty: &Ty) -> bool {
     let side = |ty: &Option<Ty>| ty.as_ref().is_some_and(holds_any);
     match ty.peeled() {
-        Ty::Any | Ty::Own(_) | Ty::Borrow(_) => true,
+        Ty::Any => true,
         Ty::List(item) | Ty::Option(item) => holds_any(item),
         Ty::Map(entry) => holds_any(&entry.0) || holds_any(&entry.1),
         Ty::Tuple(items) => items.iter().any(holds_any),
@@ -149,6 +143,17 @@ fn holds_any(ty: &Ty) -> bool {
         Ty::Variant(variant) => variant.cases.iter().any(|case| side(&case.ty)),
         Ty::Result(either) => side(&either.ok) || side(&either.err),
         _ => false,
+    }
+}
+
+/// As the component model writes it.
+fn exported_name(function: &Function) -> String {
+    let name = &function.name.kebab;
+    match &function.kind {
+        Kind::Plain => name.clone(),
+        Kind::Constructor(of) => format!("[constructor]{}", of.name.kebab),
+        Kind::Method(of) => format!("[method]{}.{name}", of.name.kebab),
+        Kind::Static(of) => format!("[static]{}.{name}", of.name.kebab),
     }
 }
 
@@ -160,7 +165,7 @@ pub(super) fn exports(component: &Component, exported: &Exported) -> Result<Vec<
         let instance = named.and_then(|(_, exported)| component.get_export_index(None, exported.as_str()));
         for function in &interface.functions {
             let index = |instance: ComponentExportIndex| {
-                component.get_export_index(Some(&instance), function.name.kebab.as_str())
+                component.get_export_index(Some(&instance), exported_name(function).as_str())
             };
             match instance.and_then(index) {
                 Some(index) => all.push(Export { grant: function.grant.clone(), index }),

@@ -15,6 +15,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::ProviderLimits;
 use super::pool::Held;
+use super::resource::Home;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::vm::Gauge;
@@ -60,6 +61,7 @@ pub(super) struct State {
     meter: Arc<Meter>,
     /// What a result may take of the host.
     lifted_bytes: usize,
+    pub(super) home: Arc<Home>,
 }
 
 impl WasiView for State {
@@ -101,7 +103,7 @@ pub(super) fn store(
     };
     memory.hold(STORE_BYTES)?;
     let meter = Arc::new(Meter::default());
-    let state = State { wasi: wasi.build(), table, memory, meter: meter.clone(), lifted_bytes };
+    let state = State { wasi: wasi.build(), table, memory, meter: meter.clone(), lifted_bytes, home: Arc::default() };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(lifted_bytes);

@@ -6,29 +6,35 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeTuple, Serializer};
-use wasmtime::component::Val;
+use wasmtime::component::{ResourceAny, Val};
 
-use crate::wit::{self, Function, Handles, Int, Mismatch, Ty};
+use crate::wire::HANDLE;
+use crate::wit::{self, Function, Handle, Handles, Int, Mismatch, Ty};
 
 /// Room made for a list before its items are there.
 const ROOM_MAX: usize = 1024;
 
-/// How many values there may still be.
-pub(super) struct Room(Cell<Option<u32>>);
+/// What arguments may be.
+pub(super) struct Room<'a> {
+    /// How many values there may still be.
+    values: Cell<Option<u32>>,
+    /// What a handle stands for, which is given away or lent.
+    resource: &'a dyn Fn(Handle, bool) -> Option<ResourceAny>,
+}
 
-impl Room {
-    pub(super) fn of(values: u32) -> Room {
-        Room(Cell::new(Some(values)))
+impl<'a> Room<'a> {
+    pub(super) fn of(values: u32, resource: &'a dyn Fn(Handle, bool) -> Option<ResourceAny>) -> Room<'a> {
+        Room { values: Cell::new(Some(values)), resource }
     }
 
-    /// Whether there were more than that.
+    /// Whether there were more values than that.
     pub(super) fn is_over(&self) -> bool {
-        self.0.get().is_none()
+        self.values.get().is_none()
     }
 
     fn take<E: serde::de::Error>(&self, values: usize) -> Result<(), E> {
-        let left = self.0.get().and_then(|left| left.checked_sub(u32::try_from(values).ok()?));
-        self.0.set(left);
+        let left = self.values.get().and_then(|left| left.checked_sub(u32::try_from(values).ok()?));
+        self.values.set(left);
         left.map(drop).ok_or_else(|| E::custom("too many values"))
     }
 }
@@ -38,7 +44,7 @@ pub(super) fn arguments(
     function: &Function,
     bytes: &[u8],
     handles: &dyn Handles,
-    room: &Room,
+    room: &Room<'_>,
 ) -> Result<Vec<Val>, Mismatch> {
     wit::each_argument(function, bytes, handles, |ty| Wanted { ty, room })
 }
@@ -59,7 +65,7 @@ pub(super) fn count(val: &Val) -> u64 {
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     ty: &'a Ty,
-    room: &'a Room,
+    room: &'a Room<'a>,
 }
 
 impl<'a> Wanted<'a> {
@@ -73,7 +79,10 @@ impl<'de> DeserializeSeed<'de> for Wanted<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Val, D::Error> {
         self.room.take(1)?;
-        deserializer.deserialize_any(self)
+        match self.ty.peeled() {
+            Ty::Own(_) | Ty::Borrow(_) => deserializer.deserialize_newtype_struct(HANDLE, self),
+            _ => deserializer.deserialize_any(self),
+        }
     }
 }
 
@@ -107,6 +116,13 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 
     fn visit_bool<E>(self, value: bool) -> Result<Val, E> {
         Ok(Val::Bool(value))
+    }
+
+    /// A handle: integers come as 64 bits.
+    fn visit_u32<E: serde::de::Error>(self, handle: u32) -> Result<Val, E> {
+        let is_given_away = matches!(self.ty.peeled(), Ty::Own(_));
+        let any = (self.room.resource)(Handle(handle), is_given_away);
+        any.map(Val::Resource).ok_or_else(|| E::custom("a handle that was given away"))
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Val, E> {
@@ -265,6 +281,7 @@ impl Serialize for Given<'_> {
             _ => return Err(S::Error::custom("a value of no type, or none of one")),
         };
         match (ty.peeled(), val) {
+            (Ty::Own(_), Val::U32(handle)) => Handle(*handle).serialize(to), // see `resource::open`
             (_, Val::Bool(value)) => to.serialize_bool(*value),
             (_, Val::U8(value)) => to.serialize_u8(*value),
             (_, Val::U16(value)) => to.serialize_u16(*value),

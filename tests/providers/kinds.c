@@ -237,3 +237,76 @@ void exports_acme_kinds_tries_dice(uint32_t bytes, kinds_list_u8_t* ret)
     for (uint32_t at = 0; at < bytes; at += 256)
         getentropy(ret->ptr + at, bytes - at < 256 ? bytes - at : 256);
 }
+
+// ---- sessions ----
+
+struct exports_acme_kinds_sessions_counter_t {
+    uint32_t now;
+};
+
+static uint32_t live;
+
+static exports_acme_kinds_sessions_own_counter_t counter(uint32_t start)
+{
+    exports_acme_kinds_sessions_counter_t* made = malloc(sizeof *made);
+    made->now = start;
+    live++;
+    return exports_acme_kinds_sessions_counter_new(made);
+}
+
+void exports_acme_kinds_sessions_counter_destructor(exports_acme_kinds_sessions_counter_t* counter)
+{
+    live--;
+    free(counter);
+}
+
+exports_acme_kinds_sessions_own_counter_t exports_acme_kinds_sessions_constructor_counter(uint32_t start)
+{
+    return counter(start);
+}
+
+uint32_t exports_acme_kinds_sessions_method_counter_add(
+    exports_acme_kinds_sessions_borrow_counter_t self, uint32_t by)
+{
+    return self->now += by;
+}
+
+uint32_t exports_acme_kinds_sessions_method_counter_add_later(
+    exports_acme_kinds_sessions_borrow_counter_t self, uint32_t by)
+{
+    exports_acme_kinds_tries_sleep_ms(20);
+    return self->now += by;
+}
+
+uint32_t exports_acme_kinds_sessions_static_counter_live(void) { return live; }
+
+uint32_t exports_acme_kinds_sessions_sum(
+    exports_acme_kinds_sessions_borrow_counter_t a, exports_acme_kinds_sessions_borrow_counter_t b)
+{
+    return a->now + b->now;
+}
+
+uint32_t exports_acme_kinds_sessions_end(exports_acme_kinds_sessions_own_counter_t given)
+{
+    uint32_t last = exports_acme_kinds_sessions_counter_rep(given)->now;
+    exports_acme_kinds_sessions_counter_drop_own(given);
+    return last;
+}
+
+void exports_acme_kinds_sessions_some(uint32_t count, exports_acme_kinds_sessions_list_place_t* ret)
+{
+    ret->ptr = calloc(count, sizeof *ret->ptr);
+    ret->len = count;
+    for (uint32_t n = 0; n < count; n++) {
+        ret->ptr[n].number = n;
+        ret->ptr[n].of.is_some = n % 2 == 0;
+        if (n % 2 == 0)
+            ret->ptr[n].of.val = counter(n);
+    }
+}
+
+void exports_acme_kinds_sessions_trap_with(exports_acme_kinds_sessions_borrow_counter_t given)
+{
+    if (given)
+        __builtin_trap();
+}

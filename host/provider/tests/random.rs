@@ -134,16 +134,16 @@ proptest! {
         else { panic!("it is no result") };
         let arguments = [&[0x91][..], &bytes].concat();
         let values = u32::try_from(count(&val)).unwrap();
-        let back = each(&function, &arguments, &Nobody, &Room::of(values)).unwrap();
+        let back = each(&function, &arguments, &Nobody, &Room::of(values, &|_, _| None)).unwrap();
         prop_assert_eq!(back, vec![val]);
-        let room = Room::of(values - 1);
+        let room = Room::of(values - 1, &|_, _| None);
         prop_assert!(each(&function, &arguments, &Nobody, &room).is_err() && room.is_over());
     }
 
     #[test]
     fn noise_is_refused_or_read(types in [any_type(), any_type(), any_type()], noise in prop::collection::vec(any::<u8>(), 0..64)) {
         if let Some(function) = function(&types) {
-            let _ = each(&function, &[&[0x91][..], &noise].concat(), &Nobody, &Room::of(100)); // no panic is what is looked for
+            let _ = each(&function, &[&[0x91][..], &noise].concat(), &Nobody, &Room::of(100, &|_, _| None)); // no panic is what is looked for
         }
     }
 }

@@ -4,6 +4,7 @@ mod build;
 mod bytes;
 mod life;
 mod limits;
+mod sessions;
 mod types;
 mod wasi;
 
@@ -16,7 +17,7 @@ use super::{ask, tenant};
 use crate::support::builder;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let all = [bytes::trials(), life::trials(), limits::trials(), types::trials(), wasi::trials()];
+    let all = [bytes::trials(), life::trials(), limits::trials(), sessions::trials(), types::trials(), wasi::trials()];
     all.into_iter().flatten().collect()
 }
 

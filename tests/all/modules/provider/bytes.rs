@@ -88,11 +88,6 @@ fn p7_components_that_can_not_be_modules_are_refused() {
         ),
         ("package test:odd; world it { }", "", "it exports no interface"),
         (
-            "package test:odd; interface f { resource session { constructor(); } } world it { export f; }",
-            r#"(func (export "test:odd/f#[constructor]session") (result i32) i32.const 0)"#,
-            "resource f.session; resources of providers can't be had yet",
-        ),
-        (
             "package test:odd; interface f { f: func(a: option<option<u8>>); } world it { export f; }",
             r#"(func (export "test:odd/f#f") (param i32 i32 i32))"#,
             "its WIT can't be had in Luau: ",

@@ -141,6 +141,8 @@ fn p7_a_wit_that_does_not_match_is_an_error_that_names_both_types() {
         ("nothing: func();", "nothing: func(); more: func();", "acme:kinds/echo.more is in the WIT, but the component"),
         ("acme:kinds@1.2.0", "acme:kinds@2.0.0", "the WIT is of the package acme:kinds@2.0.0, the provider's"),
         ("result<s32, string>", "result<s32>", "acme:kinds/echo.divide"),
+        ("a: borrow<counter>", "a: counter", "acme:kinds/sessions.sum"),
+        ("add: func(by: u32)", "add: func(by: u64)", "acme:kinds/sessions.counter.add"),
     ] {
         assert!(wit.contains(from), "{from}");
         let error = kinds().held_to(&wit.replacen(from, to, 1)).unwrap_err();
@@ -152,6 +154,9 @@ fn p7_a_wit_that_does_not_match_is_an_error_that_names_both_types() {
 }
 
 fn p7_a_wit_that_matches_is_the_modules() {
+    let module = kinds().held_to(&kinds_wit()).unwrap().module();
+    let motu = builder(crate::support::limits()).host_module(module).build().unwrap();
+    assert_eq!(go(&motu, "types:whole", "return kinds.counter.new(1):add(1)"), Value::Number(2.0));
     // other names of types, and fewer functions
     let wit = "package acme:kinds@1.2.0; interface echo {
         type yes-no = bool;
