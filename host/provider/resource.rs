@@ -82,13 +82,14 @@ impl Passed {
         Ok(found)
     }
 
-    /// Takes those away from the script that the function takes over.
+    /// Takes those away from the script that the function takes over. With an error, those before it are closed.
     pub(super) fn give_away(self, context: &CallContext) -> Result<(), &'static str> {
+        let mut taken = Vec::new();
         for argument in self.0.iter().filter(|argument| argument.is_given_away) {
             // none if another call has closed it, or it is there twice
-            let taken = context.take::<Held>(argument.handle).and_then(|held| held.any().take());
-            taken.ok_or("it was given away")?;
+            taken.push(context.take::<Held>(argument.handle).ok_or("it was given away")?);
         }
+        taken.iter().for_each(|held| *held.any() = None);
         Ok(())
     }
 }

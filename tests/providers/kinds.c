@@ -305,6 +305,13 @@ void exports_acme_kinds_sessions_some(uint32_t count, exports_acme_kinds_session
     }
 }
 
+void exports_acme_kinds_sessions_end_both(
+    exports_acme_kinds_sessions_own_counter_t a, exports_acme_kinds_sessions_own_counter_t b)
+{
+    exports_acme_kinds_sessions_counter_drop_own(a);
+    exports_acme_kinds_sessions_counter_drop_own(b);
+}
+
 void exports_acme_kinds_sessions_trap_with(exports_acme_kinds_sessions_borrow_counter_t given)
 {
     if (given)
