@@ -94,7 +94,7 @@ fn loads() {
     let after = resident();
     println!("{LOADS} stores: {before} to {after} bytes, {:?}", began.elapsed());
     assert_eq!(provider.usage(), ProviderUsage::default(), "no byte is charged");
-    assert!(after < before + (4 << 20), "{before} to {after} bytes after {LOADS} stores");
+    assert!(after < before + (1 << 20), "{before} to {after} bytes after {LOADS} stores");
 
     let began = std::time::Instant::now();
     (0..LOADS / 10).for_each(|_| load());
@@ -102,7 +102,7 @@ fn loads() {
     (0..LOADS).for_each(|_| load());
     let after = resident();
     println!("{LOADS} components: {before} to {after} bytes, {:?}", began.elapsed());
-    assert!(after < before + (4 << 20), "{before} to {after} bytes after {LOADS} components");
+    assert!(after < before + (1 << 20), "{before} to {after} bytes after {LOADS} components");
 }
 
 /// The process's resident memory.
