@@ -129,9 +129,10 @@ pub struct ProviderUsage {
 /// grants such as `acme:crm/customers.find-customer`. Functions and types outside of an interface, and imports other than WASI's
 /// are refused.
 ///
-/// **What it gets.** Memory, fuel and time within [`ProviderLimits`]. Of WASI 0.2, that is `wasi:io`, `clocks`, `random`,
-/// `cli`, `filesystem` and `sockets`: the clocks that scripts see, and real randomness; no arguments, no environment, no files, no input;
-/// output goes nowhere; each socket and each look-up of a name is refused. At most 1 KiB of randomness at once. A call of WASI's costs 20,000 fuel.
+/// **What it gets.** Memory, fuel and time within [`ProviderLimits`]. Of WASI 0.2, that is `wasi:io`, `clocks`, `random`, `cli`,
+/// `filesystem` and `sockets`: the clocks that scripts see, and real randomness, 1 KiB of it at a time; no arguments, no
+/// environment, no files, no input; output goes nowhere; each socket and each look-up of a name is refused. A call of WASI's costs
+/// 20,000 fuel.
 ///
 /// **State.** Each instance that calls has a store of its own, so tenants share nothing. It is kept for the instance's next
 /// call, but don't count on that: it is gone after an error, when stores are short, and with the instance. Two calls of one
