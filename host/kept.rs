@@ -33,7 +33,7 @@ const AT_ONCE: usize = 64;
 const UNDER_WAY: u32 = 64;
 const UNDER_WAY_EACH: u32 = 8;
 
-/// How many may wait, of all tenants; further ones stay in the store. An event takes 8 bytes, an entry to be resumed as many as its key.
+/// How many may wait, of all tenants; further ones stay in the store. Each takes 40 bytes, and an entry to be resumed its key.
 const WAITING_MAX: usize = 1_000_000;
 
 /// How long to wait when a mailbox is full, or the store can't be read.
@@ -206,6 +206,10 @@ impl Wake {
 
     /// Starts what has its turn.
     fn start_next(self: &Arc<Self>) {
+        if self.is_over() {
+            self.room.close(); // nobody waits for room any more: the store is to be let go soon, however much waits
+            return;
+        }
         loop {
             let next = self.waiting().next();
             let Some((owner, due)) = next else { return };
