@@ -190,8 +190,8 @@ impl Loaded {
         let ticket = self.pool.ticket(context.tenant())?;
         context.charge(STORE_FUEL);
         let (local, callers_bytes) = (&context.local, context.limits().memory_bytes);
-        let (engine, held) = (self.pre.engine(), self.pool.held());
-        let store = store::store(engine, &self.limits, held, &local.gauge, &local.clock, callers_bytes);
+        let (engine, sum) = (self.pre.engine(), self.pool.memory_sum());
+        let store = store::store(engine, &self.limits, sum, &local.gauge, &local.clock, callers_bytes);
         Ok(Live::new(store.map_err(|error| self.why(&error))?, ticket))
     }
 

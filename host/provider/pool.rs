@@ -38,9 +38,9 @@ struct Count {
 }
 
 /// The memory of one store, in the sum of all.
-pub(super) struct Held(Arc<AtomicU64>);
+pub(super) struct MemorySum(Arc<AtomicU64>);
 
-impl Held {
+impl MemorySum {
     pub(super) fn add(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -137,8 +137,8 @@ impl Pool {
         ProviderUsage { stores: self.count().all, memory_bytes: self.memory.load(Ordering::Relaxed) }
     }
 
-    pub(super) fn held(&self) -> Held {
-        Held(self.memory.clone())
+    pub(super) fn memory_sum(&self) -> MemorySum {
+        MemorySum(self.memory.clone())
     }
 
     /// The store that rests for the instance that calls.

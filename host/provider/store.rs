@@ -14,7 +14,7 @@ use wasmtime::{CallHook, CallHookHandler, Engine, ResourceLimiter, Store, StoreC
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::ProviderLimits;
-use super::pool::Held;
+use super::pool::MemorySum;
 use super::resource::Home;
 use crate::clock::Clock;
 use crate::limits::Limits;
@@ -81,7 +81,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 pub(super) fn store(
     engine: &Engine,
     limits: &ProviderLimits,
-    held: Held,
+    sum: MemorySum,
     gauge: &Gauge,
     clock: &Clock,
     callers_bytes: u64,
@@ -99,7 +99,7 @@ pub(super) fn store(
         limit: limits.memory_bytes,
         callers_limit: callers_bytes,
         gauge: gauge.clone(),
-        held,
+        sum,
     };
     memory.hold(STORE_BYTES)?;
     let meter = Arc::new(Meter::default());
@@ -225,7 +225,7 @@ struct Memory {
     limit: u64,
     callers_limit: u64,
     gauge: Gauge,
-    held: Held,
+    sum: MemorySum,
 }
 
 impl Memory {
@@ -239,14 +239,14 @@ impl Memory {
             self.gauge.release(more);
             return Err(Over::Callers { limit: self.callers_limit, wanted });
         }
-        self.held.add(more);
+        self.sum.add(more);
         (self.bytes, self.last) = (wanted, more);
         Ok(())
     }
 
     fn release(&mut self, less: u64) {
         self.gauge.release(less);
-        self.held.remove(less);
+        self.sum.remove(less);
         self.bytes = self.bytes.saturating_sub(less);
     }
 }
