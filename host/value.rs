@@ -66,7 +66,8 @@ impl Value {
     /// Reads the MessagePack that a script's value crosses as.
     ///
     /// # Errors
-    /// The bytes are malformed, go on after the value, or nest deeper than Motu ever allows (512 tables).
+    /// The bytes are malformed, go on after the value, nest deeper than Motu ever allows (512 tables), or hold a handle,
+    /// which is of one instance and no value outside it.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         wire::decode(bytes)
     }
