@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::functions::{Called, Granted};
+use crate::functions::{Begun, Called, Granted};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
 use crate::motu::{Bundled, Shared};
@@ -116,8 +116,8 @@ struct Body {
     started: HashMap<EventId, Account>,
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
-    /// Answers of host functions, for coroutines that wait.
-    answers: VecDeque<(u32, Answer, u64)>,
+    /// What calls of host functions came to, for coroutines that wait, and the fuel that it has cost.
+    answers: VecDeque<(u32, Came, u64)>,
     /// The guest has tasks to run before anything else, on behalf of this owner.
     deferred: Option<Owner>,
     /// Events whose handlers are to be closed.
@@ -138,6 +138,13 @@ struct Body {
     ends: VecDeque<Instant>,
     /// Until then it is given nothing to do, and why.
     quarantine: Option<(Instant, String)>,
+}
+
+/// What a call came to that had to wait.
+enum Came {
+    Answer(Answer),
+    /// It has more to compute.
+    GivesWay(Begun),
 }
 
 /// An event in the mailbox.

@@ -134,7 +134,8 @@ impl CallContext {
     /// nanosecond of a script's. Each call costs some anyway, by what crosses.
     ///
     /// It is taken when the function is done or [gives way](Self::give_way); an event that has not so much left ends then, with
-    /// [`Fuel`](ErrorKind::Fuel). More than 2^40 at once, which is most of a minute, counts as that. Charge what doesn't depend on the machine or the time, so that the same input costs the same.
+    /// [`Fuel`](ErrorKind::Fuel). More than 2^40 at once, which is most of a minute, counts as that. Charge what doesn't depend on
+    /// the machine or the time, so that the same input costs the same.
     pub fn charge(&self, fuel: u64) {
         let sum = |sum: u64| Some(sum.saturating_add(fuel).min(CHARGE_MAX));
         let _ = self.spent.fuel.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum); // it always is some
@@ -142,6 +143,9 @@ impl CallContext {
 
     /// Lets others have the worker: for a function that computes for longer than [a slice](Limits::SLICE_FUEL). Charge what was
     /// done first. The function goes on when it is its tenant's turn again, and never if the event has ended meanwhile.
+    ///
+    /// A function that has waited for something is on the runtime, where nobody has turns. One that computes afterwards gives way
+    /// first: it then goes on on a worker, and pays as it goes.
     pub async fn give_way(&self) {
         let mut gave = false;
         poll_fn(|context| {
@@ -149,7 +153,7 @@ impl CallContext {
                 return Poll::Ready(());
             }
             self.spent.gives_way.store(true, Ordering::Relaxed);
-            context.waker().wake_by_ref(); // on a runtime, after it had to wait for something
+            context.waker().wake_by_ref(); // what polls it may be within the function
             Poll::Pending
         })
         .await;

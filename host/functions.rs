@@ -1,13 +1,14 @@
 //! Host functions as they are called: every function of every module has a number, by which a guest calls it.
 //!
 //! A worker polls a call once, on the spot. If it isn't done then, it moves to a tokio runtime, and its answer comes back as a
-//! message to the instance. Invariant M6: a panic in one is caught at the boundary, and ends the instance that called.
+//! message to the instance. What has more to compute then (it gives way) comes back itself, to be polled by a worker for its
+//! event: the runtime is for waiting. Invariant M6: a panic in one is caught at the boundary, and ends the instance that called.
 
 mod caller;
 pub(crate) mod tariff;
 mod watchdog;
 
-pub(crate) use caller::{Call, Called, Caller, Decided, Granted, Outcome};
+pub(crate) use caller::{Begun, Call, Called, Caller, Decided, Granted, Outcome};
 use std::borrow::Cow;
 use std::sync::Arc;
 

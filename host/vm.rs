@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Engine, ResourceLimiter, Store, Trap};
+use wasmtime::{AsContextMut, Engine, ResourceLimiter, Store, Trap};
 
 use crate::clock::Clock;
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
-use crate::functions::Caller;
+use crate::functions::{Begun, Caller};
 use crate::guest::exports::motu::guest::vm::{Checked, Guest as VmExports, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
@@ -161,6 +161,9 @@ pub(crate) enum Entry {
     Start { event: u64, name: Arc<str>, payload: Vec<u8> },
     /// Goes on with what waited. `fuel` is what the answer cost.
     Resume { wait: u32, answer: Answer, fuel: u64 },
+    /// Goes on with a call that has waited and computes now, and with what waits for it if that ends it. `fuel` is what it has
+    /// cost until here.
+    GoOn { wait: u32, begun: Begun, fuel: u64 },
     /// Runs what was deferred.
     Deferred,
     /// Closes an event's handler, which waits.
@@ -220,7 +223,7 @@ impl Vm {
     /// is loaded).
     pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, log_bytes: u32, owner: Option<Owner>) -> Entering {
         let given = fuel.unwrap_or(u64::MAX);
-        let owed = if let Entry::Resume { fuel, .. } = entry { fuel } else { 0 };
+        let owed = if let Entry::Resume { fuel, .. } | Entry::GoOn { fuel, .. } = entry { fuel } else { 0 };
         let meter = self.store.data().meter.clone();
         meter.begin(given, owed);
         let running = Box::pin(async move {
@@ -255,6 +258,12 @@ impl Vm {
                 Exit::Step(exports.call_start(store, event, name.as_bytes(), &payload).await?)
             }
             Entry::Resume { wait, answer, .. } => Exit::Step(exports.call_resume(store, wait, &answer).await?),
+            Entry::GoOn { wait, begun, .. } => {
+                Exit::Step(match imports::go_on(store.as_context_mut(), wait, begun).await? {
+                    Some(answer) => exports.call_resume(store, wait, &answer).await?,
+                    None => Step { ended: Vec::new(), deferred: false },
+                })
+            }
             Entry::Deferred => Exit::Step(exports.call_run_deferred(store).await?),
             Entry::Cancel { event } => {
                 exports.call_cancel(store, event).await?;

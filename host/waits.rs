@@ -37,7 +37,7 @@ struct Wait {
 
 enum Kind {
     Sleep((Instant, u64)),
-    Call { bytes: u64, _call: Call },
+    Call { bytes: u64, call: Call },
 }
 
 impl Drop for Waits {
@@ -84,7 +84,7 @@ impl Waits {
         if self.calls >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
-        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, _call: call } })?;
+        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, call } })?;
         self.calls += 1;
         Ok(())
     }
@@ -96,6 +96,18 @@ impl Waits {
         self.gauge.hold(new.bytes());
         self.all.insert(wait, new);
         Ok(())
+    }
+
+    /// A call waits for something else than it did.
+    pub(crate) fn wait_again(&mut self, wait: u32, again: Call) {
+        if let Some(Wait { kind: Kind::Call { call, .. }, .. }) = self.all.get_mut(&wait) {
+            *call = again;
+        }
+    }
+
+    /// Who waits, if somebody still does.
+    pub(crate) fn owner(&self, wait: u32) -> Option<Owner> {
+        self.all.get(&wait).map(|wait| wait.owner.clone())
     }
 
     /// Ends a wait. None if nobody waits any more.

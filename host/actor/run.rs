@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Account, Actor, Body, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
+use super::{Account, Actor, Body, Came, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
 use crate::bundles::{Bundles, Waiter};
 use crate::clock::Clock;
 use crate::context::Local;
@@ -127,7 +127,10 @@ impl Body {
                 // what a VM before this one called is of no use
                 Message::Called { starts, .. } if starts != self.starts || !self.live => (),
                 Message::Called { wait, called: Called::Answer { answer, fuel }, .. } => {
-                    self.answers.push_back((wait, answer, fuel));
+                    self.answers.push_back((wait, Came::Answer(answer), fuel));
+                }
+                Message::Called { wait, called: Called::GivesWay { begun, fuel }, .. } => {
+                    self.answers.push_back((wait, Came::GivesWay(begun), fuel));
                 }
                 Message::Called { wait, called: Called::Panicked { what, message }, .. } => {
                     self.call_panicked(actor, wait, &what, &message);
@@ -178,9 +181,13 @@ impl Body {
         }
         self.started_last = false;
         if let Some(vm) = &mut self.vm {
-            if let Some((wait, answer, fuel)) = self.answers.pop_front() {
-                match vm.waits().take(wait) {
-                    Some(owner) => self.enter(actor, owner, Entry::Resume { wait, answer, fuel }),
+            if let Some((wait, came, fuel)) = self.answers.pop_front() {
+                let (owner, entry) = match came {
+                    Came::Answer(answer) => (vm.waits().take(wait), Entry::Resume { wait, answer, fuel }),
+                    Came::GivesWay(begun) => (vm.waits().owner(wait), Entry::GoOn { wait, begun, fuel }),
+                };
+                match owner {
+                    Some(owner) => self.enter(actor, owner, entry),
                     None => actor.share.charge(fuel), // of a call that was given up
                 }
                 return;

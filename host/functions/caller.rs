@@ -2,16 +2,14 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::AbortHandle;
 
-use super::watchdog::{Polls, Slot};
 use super::{Functions, HostFunction, Seat, tariff};
 use crate::context::{CallContext, Local, Spent};
 use crate::grant::{Decision, Grants};
@@ -68,10 +66,21 @@ pub(crate) struct Decided {
     logged: Vec<bool>,
 }
 
-/// What a call that was pending came to.
+/// What a call that was pending came to, with the fuel that this has cost.
 pub(crate) enum Called {
-    Answer { answer: Answer, fuel: u64 },
-    Panicked { what: String, message: String },
+    Answer {
+        answer: Answer,
+        fuel: u64,
+    },
+    /// It has waited, and computes now: on a worker, for its event.
+    GivesWay {
+        begun: Begun,
+        fuel: u64,
+    },
+    Panicked {
+        what: String,
+        message: String,
+    },
 }
 
 /// What a call came to at once.
@@ -92,6 +101,8 @@ pub(crate) struct Begun {
     wait: u32,
     number: u32,
     future: Answering,
+    /// If it isn't the caller's.
+    spent: Option<Arc<Spent>>,
 }
 
 /// A call that is under way. Dropped, it is given up.
@@ -128,7 +139,9 @@ impl Caller {
         let _poll = functions.polls.begin(&self.seat.0, number);
         let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)));
         match begun {
-            Ok(Ok(future)) => poll(&functions, &mut self.spent, &self.answer, Begun { wait, number, future }),
+            Ok(Ok(future)) => {
+                poll(&functions, &mut self.spent, &self.answer, Begun { wait, number, future, spent: None })
+            }
             Ok(Err(mismatch)) if mismatch.is_malformed() => {
                 tracing::error!(%mismatch, "a guest sent arguments that can't be read");
                 ready(refused(FailureKind::Host, &mismatch.to_string()), 0)
@@ -139,8 +152,11 @@ impl Caller {
     }
 
     /// Polls a call again that gave way.
-    pub(crate) fn go_on(&mut self, begun: Begun) -> Outcome {
+    pub(crate) fn go_on(&mut self, mut begun: Begun) -> Outcome {
         let functions = self.functions.clone();
+        if let Some(spent) = begun.spent.take() {
+            self.spent = spent; // nothing else is called now
+        }
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
         poll(&functions, &mut self.spent, &self.answer, begun)
     }
@@ -214,20 +230,9 @@ fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut 
         Err(panic) => panicked(function, &*panic),
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
-            let Begun { wait, number, future } = begun;
-            let polls = functions.polls.clone();
-            let watched = Watched { function: number, slot: polls.slot(), polls, future };
-            let (tell, spent, shown) = (answered.clone(), std::mem::take(spent), function.shown.clone());
-            let task = functions.runtime.spawn(async move {
-                let called = match Caught(watched).await {
-                    Ok(answer) => {
-                        let fuel = tariff::answer(&answer).saturating_add(spent.take_fuel());
-                        Called::Answer { answer, fuel }
-                    }
-                    Err(message) => Called::Panicked { what: what(&shown), message },
-                };
-                tell(wait, called);
-            });
+            let (tell, wait) = (answered.clone(), begun.wait);
+            let waiting = waiting(functions, function.shown.clone(), std::mem::take(spent), begun);
+            let task = functions.runtime.spawn(async move { tell(wait, waiting.await) });
             Outcome::Pending(Call(task.abort_handle()))
         }
     }
@@ -246,26 +251,32 @@ fn ready(answer: Answer, charged: u64) -> Outcome {
     Outcome::Ready(answer, fuel)
 }
 
-/// A call's future, whose polls are watched.
-struct Watched {
-    function: u32,
-    slot: Arc<Slot>,
-    polls: Arc<Polls>,
-    future: Answering,
-}
-
-/// The same, with its panics caught.
-struct Caught(Watched);
-
-impl Future for Caught {
-    type Output = Result<Answer, String>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Watched { function, slot, polls, future } = &mut self.0;
-        let _poll = polls.begin(slot, *function);
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic_text(&*panic))),
+/// A call on the runtime: until it is done, or has more to compute.
+fn waiting(
+    functions: &Functions,
+    shown: Arc<str>,
+    spent: Arc<Spent>,
+    begun: Begun,
+) -> impl Future<Output = Called> + use<> {
+    let (polls, number) = (functions.polls.clone(), begun.number);
+    let (slot, mut begun) = (polls.slot(), Some(begun));
+    poll_fn(move |context| {
+        let Some(running) = &mut begun else { return Poll::Pending };
+        let _poll = polls.begin(&slot, number);
+        match catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context))) {
+            Ok(Poll::Ready(answer)) => {
+                let fuel = tariff::answer(&answer).saturating_add(spent.take_fuel());
+                Poll::Ready(Called::Answer { answer, fuel })
+            }
+            Ok(Poll::Pending) if spent.gave_way() => match begun.take() {
+                Some(begun) => {
+                    let (fuel, spent) = (spent.take_fuel(), Some(spent.clone()));
+                    Poll::Ready(Called::GivesWay { begun: Begun { spent, ..begun }, fuel })
+                }
+                None => Poll::Pending,
+            },
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Called::Panicked { what: what(&shown), message: panic_text(&*panic) }),
         }
-    }
+    })
 }

@@ -126,13 +126,10 @@ impl Loaded {
             let outcome = self.enter(&mut live, given, export, params, described).await;
             (live, outcome)
         });
-        let (mut charged, mut has_waited) = (0, false);
+        let mut charged = 0;
         let woken = Arc::new(Woken::default());
         loop {
-            // after it had to wait it isn't on its worker any more, where tenants have turns
-            let turn = if has_waited { Some(self.pool.after_waits.enter(context.tenant()).await) } else { None };
             let step = step(running.as_mut(), &woken);
-            drop(turn);
             let used = meter.used();
             let burnt = used.saturating_sub(charged);
             context.charge(burnt);
@@ -146,8 +143,8 @@ impl Loaded {
                 Step::Done((_, Err(error))) => return Err(self.why(&error)),
                 Step::Slice => context.give_way().await,
                 Step::Waits => {
-                    has_waited = true;
                     woken.wait(until).await;
+                    context.give_way().await; // it computes on a worker
                 }
             }
             if until.is_some_and(|until| Instant::now() >= until) {

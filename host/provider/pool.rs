@@ -15,7 +15,6 @@ use super::{ProviderLimits, ProviderUsage};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::tenant::Tenant;
-use crate::turns::Places;
 
 pub(super) struct Pool {
     provider: String,
@@ -24,8 +23,6 @@ pub(super) struct Pool {
     /// Of all stores, in bytes.
     memory: Arc<AtomicU64>,
     count: Mutex<Count>,
-    /// For calls that compute after they had to wait: one at a time, in turns of tenants.
-    pub(super) after_waits: Places,
 }
 
 #[derive(Default)]
@@ -119,14 +116,7 @@ impl Shelves {
 impl Pool {
     pub(super) fn new(provider: String, limits: &ProviderLimits) -> Arc<Pool> {
         let (stores, per_tenant) = (limits.stores, limits.stores_per_tenant);
-        Arc::new(Pool {
-            provider,
-            stores,
-            per_tenant,
-            memory: Arc::default(),
-            count: Mutex::default(),
-            after_waits: Places::new(1, 1),
-        })
+        Arc::new(Pool { provider, stores, per_tenant, memory: Arc::default(), count: Mutex::default() })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {

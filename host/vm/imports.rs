@@ -8,8 +8,9 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{StoreContextMut, Trap};
 
 use super::{State, Stop, panic_text};
-use crate::functions::{Caller, Outcome, tariff};
+use crate::functions::{Begun, Call, Caller, Outcome, tariff};
 use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel, add_to_linker};
+use crate::guest::motu::guest::types::Answer;
 use crate::log::{LogLevel, OverLog};
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -36,29 +37,61 @@ async fn called(
         return Ok(called);
     }
     let owner = store.data().owner()?;
-    let mut outcome = store.data_mut().caller()?.call(wait, function, &arguments, &owner);
+    let outcome = store.data_mut().caller()?.call(wait, function, &arguments, &owner);
     let bytes = arguments.len() as u64;
     drop(arguments);
+    match computed(&mut store, outcome).await? {
+        Ok(answer) => Ok(Called::Ready(answer)),
+        Err(call) => {
+            let state = store.data_mut();
+            let kept = state.waits.call(wait, call, bytes, owner, state.limits.calls_in_flight);
+            kept.map_err(|error| Stop::Guest { error })?;
+            state.memory.check(state.memory.gauge.bytes())?;
+            Ok(Called::Pending)
+        }
+    }
+}
+
+/// Goes on with a call that has waited, and computes now. None: it waits again.
+pub(super) async fn go_on(
+    mut store: StoreContextMut<'_, State>,
+    wait: u32,
+    begun: Begun,
+) -> wasmtime::Result<Option<Answer>> {
+    let outcome = store.data_mut().caller()?.go_on(begun);
+    let computed = computed(&mut store, outcome).await?;
+    let waits = &mut store.data_mut().waits;
+    Ok(match computed {
+        Ok(answer) => {
+            waits.take(wait);
+            Some(answer)
+        }
+        Err(call) => {
+            waits.wait_again(wait, call);
+            None
+        }
+    })
+}
+
+/// Polls a call for as long as it computes, and lets others run in between. It has its answer then, or waits.
+async fn computed(
+    store: &mut StoreContextMut<'_, State>,
+    mut outcome: Outcome,
+) -> wasmtime::Result<Result<Answer, Call>> {
     loop {
         match outcome {
             Outcome::GivesWay(begun, fuel) => {
-                charge(&mut store, fuel)?;
+                charge(store, fuel)?;
                 store.data().meter.pause().await;
                 outcome = store.data_mut().caller()?.go_on(begun);
             }
             Outcome::Ready(answer, fuel) => {
-                if charge(&mut store, fuel)? {
+                if charge(store, fuel)? {
                     store.data().meter.pause().await;
                 }
-                return Ok(Called::Ready(answer));
+                return Ok(Ok(answer));
             }
-            Outcome::Pending(call) => {
-                let state = store.data_mut();
-                let kept = state.waits.call(wait, call, bytes, owner, state.limits.calls_in_flight);
-                kept.map_err(|error| Stop::Guest { error })?;
-                state.memory.check(state.memory.gauge.bytes())?;
-                return Ok(Called::Pending);
-            }
+            Outcome::Pending(call) => return Ok(Err(call)),
             Outcome::Panicked { what, message } => return Err(Stop::Panicked { what, message }.into()),
         }
     }

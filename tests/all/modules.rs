@@ -1,5 +1,6 @@
 //! Host modules: what may be called, what crosses at the boundary, and what Motu's own modules promise.
 
+mod after_waits;
 mod blob;
 mod charge;
 mod cron;
@@ -38,6 +39,7 @@ mod provider {
 
 pub(crate) fn trials() -> Vec<Trial> {
     let all = [
+        after_waits::trials(),
         blob::trials(),
         charge::trials(),
         cron::trials(),

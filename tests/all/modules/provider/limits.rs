@@ -121,8 +121,10 @@ fn p7_what_a_provider_burns_is_the_events() {
     let limits = Limits { event_fuel: Some(50_000_000), ..limits() };
     let motu = builder(limits).host_module(kinds_with(ProviderLimits { fuel: None, ..Default::default() }).module());
     let motu = motu.build().unwrap();
-    let (kind, text) = fails(&motu, "limits:event", "pcall(kinds.spin) return 'caught'");
-    assert_eq!(kind, ErrorKind::Fuel, "{text}");
+    for body in ["pcall(kinds.spin) return 'caught'", "pcall(kinds.wait_and_spin) return 'caught'"] {
+        let (kind, text) = fails(&motu, "limits:event", body);
+        assert_eq!(kind, ErrorKind::Fuel, "{text}");
+    }
     let limits =
         Limits { event_deadline: Some(Duration::from_millis(100)), event_fuel: None, ..crate::support::limits() };
     let provider = kinds_with(ProviderLimits { fuel: None, deadline: None, ..Default::default() });
@@ -163,7 +165,7 @@ fn p7_a_provider_that_computes_stalls_nobody() {
     }
 }
 
-/// What computes after it had to wait isn't on a worker, and takes turns all the same.
+/// What computes after it had to wait takes turns too.
 fn p7_after_a_wait_tenants_have_turns() {
     let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_secs(100)), ..limits() };
     let provider = kinds_with(ProviderLimits { fuel: None, deadline: None, ..Default::default() });
