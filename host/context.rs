@@ -51,6 +51,20 @@ impl Spent {
     pub(crate) fn gave_way(&self) -> bool {
         self.gives_way.swap(false, Ordering::Relaxed)
     }
+
+    /// As [`CallContext::give_way`].
+    pub(crate) async fn give_way(&self) {
+        let mut gave = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut gave, true) {
+                return Poll::Ready(());
+            }
+            self.gives_way.store(true, Ordering::Relaxed);
+            context.waker().wake_by_ref(); // what polls it may be within the function
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 /// The most that is charged at once: sums of it don't run over.
@@ -147,16 +161,7 @@ impl CallContext {
     /// A function that has waited for something is on the runtime, where nobody has turns. One that computes afterwards gives way
     /// first: it then goes on on a worker, and pays as it goes.
     pub async fn give_way(&self) {
-        let mut gave = false;
-        poll_fn(|context| {
-            if std::mem::replace(&mut gave, true) {
-                return Poll::Ready(());
-            }
-            self.spent.gives_way.store(true, Ordering::Relaxed);
-            context.waker().wake_by_ref(); // what polls it may be within the function
-            Poll::Pending
-        })
-        .await;
+        self.spent.give_way().await;
     }
 
     /// Opens a resource of the module's WIT, by its name there: the script gets a handle of it when a function returns this

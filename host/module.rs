@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -111,12 +111,13 @@ impl HostModule {
     /// [`Denied`](ErrorKind::Denied) keeps its kind. Both types are held against the WIT now; what doesn't fit is an error
     /// of [`build`](crate::MotuBuilder::build).
     ///
-    /// The future is polled once on the worker that runs the script, and if it isn't done then, on a tokio runtime. It must
-    /// not block. A panic in it ends the instance that called.
+    /// The future is polled once on the worker that runs the script, and if it isn't done then, on a tokio runtime, until it is
+    /// done or [gives way](CallContext::give_way). Its result is written on a worker. It must not block. A panic in it ends the
+    /// instance that called.
     pub fn function<A, R, F, Fut, E>(mut self, name: &str, function: F) -> HostModule
     where
         A: DeserializeOwned,
-        R: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned + Send,
         F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
         E: Into<Failed>,
@@ -129,12 +130,23 @@ impl HostModule {
         self.wrong.extend(wit::fits::<A, R>(&described).err());
         let body = move |context: CallContext, described: &Arc<Function>, arguments: &[u8], bounds: Bounds| {
             let arguments: A = wit::arguments(described, arguments, &context)?;
+            let spent = context.spent.clone();
             let future = function(context, arguments);
             let described = described.clone();
             let answering: Answering = Box::pin(async move {
-                match future.await {
+                let (mut future, mut has_waited) = (pin!(future), false);
+                let done = poll_fn(|context| {
+                    let polled = future.as_mut().poll(context);
+                    has_waited |= polled.is_pending();
+                    polled
+                });
+                let done = done.await.map_err(Into::<Failed>::into);
+                if has_waited {
+                    spent.give_way().await; // the answer is written on a worker: it may be long
+                }
+                match done {
                     Ok(result) => answer(&described, &result, bounds),
-                    Err(error) => failed(&described, &error.into()),
+                    Err(error) => failed(&described, &error),
                 }
             });
             Ok(answering)

@@ -7,6 +7,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use motu::{CallContext, Error, ErrorKind, HostModule, Limits, Motu, MotuBuilder, TenantRef, Value};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::tenant;
 use crate::pool::workers;
@@ -14,6 +15,7 @@ use crate::support::{builder, limits, run};
 
 trials![
     i1_it_computes_on_a_worker,
+    i1_its_result_is_written_on_a_worker,
     i1_neighbours_are_answered,
     i4_it_ends_at_the_limits,
     i4_what_an_event_left_behind_ends_at_its_limit,
@@ -26,6 +28,7 @@ const WIT: &str = "package test:late; interface late {
     rounds: func(rounds: u32, slices: u32) -> u32;
     for-ever: func();
     panics: func();
+    written: func(waits: bool) -> u32;
 }";
 
 const SOURCE: &str = "local late = require('@test/late')
@@ -41,6 +44,7 @@ return {
         task.wait(seconds)
         for _, call in calls do pcall(task.cancel, call) end
     end,
+    written = function(waits) return late.written(waits) end,
     quick = function() return 1 end,
 }";
 
@@ -51,6 +55,26 @@ struct Seen {
     computes: Mutex<Vec<ThreadId>>,
     turns: AtomicUsize,
     live: AtomicUsize,
+}
+
+/// A result that tells where it is written.
+#[derive(Deserialize)]
+#[serde(from = "u32")]
+struct Written(Option<Arc<Seen>>);
+
+impl From<u32> for Written {
+    fn from(_: u32) -> Written {
+        Written(None)
+    }
+}
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if let Written(Some(seen)) = self {
+            seen.computes.lock().unwrap().push(thread::current().id());
+        }
+        to.serialize_u32(1)
+    }
 }
 
 /// Counts calls whose futures are there.
@@ -87,8 +111,7 @@ impl Drop for Live {
 
 fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let of = [seen.clone(), seen.clone(), seen.clone()];
-    let [rounds, for_ever, panics] = of;
+    let [rounds, for_ever, panics, written] = [seen.clone(), seen.clone(), seen.clone(), seen.clone()];
     let module = HostModule::from_wit(WIT)
         .unwrap()
         .function("rounds", move |context: CallContext, (rounds_, slices): (u32, u32)| {
@@ -120,6 +143,15 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
                 live.wait(&context).await;
                 assert!(context.event().is_empty(), "it had enough");
                 Ok::<(), Error>(())
+            }
+        })
+        .function("written", move |_, waits: bool| {
+            let live = Live::of(&written);
+            async move {
+                if waits {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Ok::<_, Error>(Written(Some(live.0.clone())))
             }
         });
     (builder.host_module(module).build().unwrap(), seen)
@@ -162,6 +194,18 @@ fn i1_it_computes_on_a_worker() {
     assert_eq!(computes.len(), 1 + 1 + 5 + 5 + 5 + 15 + 20 + 20);
     assert!(computes.iter().all(|thread| *thread == worker), "always on the one worker");
     assert_eq!(seen.live.load(Ordering::Acquire), 0);
+}
+
+/// However the function has waited: what it returns may be long.
+fn i1_its_result_is_written_on_a_worker() {
+    let (motu, seen) = made(builder(limits()).placement(workers(1)));
+    let tenant = granted(&motu, "late:written");
+    for waits in [false, true, true] {
+        assert_eq!(cost(&tenant, "written", waits).0.unwrap(), Value::from(1));
+    }
+    let (first, written) = (seen.first.lock().unwrap(), seen.computes.lock().unwrap());
+    assert_eq!((first.len(), written.len()), (3, 3));
+    assert!(written.iter().all(|thread| *thread == first[0]));
 }
 
 /// Sixteen calls that never end, on one worker; the tenant is charged as they go.
