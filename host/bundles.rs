@@ -112,12 +112,12 @@ impl Bundles {
         let (of, bundle_of) = (shared.clone(), bundle.clone());
         let done = Box::new(move |left, usage| {
             let made = Bundled::new(&of, &bundle_of, left, usage).map(Arc::new);
-            of.bundles.finish(&bundle_of, &made);
+            of.bundles.finish(&bundle_of, made);
         });
         let (of, digest) = (Arc::downgrade(shared), bundle.digest());
         let unwanted = Box::new(move || of.upgrade().is_none_or(|shared| shared.bundles.give_up(digest)));
         if let Err(error) = Load::start(shared, queue, share.clone(), bundle, false, unwanted, done) {
-            shared.bundles.finish(bundle, &Err(error));
+            shared.bundles.finish(bundle, Err(error));
         }
     }
 
@@ -132,17 +132,18 @@ impl Bundles {
         unwanted
     }
 
-    fn finish(&self, bundle: &Bundle, made: &Result<Arc<Bundled>, Error>) {
+    fn finish(&self, bundle: &Bundle, made: Result<Arc<Bundled>, Error>) {
         let mut entries = self.entries();
-        let before = match made {
+        let before = match &made {
             Ok(bundled) => entries.insert(bundle.digest(), Entry::Loaded(Arc::downgrade(bundled))),
             Err(_) => entries.remove(&bundle.digest()),
         };
         drop(entries);
         if let Some(Entry::Loading(waiters)) = before {
-            for waiter in waiters {
-                (waiter.tell)(made.clone());
-            }
+            // nothing of it is left here when they are told: one that uses it shortly is the last to have it
+            let told: Vec<_> = waiters.into_iter().map(|waiter| (waiter, made.clone())).collect();
+            drop(made);
+            told.into_iter().for_each(|(waiter, made)| (waiter.tell)(made));
         }
     }
 }
