@@ -96,8 +96,10 @@ impl Failure {
             ErrorKind::Fuel => Some("if the script is meant to work so long, give it more with --fuel"),
             ErrorKind::Deadline => Some("if the script is meant to take so long, give it more with --deadline-ms"),
             ErrorKind::Memory => Some("if the script is meant to need so much, give it more with --memory-mib"),
-            ErrorKind::Denied => Some("the operator grants host functions; this program grants none"),
-            ErrorKind::Host => Some("the machine failed Motu; the script is not at fault"),
+            ErrorKind::Denied => {
+                Some("`motu check` on the same path lists the grants that it needs; give them with --grant")
+            }
+            ErrorKind::Host => Some("a host function failed, or the machine: a script can catch the first with pcall"),
             ErrorKind::Internal => Some("this is a fault in Motu; please report it with the bundle and the command"),
             _ => None,
         }

