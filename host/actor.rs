@@ -312,7 +312,8 @@ impl Job for Actor {
     fn run(self: Arc<Self>) -> u64 {
         let mut body = self.body();
         let (slice, burnt) = body.slice(&self);
-        let first = body.next_due(self.limits(), &self.shared.clock);
+        let held = if let Slice::Held(until) = slice { Some(until) } else { None };
+        let wanted = body.next_due(self.limits(), &self.shared.clock, held);
         let mut inbox = self.inbox();
         if inbox.closed {
             let gone = std::mem::take(&mut *body);
@@ -322,8 +323,6 @@ impl Job for Actor {
         }
         let more = matches!(slice, Slice::More) || !inbox.messages.is_empty() || std::mem::take(&mut inbox.due);
         inbox.busy = more;
-        let held = if let Slice::Held(until) = slice { Some(until) } else { None };
-        let wanted = first.into_iter().chain(held).min();
         if let Some(at) = wanted.filter(|at| inbox.timer.is_none_or(|timer| *at < timer.at)) {
             inbox.timer = Some(self.queue.wake_at(at, self.this.clone(), inbox.timer));
         }

@@ -52,6 +52,12 @@ impl Spent {
         self.gives_way.swap(false, Ordering::Relaxed)
     }
 
+    /// As [`CallContext::charge`].
+    pub(crate) fn charge(&self, fuel: u64) {
+        let sum = |sum: u64| Some(sum.saturating_add(fuel).min(CHARGE_MAX));
+        let _ = self.fuel.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum); // it always is some
+    }
+
     /// As [`CallContext::give_way`].
     pub(crate) async fn give_way(&self) {
         let mut gave = false;
@@ -147,12 +153,11 @@ impl CallContext {
     /// Charges fuel to the event, for what takes longer than the bytes of its arguments and its result tell: 20 fuel are a
     /// nanosecond of a script's. Each call costs some anyway, by what crosses.
     ///
-    /// It is taken when the function is done or [gives way](Self::give_way); an event that has not so much left ends then, with
+    /// It is taken when the function is done, waits, or [gives way](Self::give_way); an event that has not so much left ends then, with
     /// [`Fuel`](ErrorKind::Fuel). More than 2^40 at once, which is most of a minute, counts as that. Charge what doesn't depend on
     /// the machine or the time, so that the same input costs the same.
     pub fn charge(&self, fuel: u64) {
-        let sum = |sum: u64| Some(sum.saturating_add(fuel).min(CHARGE_MAX));
-        let _ = self.spent.fuel.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum); // it always is some
+        self.spent.charge(fuel);
     }
 
     /// Lets others have the worker: for a function that computes for longer than [a slice](Limits::SLICE_FUEL). Charge what was

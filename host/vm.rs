@@ -230,9 +230,11 @@ impl Vm {
             let state = self.store.data_mut();
             state.log.set_left(log_bytes);
             state.owner = owner;
-            let entered = match self.store.set_fuel(given.saturating_sub(owed)) {
-                Ok(()) => self.run(entry).await,
-                Err(error) => Err(error),
+            let entered = match given.checked_sub(owed).map(|left| self.store.set_fuel(left)) {
+                Some(Ok(())) => self.run(entry).await,
+                Some(Err(error)) => Err(error),
+                // it owes more than there is
+                None => self.store.set_fuel(0).and(Err(Trap::OutOfFuel.into())),
             };
             let fuel = given.saturating_sub(self.store.get_fuel().unwrap_or(0));
             match entered {

@@ -61,10 +61,11 @@ impl Body {
         self.vm.as_mut().and_then(|vm| vm.waits().next_due()).is_some_and(|due| due <= now)
     }
 
-    /// When to look again, if nothing is sent before.
-    pub(super) fn next_due(&mut self, limits: &Limits, clock: &Clock) -> Option<Instant> {
+    /// When to look again, if nothing is sent before. While the tenant is held, a sleep that is over is not looked at: its time
+    /// has come already, and it can't run.
+    pub(super) fn next_due(&mut self, limits: &Limits, clock: &Clock, held: Option<Instant>) -> Option<Instant> {
         let sleep = self.vm.as_mut().and_then(|vm| vm.waits().next_due()).filter(|_| !self.paused);
-        let sleep = sleep.map(|due| clock.look_at(due));
+        let sleep = sleep.map(|due| clock.look_at(due)).map(|due| held.map_or(due, |until| due.max(until)));
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
         deadline
@@ -72,6 +73,7 @@ impl Body {
             .chain(sleep)
             .chain(idle.filter(|_| self.live))
             .chain(self.quarantine.as_ref().map(|(until, _)| *until))
+            .chain(held)
             .min()
     }
 

@@ -89,7 +89,8 @@ pub(crate) enum Outcome {
     Ready(Answer, u64),
     /// It computes, and lets others have the worker; with the fuel that this has cost.
     GivesWay(Begun, u64),
-    Pending(Call),
+    /// It waits, with the fuel that it has cost until then: who gives it up has paid for what was done.
+    Pending(Call, u64),
     Panicked {
         what: String,
         message: String,
@@ -230,10 +231,10 @@ fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut 
         Err(panic) => panicked(function, &*panic),
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
-            let (tell, wait) = (answered.clone(), begun.wait);
+            let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
             let waiting = waiting(functions, function.shown.clone(), std::mem::take(spent), begun);
             let task = functions.runtime.spawn(async move { tell(wait, waiting.await) });
-            Outcome::Pending(Call(task.abort_handle()))
+            Outcome::Pending(Call(task.abort_handle()), fuel)
         }
     }
 }

@@ -91,7 +91,12 @@ async fn computed(
                 }
                 return Ok(Ok(answer));
             }
-            Outcome::Pending(call) => return Ok(Err(call)),
+            Outcome::Pending(call, fuel) => {
+                if charge(store, fuel)? {
+                    store.data().meter.pause().await;
+                }
+                return Ok(Err(call));
+            }
             Outcome::Panicked { what, message } => return Err(Stop::Panicked { what, message }.into()),
         }
     }

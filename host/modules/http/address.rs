@@ -24,12 +24,13 @@ const fn v4(a: u8, b: u8, c: u8, bits: u8, what: &'static str) -> (Network, &'st
     (Network::v4(Ipv4Addr::new(a, b, c, 0), bits), what)
 }
 
-const V4: Table<16> = [
+const V4: Table<17> = [
     v4(0, 0, 0, 8, "this machine's network"),
     v4(10, 0, 0, 8, "private"),
     v4(100, 64, 0, 10, "shared by a provider's customers"),
     v4(127, 0, 0, 8, "this machine"),
     v4(169, 254, 0, 16, "link-local, where clouds have their metadata"),
+    (Network::v4(Ipv4Addr::new(168, 63, 129, 16), 32), "a cloud's own, for its machines"),
     v4(172, 16, 0, 12, "private"),
     v4(192, 0, 0, 24, "set aside for protocols"),
     v4(192, 0, 2, 24, "for documentation"),
@@ -81,7 +82,7 @@ impl Reach {
     /// It may not be reached: what it is.
     pub(crate) fn check(&self, address: IpAddr) -> Result<IpAddr, String> {
         let address = address.to_canonical();
-        if self.refused.contains(address) {
+        if self.refused.contains(address) || translated(address).is_some_and(|v4| self.refused.contains(v4)) {
             return Err("refused by this host's operator".to_owned());
         }
         if self.allowed.contains(address) {
@@ -100,10 +101,16 @@ fn why_not(address: IpAddr) -> Option<String> {
     match address {
         IpAddr::V4(_) => find(&V4),
         // What the embedder allows is not meant for this: behind the translator, a private address is another network's.
-        IpAddr::V6(v6) if NAT64.contains(address) => {
-            let [.., a, b, c, d] = v6.octets();
-            why_not(Ipv4Addr::new(a, b, c, d).into())
-        }
-        IpAddr::V6(_) => find(&V6).or_else(|| (!GLOBAL.contains(address)).then(|| "not public".to_owned())),
+        IpAddr::V6(_) => match translated(address) {
+            Some(v4) => why_not(v4),
+            None => find(&V6).or_else(|| (!GLOBAL.contains(address)).then(|| "not public".to_owned())),
+        },
     }
+}
+
+/// The IPv4 address that is reached through a translator.
+fn translated(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(v6) = address else { return None };
+    let [.., a, b, c, d] = v6.octets();
+    NAT64.contains(address).then(|| Ipv4Addr::new(a, b, c, d).into())
 }

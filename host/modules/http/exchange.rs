@@ -13,15 +13,22 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::client::By;
 use super::deadline::Deadline;
 use super::limits::{HEADER_BYTES_MAX, HEADERS_MAX, HttpLimits};
 use super::prepare::Prepared;
-use super::stream::{Stream, TOO_MUCH};
+use super::stream::{Received, Stream, TOO_MUCH};
 use super::target::Target;
 use super::types::{Failure, FailureKind};
 
 /// What hyper may read ahead: no less than the headers may have.
 const BUFFER_BYTES: usize = 1 + HEADER_BYTES_MAX as usize;
+
+/// What TLS may have before there is a connection.
+const CERTIFICATES_BYTES: u64 = 64 << 10;
+
+/// Pieces of a body that are read before others have a turn: in chunks of one byte, these take 40 us.
+const FRAMES: u32 = 128;
 
 /// A response, before it is looked at.
 #[derive(Debug)]
@@ -34,21 +41,28 @@ pub(crate) struct Answer {
     pub(crate) location: Option<HeaderValue>,
 }
 
+/// What a call has, whichever hop it is at.
+pub(crate) struct Call<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) limits: &'a HttpLimits,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) by: &'a By,
+}
+
 /// Sends the request and reads the response.
 pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     target: &Target,
-    prepared: &Prepared,
-    limits: &HttpLimits,
-    deadline: &Deadline,
+    call: &Call<'_>,
+    received: &Received,
 ) -> Result<Answer, Failure> {
+    let Call { prepared, limits, deadline, by } = *call;
     let request = request(target, prepared)?;
     let header_bytes = limits.header_bytes.min(HEADER_BYTES_MAX) as usize;
     let mut builder = http1::Builder::new();
     builder.max_headers(HEADERS_MAX).max_header_size(header_bytes).max_buf_size(BUFFER_BYTES);
     let broken = |error: hyper::Error| broken(&error, limits);
-    let (mut sender, connection) =
-        builder.handshake(Stream::new(stream, stream_bytes(limits))).await.map_err(broken)?;
+    let (mut sender, connection) = builder.handshake(Stream::new(stream)).await.map_err(broken)?;
 
     let talk = async {
         let response = deadline.hold("the response", sender.send_request(request)).await?.map_err(broken)?;
@@ -58,7 +72,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         }
         let location = if prepared.redirects > 0 { location(head.status, &head.headers)? } else { None };
         let body = match location {
-            None => deadline.hold("the response's body", read(body, limits, broken)).await??,
+            None => deadline.hold("the response's body", read(body, limits, broken, by, received)).await??,
             Some(_) => Vec::new(),
         };
         Ok(Answer { status: head.status, headers: head.headers, body, location })
@@ -113,6 +127,8 @@ async fn read(
     mut body: Incoming,
     limits: &HttpLimits,
     broken: impl Fn(hyper::Error) -> Failure,
+    by: &By,
+    received: &Received,
 ) -> Result<Vec<u8>, Failure> {
     let most = limits.response_bytes as usize;
     let too_large = || {
@@ -123,8 +139,14 @@ async fn read(
         return Err(too_large());
     }
     let mut whole = Vec::new();
+    let mut frames: u32 = 0;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        frames = frames.wrapping_add(1);
+        if frames.is_multiple_of(FRAMES) {
+            by.spent.give_way().await; // a body of small pieces is work, and others have turns
+        }
         let Ok(data) = frame.map_err(&broken)?.into_data() else { continue }; // trailers are left out
+        received.add_body(data.len());
         if data.len() > most.saturating_sub(whole.len()) {
             return Err(too_large());
         }
@@ -133,11 +155,11 @@ async fn read(
     Ok(whole)
 }
 
-/// What may come over the connection for one response: interim ones before it, and each byte of its body in a chunk of its
-/// own, which takes six.
-fn stream_bytes(limits: &HttpLimits) -> u64 {
-    let headers = u64::from(limits.header_bytes.min(HEADER_BYTES_MAX));
-    (8 * u64::from(limits.response_bytes)).saturating_add(4 * headers)
+/// What may come over the connection for one response. Beside its body and its headers: interim responses, the lines of its
+/// chunks, what TLS puts around it, and certificates. A long body in chunks of less than 24 bytes is too much.
+pub(crate) fn stream_bytes(limits: &HttpLimits) -> u64 {
+    let (headers, body) = (u64::from(limits.header_bytes.min(HEADER_BYTES_MAX)), u64::from(limits.response_bytes));
+    body + body / 4 + 4 * headers + CERTIFICATES_BYTES
 }
 
 /// What went wrong with a connection.

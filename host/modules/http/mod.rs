@@ -23,7 +23,7 @@ mod types;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use client::Client;
+use client::{By, Client};
 pub use client::{HttpSettings, HttpSettingsError};
 use limits::HttpLimits;
 pub use networks::{NetworkError, Networks};
@@ -35,10 +35,6 @@ use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::module::HostModule;
 use crate::tenant::Tenant;
-
-/// What a request takes beside its bytes: 100 us, most of it the connection. A secure one takes seven times as much.
-const FUEL: u64 = 2_000_000;
-const SECURE_FUEL: u64 = 14_000_000;
 
 /// Of a request, and of a response.
 const HEADER_BYTES: u32 = 32 << 10;
@@ -68,7 +64,6 @@ impl Http {
         request: Request,
     ) -> Result<Result<Response, Failure>, Error> {
         let limits = context.limits();
-        context.charge(if url.starts_with("https") { SECURE_FUEL } else { FUEL });
         let _place = self.under_way.enter(context.tenant(), limits.http_in_flight)?;
         let limits = HttpLimits {
             request_bytes: limits.http_request_bytes,
@@ -78,7 +73,8 @@ impl Http {
             timeout_ms: u64::try_from(limits.http_timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let may = |host: &str| context.allows("host", host);
-        Ok(self.client.fetch(context.tenant(), url, request, &limits, &may).await)
+        let by = By { tenant: context.tenant().clone(), spent: context.spent.clone() };
+        Ok(self.client.fetch(&by, url, request, &limits, &may).await)
     }
 }
 

@@ -19,6 +19,8 @@ trials![
     i1_neighbours_are_answered,
     i4_it_ends_at_the_limits,
     i4_what_an_event_left_behind_ends_at_its_limit,
+    i4_what_waits_again_and_again_ends_at_its_limit,
+    i1_a_call_that_is_given_up_is_paid_for,
     r2_it_costs_the_same_each_time,
     m6_a_panic_ends_the_instance_only,
     calls_that_are_given_up_are_dropped_wherever_they_are,
@@ -29,6 +31,8 @@ const WIT: &str = "package test:late; interface late {
     for-ever: func();
     panics: func();
     written: func(waits: bool) -> u32;
+    paid: func(fuel: u64);
+    drips: func(fuel: u64);
 }";
 
 const SOURCE: &str = "local late = require('@test/late')
@@ -44,6 +48,8 @@ return {
         task.wait(seconds)
         for _, call in calls do pcall(task.cancel, call) end
     end,
+    paid = function(n) for _ = 1, n do task.cancel(task.spawn(late.paid, 1000000)) end end,
+    drips = function(fuel) pcall(late.drips, fuel) return 'caught' end,
     written = function(waits) return late.written(waits) end,
     quick = function() return 1 end,
 }";
@@ -111,7 +117,7 @@ impl Drop for Live {
 
 fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let [rounds, for_ever, panics, written] = [seen.clone(), seen.clone(), seen.clone(), seen.clone()];
+    let [rounds, for_ever, panics, written, paid, drips] = [(); 6].map(|()| seen.clone());
     let module = HostModule::from_wit(WIT)
         .unwrap()
         .function("rounds", move |context: CallContext, (rounds_, slices): (u32, u32)| {
@@ -142,6 +148,26 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
             async move {
                 live.wait(&context).await;
                 assert!(context.event().is_empty(), "it had enough");
+                Ok::<(), Error>(())
+            }
+        })
+        .function("paid", move |context: CallContext, fuel: u64| {
+            let live = Live::of(&paid);
+            async move {
+                context.charge(fuel);
+                std::future::pending::<()>().await;
+                drop(live);
+                Ok::<(), Error>(())
+            }
+        })
+        .function("drips", move |context: CallContext, fuel: u64| {
+            let live = Live::of(&drips);
+            async move {
+                loop {
+                    live.wait(&context).await;
+                    context.charge(fuel);
+                }
+                #[allow(unreachable_code, reason = "it says what the function returns")]
                 Ok::<(), Error>(())
             }
         })
@@ -253,6 +279,25 @@ fn i4_what_an_event_left_behind_ends_at_its_limit() {
     until("it ends", || seen.live.load(Ordering::Acquire) == 0);
     assert_eq!(seen.turns.load(Ordering::Acquire), 51, "fifty are paid for");
     cost(&tenant, "quick", Value::Nil).0.unwrap();
+}
+
+/// Each piece that it charges is small, and comes before a wait.
+fn i4_what_waits_again_and_again_ends_at_its_limit() {
+    let (budget, piece) = (20_000_000, 3_000_000);
+    let (motu, seen) = made(builder(Limits { event_fuel: Some(budget), restarts: None, ..limits() }));
+    let (result, used) = cost(&granted(&motu, "late:drips"), "drips", piece);
+    assert_eq!((result.unwrap_err().kind(), used), (ErrorKind::Fuel, budget));
+    until("it is dropped", || seen.live.load(Ordering::Acquire) == 0);
+    assert_eq!(seen.computes.lock().unwrap().len(), 7, "six are paid for");
+}
+
+/// What was done before it waited has been done.
+fn i1_a_call_that_is_given_up_is_paid_for() {
+    let (motu, seen) = made(builder(Limits { restarts: None, ..limits() }));
+    let tenant = granted(&motu, "late:given-up");
+    let (few, many) = (cost(&tenant, "paid", 10).1, cost(&tenant, "paid", 110).1);
+    assert!((100_000_000..110_000_000).contains(&(many - few)), "{few}, {many}");
+    until("all are dropped", || seen.live.load(Ordering::Acquire) == 0);
 }
 
 fn r2_it_costs_the_same_each_time() {

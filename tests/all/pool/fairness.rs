@@ -12,6 +12,7 @@ trials![
     r3_weights_share_out_the_fuel,
     r3_more_instances_are_no_larger_share,
     r3_fuel_per_second_is_held_to,
+    r3_one_that_is_held_and_has_slept_is_left_alone,
     i1_a_spinner_does_not_stall_its_neighbours,
     i3_starting_again_and_again_is_held_to_the_share,
     s6_hot_tenants_keep_all_workers_busy,
@@ -124,6 +125,30 @@ fn r3_fuel_per_second_is_held_to() {
 
 /// A spins on B's worker. B's events go on, and A is dead within its budget and a slice. The full counts and times are
 /// those of `motu load`; here it is that B is served between A's slices.
+/// On one worker, a tenant over its rate whose sleep is over: its time has come, and it can't run. It must not be looked at again
+/// and again meanwhile, before everybody else.
+fn r3_one_that_is_held_and_has_slept_is_left_alone() {
+    let motu = builder(limits()).placement(workers(1)).build().unwrap();
+    let source = "return { go = function() while true do task.wait(0.001) for i = 1, 1e5 do end end end }";
+    let held = deployed(&motu, "r3:held", source);
+    let slow = Limits { fuel_per_second: Some(1_000_000), event_fuel: None, event_deadline: None, ..limits() };
+    held.set_limits(Some(slow)).unwrap();
+    let source = "return { work = function() for i = 1, 1e6 do end return 1 end }";
+    let neighbour = deployed(&motu, "r3:neighbour", source);
+    held.post("go", &()).unwrap();
+    while held.fuel() < 2_000_000 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let before = held.fuel();
+    for _ in 0..20 {
+        assert_eq!(run(neighbour.dispatch::<u32>("work", &())).unwrap().remove(0).result.unwrap().value, 1);
+    }
+    // a second's worth and a slice, if that took less than a second; some 20 s for each event when it was looked at all the time
+    let burnt = held.fuel() - before;
+    assert!(burnt < 20_000_000, "it burnt {burnt} while 20 events of its neighbour ran");
+    held.kill();
+}
+
 fn i1_a_spinner_does_not_stall_its_neighbours() {
     let motu =
         builder(Limits { event_fuel: None, event_deadline: None, ..limits() }).placement(workers(1)).build().unwrap();

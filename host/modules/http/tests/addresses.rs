@@ -27,6 +27,21 @@ fn public_addresses_are_open_up_to_the_edges_of_what_is_not() {
     }
 }
 
+/// Whichever way it is written, or a translator reaches it.
+#[test]
+fn what_the_embedder_refuses_is_refused_behind_a_translator_too() {
+    let reach = reach(&["10.0.0.0/8"], &["8.8.8.0/24", "10.1.0.0/16"]);
+    for address in ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3"]
+    {
+        let refused = reach.check(address.parse().unwrap()).unwrap_err();
+        assert_eq!(refused, "refused by this host's operator", "{address}");
+    }
+    for address in ["8.8.9.8", "64:ff9b::8.8.9.8", "10.2.0.1"] {
+        assert!(is_open(&reach, address), "{address}");
+    }
+    assert!(!is_open(&reach, "64:ff9b::10.2.0.1"), "what is allowed here isn't behind a translator");
+}
+
 #[test]
 fn what_is_not_public_is_refused_with_a_reason() {
     let cases = [
@@ -37,6 +52,7 @@ fn what_is_not_public_is_refused_with_a_reason() {
         ("100.127.255.255", "100.64.0.0/10"),
         ("127.0.0.1", "this machine, 127.0.0.0/8"),
         ("169.254.169.254", "metadata, 169.254.0.0/16"),
+        ("168.63.129.16", "a cloud's own, for its machines, 168.63.129.16/32"),
         ("172.31.255.255", "private, 172.16.0.0/12"),
         ("192.0.0.255", "protocols, 192.0.0.0/24"),
         ("192.0.2.255", "documentation, 192.0.2.0/24"),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::super::limits::HttpLimits;
 use super::super::types::FailureKind::{Protocol, Timeout, TooLarge};
 use super::super::types::{Failure, Request, Response};
-use super::support::{LIMITS, OPEN, Server, fails, get, read_request, send};
+use super::support::{LIMITS, Names, OPEN, Server, by, client, fails, get, me, read_request, send};
 
 /// A server that sends `first`, then `more` again and again until the client has had enough.
 async fn endless(first: &'static str, more: &'static str, pause: Duration) -> Server {
@@ -55,6 +55,76 @@ async fn what_never_ends_is_ended() {
         let limits = HttpLimits { response_bytes: 64 << 10, ..LIMITS };
         fails(send(&server.url("/"), Request::default(), &limits).await, kind, part);
     }
+}
+
+/// What a request to this server costs: what came of it, and the fuel.
+async fn costs(answer: Vec<u8>, limits: &HttpLimits) -> (Result<Response, Failure>, u64) {
+    let server = Server::start(OPEN, move |_| answer.clone()).await;
+    let (by, names) = (by(me()), Names::new([]));
+    let got = client(&names).fetch(&by, &server.url("/"), Request::default(), limits, &|_| true).await;
+    (got, by.spent.take_fuel())
+}
+
+/// Small pieces take a hundred times as long as their bytes do: whoever asked for them pays for that, and not much of it comes.
+#[tokio::test]
+async fn what_comes_in_small_pieces_costs_more() {
+    let limits = HttpLimits { response_bytes: 1 << 20, ..LIMITS };
+    let in_chunks = |count: usize, size: usize| {
+        let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(count)).into_bytes()
+    };
+    let (got, whole) = costs(super::support::ok(&"x".repeat(1_000_000)), &limits).await;
+    assert_eq!(got.unwrap().body.len(), 1_000_000);
+    assert!((20_000_000..30_000_000).contains(&whole), "{whole}");
+
+    let (got, pieces) = costs(in_chunks(30_000, 1), &limits).await;
+    assert_eq!(got.unwrap().body.len(), 30_000);
+    // five bytes around each
+    assert!((90_000_000..100_000_000).contains(&pieces), "{pieces}");
+
+    // twelve megabytes, if all of it could come
+    let (got, most) = costs(in_chunks(1_000_000, 1), &limits).await;
+    fails(got, TooLarge, "and that was no whole response");
+    assert!(most < 1_000_000_000, "{most}");
+    let (got, of_24) = costs(in_chunks(1_000_000 / 24, 24), &limits).await;
+    assert!(got.is_ok() && of_24 < 250_000_000, "{of_24}");
+
+    // interim responses, of which nothing is seen
+    let mut interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000).into_bytes();
+    interim.extend(super::support::ok("end"));
+    let (got, fuel) = costs(interim, &limits).await;
+    assert_eq!(got.unwrap().body, b"end");
+    assert!((150_000_000..160_000_000).contains(&fuel), "{fuel}");
+}
+
+#[tokio::test]
+async fn each_connection_costs() {
+    let server = Server::start(OPEN, |request| {
+        let next = if request.starts_with("GET /3") {
+            "/4"
+        } else if request.starts_with("GET /2") {
+            "/3"
+        } else {
+            "/2"
+        };
+        if request.starts_with("GET /4") { super::support::ok("") } else { super::support::redirect(302, next) }
+    })
+    .await;
+    let names = Names::new([]);
+    let cost = async |url: &str| {
+        let (by, request) = (by(me()), Request { timeout: Some(0.3), ..Request::default() });
+        let _ = client(&names).fetch(&by, url, request, &LIMITS, &|_| true).await;
+        by.spent.take_fuel()
+    };
+    let (one, four) = (cost(&server.url("/4")).await, cost(&server.url("/1")).await);
+    assert!((2_000_000..2_100_000).contains(&one), "{one}");
+    assert!((8_000_000..8_400_000).contains(&four), "{four}");
+    // however it is written; nobody answers with TLS there
+    for url in [server.url("/4").replace("http:", "https:"), server.url("/4").replace("http:", "HTTPS:")] {
+        let secure = cost(&url).await;
+        assert!(secure >= 14_000_000, "{url}: {secure}");
+    }
+    assert_eq!(cost("no url").await, 0);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::super::client::{Client, HttpSettings};
 use super::super::resolve::{LOOKUPS_EACH, Lookup, Resolver, Resolving};
 use super::super::types::FailureKind::{Resolve, Timeout};
 use super::super::types::Request;
-use super::support::{LIMITS, fails};
+use super::support::{LIMITS, by, fails};
 use crate::tenant::Tenant;
 use crate::turns::Places;
 
@@ -59,16 +59,16 @@ async fn lookups_that_hang_are_their_tenants_own() {
         let client = client.clone();
         let url = format!("http://{n}.hangs/");
         hanging.spawn(async move {
-            client.fetch(&tenant("bad:1"), &url, Request::default(), &LIMITS, &|_| true).await.map(drop)
+            client.fetch(&by(tenant("bad:1")), &url, Request::default(), &LIMITS, &|_| true).await.map(drop)
         });
     }
     tokio::task::yield_now().await;
     let soon = || Request { timeout: Some(0.1), ..Request::default() };
-    let own = client.fetch(&tenant("bad:1"), "http://known/", soon(), &LIMITS, &|_| true).await;
+    let own = client.fetch(&by(tenant("bad:1")), "http://known/", soon(), &LIMITS, &|_| true).await;
     fails(own, Timeout, "a turn to look up the host was waited for");
-    let other = client.fetch(&tenant("good:1"), "http://known/", Request::default(), &LIMITS, &|_| true).await;
+    let other = client.fetch(&by(tenant("good:1")), "http://known/", Request::default(), &LIMITS, &|_| true).await;
     fails(other, Resolve, "no such name");
     hanging.shutdown().await;
-    let own = client.fetch(&tenant("bad:1"), "http://known/", Request::default(), &LIMITS, &|_| true).await;
+    let own = client.fetch(&by(tenant("bad:1")), "http://known/", Request::default(), &LIMITS, &|_| true).await;
     fails(own, Resolve, "no such name");
 }

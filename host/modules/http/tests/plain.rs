@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::types::FailureKind::{Connect, Resolve, Timeout};
 use super::super::types::Request;
-use super::support::{LIMITS, Names, OPEN, Server, client, client_with, fails, get, headers, me, ok, send};
+use super::support::{LIMITS, Names, OPEN, Server, by, client, client_with, fails, get, headers, me, ok, send};
 
 #[tokio::test]
 async fn a_get_says_no_more_than_it_must() {
@@ -86,7 +86,7 @@ async fn each_request_has_a_connection_of_its_own() {
     let server = Server::always("HTTP/1.1 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n").await;
     let client = client(&Names::new([]));
     for _ in 0..3 {
-        client.fetch(&me(), &server.url("/"), Request::default(), &LIMITS, &|_| true).await.unwrap();
+        client.fetch(&by(me()), &server.url("/"), Request::default(), &LIMITS, &|_| true).await.unwrap();
     }
     assert_eq!(server.connections(), 3);
 }
@@ -97,7 +97,7 @@ async fn the_next_address_is_tried_where_one_does_not_answer() {
     let names = Names::new([("two.test", vec![vec!["127.0.0.5", OPEN]])]);
     let url = format!("http://two.test:{}/", server.address.port());
     let client = client_with(&["127.0.0.0/28"], &names, Vec::new());
-    let response = client.fetch(&me(), &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
+    let response = client.fetch(&by(me()), &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
     assert_eq!(response.body, b"second");
     assert!(server.requests()[0].contains(&format!("host: two.test:{}\r\n", server.address.port())));
 }
@@ -127,7 +127,7 @@ async fn looking_up_counts_as_time() {
     let settings = super::super::HttpSettings { resolver: std::sync::Arc::new(Silent), ..Default::default() };
     let client = super::super::client::Client::new(settings).unwrap();
     let request = Request { timeout: Some(0.05), ..Request::default() };
-    let got = client.fetch(&me(), "http://slow.test/", request, &LIMITS, &|_| true).await;
+    let got = client.fetch(&by(me()), "http://slow.test/", request, &LIMITS, &|_| true).await;
     fails(got, Timeout, "it took longer than 0.05 seconds; the address of the host was waited for");
 }
 
@@ -139,6 +139,6 @@ async fn the_system_knows_this_machine() {
     assert!(!found.is_empty() && found.iter().all(std::net::IpAddr::is_loopback), "{found:?}");
     // and what it says is checked like any other answer
     let client = super::super::client::Client::new(super::super::HttpSettings::default()).unwrap();
-    let got = client.fetch(&me(), "http://localhost/", Request::default(), &LIMITS, &|_| true).await;
+    let got = client.fetch(&by(me()), "http://localhost/", Request::default(), &LIMITS, &|_| true).await;
     fails(got, super::super::types::FailureKind::DeniedAddress, "localhost may not be reached");
 }

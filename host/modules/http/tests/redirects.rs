@@ -3,7 +3,7 @@
 use super::super::limits::HttpLimits;
 use super::super::types::FailureKind::{InvalidUrl, Protocol, TooManyRedirects};
 use super::super::types::Request;
-use super::support::{LIMITS, Names, OPEN, Server, client, fails, get, headers, me, ok, redirect, send};
+use super::support::{LIMITS, Names, OPEN, Server, by, client, fails, get, headers, me, ok, redirect, send};
 
 #[tokio::test]
 async fn a_redirect_is_followed_from_where_it_came() {
@@ -130,6 +130,6 @@ async fn each_host_on_the_way_is_asked_for() {
         true
     };
     let url = format!("http://a.test:{}/from", server.address.port());
-    client(&names).fetch(&me(), &url, Request::default(), &LIMITS, &may).await.unwrap();
+    client(&names).fetch(&by(me()), &url, Request::default(), &LIMITS, &may).await.unwrap();
     assert_eq!(asked.into_inner().unwrap(), ["a.test", "b.test"]);
 }

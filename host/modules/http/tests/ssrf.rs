@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::types::FailureKind::{self, DeniedAddress, DeniedHost, InvalidUrl, Resolve};
 use super::super::types::{Failure, Request};
-use super::support::{LIMITS, Names, OPEN, Server, client, fails, me, ok, redirect};
+use super::support::{LIMITS, Names, OPEN, Server, by, client, fails, me, ok, redirect};
 
 /// URLs of which `PORT` is the victim's, and why they are refused.
 const URLS: &[(&str, FailureKind)] = &[
@@ -175,7 +175,7 @@ fn names() -> Arc<Names> {
 }
 
 async fn get(names: &Arc<Names>, url: &str) -> Result<String, Failure> {
-    let response = client(names).fetch(&me(), url, Request::default(), &LIMITS, &|_| true).await?;
+    let response = client(names).fetch(&by(me()), url, Request::default(), &LIMITS, &|_| true).await?;
     Ok(String::from_utf8(response.body).unwrap())
 }
 
@@ -193,7 +193,7 @@ async fn p6_no_form_of_an_address_that_is_not_public_is_reached() {
         if url.contains("://") {
             let location = url.replace(['\n', '\t'], "");
             let door = Server::start(OPEN, move |_| redirect(302, &location)).await;
-            let got = client(&names).fetch(&me(), &door.url("/"), Request::default(), &LIMITS, &|_| true).await;
+            let got = client(&names).fetch(&by(me()), &door.url("/"), Request::default(), &LIMITS, &|_| true).await;
             fails(got, *kind, "redirect 1");
         }
     }
@@ -250,7 +250,7 @@ async fn p6_only_hosts_that_are_granted_are_reached() {
             asked.lock().unwrap().push(host.to_owned());
             false
         };
-        let got = client.fetch(&me(), url, Request::default(), &LIMITS, &may).await;
+        let got = client.fetch(&by(me()), url, Request::default(), &LIMITS, &may).await;
         fails(got, if host.is_some() { DeniedHost } else { InvalidUrl }, "");
         assert_eq!(asked.into_inner().unwrap(), host.iter().copied().collect::<Vec<_>>(), "{url}");
     }
@@ -264,7 +264,7 @@ async fn p6_a_redirect_to_a_host_that_is_not_granted_is_refused() {
     let names = Names::new([("good.test", vec![vec![OPEN]]), ("other.test", vec![vec![OPEN]])]);
     let url = format!("http://good.test:{}/", door.address.port());
     let only_good = |host: &str| host == "good.test";
-    let got = client(&names).fetch(&me(), &url, Request::default(), &LIMITS, &only_good).await;
+    let got = client(&names).fetch(&by(me()), &url, Request::default(), &LIMITS, &only_good).await;
     fails(got, DeniedHost, "redirect 1: no grant allows the host other.test");
     assert_eq!((door.connections(), other.connections()), (1, 0));
     assert_eq!(names.lookups.load(Ordering::Relaxed), 1); // nor was it looked up

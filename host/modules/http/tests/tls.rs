@@ -13,7 +13,7 @@ use super::super::HttpSettings;
 use super::super::client::Client;
 use super::super::types::FailureKind::{InsecureRedirect, Timeout, Tls};
 use super::super::types::{Failure, Request, Response};
-use super::support::{LIMITS, Names, OPEN, Server, client_with, fails, me, ok, read_request, redirect};
+use super::support::{LIMITS, Names, OPEN, Server, by, client_with, fails, me, ok, read_request, redirect};
 
 /// An authority, as PEM, and a server with a certificate of its for `secure.test`.
 struct Secure {
@@ -60,7 +60,7 @@ const VALID: std::ops::Range<i32> = 2020..2100;
 
 async fn get(roots: Vec<Vec<u8>>, url: String) -> Result<Response, Failure> {
     let names = Names::new([("secure.test", vec![vec![OPEN]]), ("other.test", vec![vec![OPEN]])]);
-    client_with(&[OPEN], &names, roots).fetch(&me(), &url, Request::default(), &LIMITS, &|_| true).await
+    client_with(&[OPEN], &names, roots).fetch(&by(me()), &url, Request::default(), &LIMITS, &|_| true).await
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn no_session_is_resumed() {
     let client = client_with(&[OPEN], &names, vec![authority]);
     let url = format!("https://secure.test:{}/", server.address.port());
     for _ in 0..3 {
-        client.fetch(&me(), &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
+        client.fetch(&by(me()), &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
     }
     assert_eq!(*handshakes.lock().unwrap(), [HandshakeKind::Full; 3]);
 }
@@ -139,7 +139,7 @@ async fn a_handshake_counts_as_time() {
     let names = Names::new([("secure.test", vec![vec![OPEN]])]);
     let request = Request { timeout: Some(0.5), ..Request::default() };
     let url = format!("https://secure.test:{}/", server.address.port());
-    let got = client_with(&[OPEN], &names, Vec::new()).fetch(&me(), &url, request, &LIMITS, &|_| true).await;
+    let got = client_with(&[OPEN], &names, Vec::new()).fetch(&by(me()), &url, request, &LIMITS, &|_| true).await;
     fails(got, Timeout, "a secure connection was waited for");
 }
 
