@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::content::{Content, More};
 use crate::store::blobs::{
     BlobQuota, BlobUsage, Changed, ContentType, Name, Names, Part, Range, Stat, Stats, blob_cost,
 };
@@ -53,7 +54,7 @@ struct Blob {
     stat: Stat,
     /// The revision of its `put`.
     number: u64,
-    bytes: Arc<Vec<u8>>,
+    content: Content,
 }
 
 impl Memory {
@@ -84,12 +85,10 @@ impl Memory {
         range: &Range,
     ) -> Result<Option<Part>, StoreError> {
         let now = (self.clock)();
-        let found = self.state().find(owner, scope, name, now).map(|blob| (blob.stat.clone(), blob.bytes.clone()));
-        let Some((stat, bytes)) = found else { return Ok(None) };
+        let found = self.state().find(owner, scope, name, now).map(|blob| (blob.stat.clone(), blob.content.clone()));
+        let Some((stat, content)) = found else { return Ok(None) };
         let (start, end) = range.within(stat.size)?;
-        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-        let bytes = bytes.get(index(start)..index(end)).unwrap_or_default().to_vec();
-        Ok(Some(Part { stat, bytes }))
+        Ok(Some(Part { stat, bytes: content.part(start, end) }))
     }
 
     /// The blobs of a scope in the order of their names.
@@ -137,14 +136,15 @@ impl Memory {
     ) -> Result<Stat, StoreError> {
         let (bytes, content_type, expires) = content;
         let now = (self.clock)();
-        quota.allows_size(bytes.len() as u64)?;
+        let size = bytes.len() as u64;
+        quota.allows_size(size)?;
+        let content = Content::new(bytes);
         let mut state = self.state();
         state.sweep(now);
         allowed()?;
         let number = state.revision.saturating_add(1);
-        let stat =
-            Stat { size: bytes.len() as u64, revision: number, content_type, modified: now, expires: Some(expires) };
-        let blob = Blob { stat, number, bytes: Arc::new(bytes) };
+        let stat = Stat { size, revision: number, content_type, modified: now, expires: Some(expires) };
+        let blob = Blob { stat, number, content };
         state.set(at, None, quota, self.bytes_max, now, blob)
     }
 
@@ -160,24 +160,12 @@ impl Memory {
         size: u64,
     ) -> Result<Changed, StoreError> {
         let now = (self.clock)();
-        loop {
-            let found = self.state().find(at.0, at.1, at.2, now).map(|blob| (blob.stat.clone(), blob.bytes.clone()));
-            let Some((before, held)) = found else { return Ok(Changed::Absent) };
-            if before.size != size {
-                return Ok(Changed::OtherSize(before.size));
-            }
-            let size = size.saturating_add(bytes.len() as u64);
-            quota.allows_size(size)?;
-            // outside of the lock
-            let whole = [held.as_slice(), bytes].concat();
-            let mut state = self.state();
-            let Some(number) = state.find(at.0, at.1, at.2, now).and_then(|blob| blob.unchanged(&before)) else {
-                continue; // another was faster
-            };
-            let revision = state.revision.saturating_add(1);
-            let stat = Stat { size, revision, modified: now, ..before };
-            let blob = Blob { stat, number, bytes: Arc::new(whole) };
-            return state.set(at, None, quota, self.bytes_max, now, blob).map(Changed::Done);
+        let more = More::new(bytes, size); // outside of the lock
+        let mut state = self.state();
+        match state.find(at.0, at.1, at.2, now).map(|blob| blob.stat.size) {
+            None => Ok(Changed::Absent),
+            Some(has) if has != size => Ok(Changed::OtherSize(has)),
+            Some(_) => state.grow(at, quota, self.bytes_max, now, (more, bytes.len() as u64)),
         }
     }
 
@@ -195,10 +183,10 @@ impl Memory {
         let now = (self.clock)();
         let mut state = self.state();
         let Some(blob) = state.find(owner, scope, from, now) else { return Ok(Changed::Absent) };
-        let (stat, number, bytes) = (blob.stat.clone(), blob.number, blob.bytes.clone());
+        let (stat, number, content) = (blob.stat.clone(), blob.number, blob.content.clone());
         allowed()?;
         let revision = state.revision.saturating_add(1);
-        let blob = Blob { stat: Stat { revision, ..stat }, number, bytes };
+        let blob = Blob { stat: Stat { revision, ..stat }, number, content };
         let from = (from != to).then_some(from);
         state.set((owner, scope, to), from, quota, self.bytes_max, now, blob).map(Changed::Done)
     }
@@ -272,6 +260,34 @@ impl State {
         Ok(stat)
     }
 
+    /// Adds to the end of a blob that is there, if that is within the quota and the bounds of all.
+    fn grow(
+        &mut self,
+        at: (&Owner, &Scope, &Name),
+        quota: &BlobQuota,
+        bytes_max: u64,
+        now: u64,
+        (more, bytes): (More, u64),
+    ) -> Result<Changed, StoreError> {
+        self.sweep_owner(at.0, now);
+        let revision = self.revision.saturating_add(1);
+        let Some(owned) = self.owners.get_mut(at.0) else { return Ok(Changed::Absent) };
+        let blob = owned.scopes.get_mut(at.1).and_then(|blobs| blobs.get_mut(at.2));
+        let Some(blob) = blob else { return Ok(Changed::Absent) };
+        let size = blob.stat.size.saturating_add(bytes);
+        quota.allows_size(size)?;
+        let after = BlobUsage { bytes: owned.usage.bytes.saturating_add(bytes), ..owned.usage };
+        quota.allows(owned.usage, after)?;
+        let all = self.bytes.saturating_add(bytes);
+        if bytes > 0 && all > bytes_max {
+            return Err(StoreError::MemoryFull { limit: bytes_max });
+        }
+        blob.content.add(more);
+        blob.stat = Stat { size, revision, modified: now, ..blob.stat.clone() };
+        (owned.usage, self.bytes, self.revision) = (after, all, revision);
+        Ok(Changed::Done(blob.stat.clone()))
+    }
+
     fn insert(&mut self, (owner, scope, name): (&Owner, &Scope, &Name), blob: Blob) {
         let (cost, expiry) = (blob.cost(scope, name), blob.expiry());
         self.revision = self.revision.max(blob.stat.revision);
@@ -336,10 +352,5 @@ impl Blob {
 
     fn cost(&self, scope: &Scope, name: &Name) -> u64 {
         blob_cost(scope, name.as_bytes(), self.stat.content_type.as_ref(), self.stat.size)
-    }
-
-    /// Its number, if it is as it was.
-    fn unchanged(&self, before: &Stat) -> Option<u64> {
-        (self.stat == *before).then_some(self.number)
     }
 }

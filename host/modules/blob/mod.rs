@@ -2,6 +2,7 @@
 //! those on disk.
 
 mod both;
+mod content;
 mod link;
 mod memory;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 )]
 
 mod both;
+mod content;
 mod link;
 mod memory;
 

@@ -129,14 +129,15 @@ fn r3_fuel_per_second_is_held_to() {
 /// and again meanwhile, before everybody else.
 fn r3_one_that_is_held_and_has_slept_is_left_alone() {
     let motu = builder(limits()).placement(workers(1)).build().unwrap();
-    let source = "return { go = function() while true do task.wait(0.001) for i = 1, 1e5 do end end end }";
+    // less than a slice each time, so that it is held while it waits
+    let source = "return { go = function() while true do task.wait(0.001) for i = 1, 1e4 do end end end }";
     let held = deployed(&motu, "r3:held", source);
     let slow = Limits { fuel_per_second: Some(1_000_000), event_fuel: None, event_deadline: None, ..limits() };
     held.set_limits(Some(slow)).unwrap();
     let source = "return { work = function() for i = 1, 1e6 do end return 1 end }";
     let neighbour = deployed(&motu, "r3:neighbour", source);
     held.post("go", &()).unwrap();
-    while held.fuel() < 2_000_000 {
+    while held.fuel() < 1_000_000 {
         std::thread::sleep(Duration::from_millis(1));
     }
     let before = held.fuel();
