@@ -66,7 +66,7 @@ impl Kept {
             None => store::Local::in_memory(&settings)?,
         };
         let store: Arc<dyn Store> = Arc::new(store);
-        let memory = Memory::new(settings.clock, Memory::BYTES_MAX);
+        let memory = Arc::new(Memory::new(settings.clock, Memory::BYTES_MAX));
         let blobs = Blobs { disk: store.clone(), memory };
         Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), awake: AtomicBool::new(false) })
     }

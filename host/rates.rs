@@ -1,5 +1,5 @@
 //! How often a tenant may do something in a second: its own count for each thing, whatever instances it has, and however often
-//! they are started anew.
+//! they are started anew. Instances with other limits have a count of their own, for all that have the same.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -15,14 +15,12 @@ use crate::tenant::Tenant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<std::time::Instant>>;
 
-/// By thing and tenant, each with the rate that it is for.
+/// By thing, tenant and rate. Not one for all rates, made anew when another rate comes: who has two could have it full again and
+/// again.
 pub(crate) struct Rates<K> {
     clock: Clock,
-    all: Mutex<HashMap<(K, Tenant), Rated>>,
+    all: Mutex<HashMap<(K, Tenant, NonZeroU32), Arc<Limiter>>>,
 }
-
-/// What has a rate, and what counts it.
-type Rated = (NonZeroU32, Arc<Limiter>);
 
 /// There is no room now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +48,17 @@ impl<K: Eq + std::hash::Hash> Rates<K> {
 
     fn limiter(&self, what: K, tenant: &Tenant, most: NonZeroU32) -> Arc<Limiter> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (what, tenant.clone());
-        if let Some((for_rate, limiter)) = all.get(&key)
-            && *for_rate == most
-        {
+        let key = (what, tenant.clone(), most);
+        if let Some(limiter) = all.get(&key) {
             return limiter.clone();
         }
         let full = |most: NonZeroU32| move |limiter: &Limiter| matches!(limiter.check_n(most), Ok(Ok(())));
         if all.len() == all.capacity() {
             // those that have all their room again are as good as new ones; asking takes it, so they go
-            all.retain(|_, (most, limiter)| !full(*most)(limiter));
+            all.retain(|(_, _, most), limiter| !full(*most)(limiter));
         }
         let limiter = Arc::new(RateLimiter::direct_with_clock(Quota::per_second(most), self.clock.clone()));
-        all.insert(key, (most, limiter.clone()));
+        all.insert(key, limiter.clone());
         limiter
     }
 }

@@ -30,6 +30,9 @@ pub(crate) use types::{
 
 use super::{Owner, Pending, Scope, StoreError};
 
+/// Called when a change is done.
+pub(crate) type Then = Box<dyn FnOnce() + Send>;
+
 /// Keeps blobs. Reads are done at once, on the caller's thread; changes are queued with those of the keys.
 pub(crate) trait Blobs: Send + Sync {
     /// A part of a blob, unless there is none or it has expired. With a range of no length: what there is to know of it.
@@ -48,7 +51,18 @@ pub(crate) trait Blobs: Send + Sync {
     ///
     /// # Errors
     /// `Quota`; `Unavailable`, and nothing was done; `Unknown`.
-    fn change_blob(&self, owner: &Owner, quota: &BlobQuota, change: Change) -> Pending<Changed>;
+    fn change_blob(&self, owner: &Owner, quota: &BlobQuota, change: Change) -> Pending<Changed> {
+        self.change_blob_then(owner, quota, change, None)
+    }
+
+    /// The same, and `then` as soon as it is done, before anything else is: also if nobody waits for it any more.
+    fn change_blob_then(
+        &self,
+        owner: &Owner,
+        quota: &BlobQuota,
+        change: Change,
+        then: Option<Then>,
+    ) -> Pending<Changed>;
 
     /// What the owner's blobs take, with those that expired a moment ago.
     ///

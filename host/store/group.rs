@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::blobs;
+use super::blobs::{self, Then};
 use super::error::StoreError;
 use super::events::Claimed;
 use super::local::Shared;
 use super::{Applied, Event, Op, Owner, Quota};
+use crate::turns::Turns;
 
 /// At most so many jobs are committed together.
 const GROUP_JOBS: usize = 256;
@@ -20,8 +21,10 @@ const GROUP_OPS: usize = 8_192;
 pub(super) struct Job {
     pub(super) task: Task,
     pub(super) answer: oneshot::Sender<Result<Done, StoreError>>,
-    /// Its room in the queue, kept until it is answered.
-    pub(super) _room: Option<OwnedSemaphorePermit>,
+    /// What to do once it is done, whoever still waits for that.
+    pub(super) then: Option<Then>,
+    /// Its room in the queue, of its owner's and of all, kept until it is answered.
+    pub(super) _room: [Option<OwnedSemaphorePermit>; 2],
 }
 
 pub(super) enum Task {
@@ -42,6 +45,17 @@ pub(super) enum Task {
     Blobs(blobs::Task),
     /// A reader found the database out of order.
     Reopen,
+}
+
+impl Task {
+    /// Who asks, if it isn't the host itself.
+    pub(super) fn owner(&self) -> Option<&Owner> {
+        match self {
+            Task::Apply { owner, .. } | Task::DeleteOwner { owner, .. } => Some(owner),
+            Task::Blobs(task) => task.owner(),
+            Task::Claim { .. } | Task::Reopen => None,
+        }
+    }
 }
 
 /// What a task came to, in the transaction: true once that is committed.
@@ -82,6 +96,13 @@ impl Draft {
     }
 }
 
+impl Done {
+    /// Whether something was changed as it was asked for.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Done::Applied(_) | Done::Blobs(blobs::Done::Changed(blobs::Changed::Done(_))))
+    }
+}
+
 /// What a task came to, for who asked.
 pub(super) enum Done {
     Applied(Applied),
@@ -92,16 +113,41 @@ pub(super) enum Done {
     Nothing,
 }
 
-/// The first job, and what is queued behind it.
-pub(super) fn gather(first: Job, queue: &mut mpsc::UnboundedReceiver<Job>) -> Vec<Job> {
-    let mut ops = weight(&first);
-    let mut jobs = vec![first];
-    while jobs.len() < GROUP_JOBS && ops < GROUP_OPS {
-        let Ok(job) = queue.try_recv() else { break };
-        ops = ops.saturating_add(weight(&job));
-        jobs.push(job);
+/// The jobs that wait. Each owner's are done in their order, and owners have turns: nobody waits for all that another asked before.
+pub(super) struct Queue {
+    coming: mpsc::UnboundedReceiver<Job>,
+    turns: Turns<Option<Owner>, Job>,
+}
+
+impl Queue {
+    pub(super) fn new(coming: mpsc::UnboundedReceiver<Job>) -> Queue {
+        Queue { coming, turns: Turns::new(u32::MAX, u32::MAX) }
     }
-    jobs
+
+    /// What makes one commit; waits for a first job. None when nobody can ask any more.
+    pub(super) fn gather(&mut self) -> Option<Vec<Job>> {
+        let first = match self.next() {
+            Some(job) => job,
+            None => self.coming.blocking_recv()?,
+        };
+        let mut ops = weight(&first);
+        let mut jobs = vec![first];
+        while jobs.len() < GROUP_JOBS && ops < GROUP_OPS {
+            let Some(job) = self.next() else { break };
+            ops = ops.saturating_add(weight(&job));
+            jobs.push(job);
+        }
+        Some(jobs)
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        while let Ok(job) = self.coming.try_recv() {
+            self.turns.put(&job.task.owner().cloned(), job);
+        }
+        let (owner, job) = self.turns.next()?;
+        self.turns.leave(&owner);
+        Some(job)
+    }
 }
 
 fn weight(job: &Job) -> usize {

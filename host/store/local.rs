@@ -1,13 +1,15 @@
 //! The store of one process, on redb: reads from the last commit, changes by one thread that commits many at once.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::blobs::Then;
 use super::disk::{self, Folder, Medium, Memory};
 use super::error::{OpenError, StoreError};
 use super::events::Claimed;
@@ -24,6 +26,9 @@ pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// How many bytes of keys and values wait to be written, in all. Who comes when it is full, waits.
 pub(super) const QUEUE_BYTES: u32 = 64 << 20;
+
+/// How many of them may be one owner's: a thousand jobs, also of calls that were given up since.
+const OWNER_BYTES: u32 = 4 << 20;
 
 /// What a job is charged in the queue beside its bytes.
 const JOB_BYTES: u64 = 4 << 10;
@@ -95,37 +100,78 @@ impl Shared {
     }
 }
 
+/// By owner, and whether it is for blobs.
+type OwnRooms = HashMap<(Owner, bool), Weak<Semaphore>>;
+
 /// The way to the thread.
 #[derive(Clone)]
 pub(super) struct Way {
     jobs: mpsc::WeakUnboundedSender<Job>,
     room: Arc<Semaphore>,
     blob_room: Arc<Semaphore>,
+    /// Each owner's own, for blobs or for the rest, as long as a job of theirs has some of it or waits for it.
+    own_rooms: Arc<Mutex<OwnRooms>>,
 }
 
 impl Way {
     /// Queues a task, at once if there is room.
     pub(super) fn ask(&self, task: Task, bytes: u64) -> Pending<Done> {
-        let room = if matches!(task, Task::Blobs(_)) { &self.blob_room } else { &self.room };
-        let bytes = u32::try_from(bytes.saturating_add(JOB_BYTES)).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
+        self.ask_then(task, bytes, None)
+    }
+
+    pub(super) fn ask_then(&self, task: Task, bytes: u64, then: Option<Then>) -> Pending<Done> {
+        let is_blob = matches!(task, Task::Blobs(_));
+        let room = if is_blob { &self.blob_room } else { &self.room };
+        let bytes = u32::try_from(bytes.saturating_add(JOB_BYTES)).unwrap_or(QUEUE_BYTES);
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.clone();
         let closed = || StoreError::unavailable("it is closed");
+        // the owner's own first: who waits for that keeps nobody waiting
+        let rooms = [
+            task.owner().map(|owner| (self.own_room(owner, is_blob), bytes.min(OWNER_BYTES))),
+            Some((room.clone(), bytes.min(QUEUE_BYTES))),
+        ];
         let send = move |room| {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
-            jobs.send(Job { task, answer, _room: Some(room) }).map_err(|_| closed())
+            jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
         };
-        let sent = match room.clone().try_acquire_many_owned(bytes) {
-            Ok(room) => Ok(send(room)),
-            Err(_) => Err((room.clone(), send)),
+        let at_once = rooms.clone().map(|room| match room {
+            Some((room, bytes)) => room.try_acquire_many_owned(bytes).map(Some),
+            None => Ok(None),
+        });
+        let sent = match at_once {
+            [Ok(own), Ok(all)] => Ok(send([own, all])),
+            [own, _] => Err((own.ok().flatten(), rooms, send)),
         };
         Box::pin(async move {
             match sent {
                 Ok(sent) => sent?,
-                Err((room, send)) => send(room.acquire_many_owned(bytes).await.map_err(|_| closed())?)?,
+                Err((own, [own_room, room], send)) => {
+                    let take = async |room: Option<(Arc<Semaphore>, u32)>| match room {
+                        Some((room, bytes)) => room.acquire_many_owned(bytes).await.map(Some).map_err(|_| closed()),
+                        None => Ok(None),
+                    };
+                    let own = if own.is_some() { own } else { take(own_room).await? };
+                    send([own, take(room).await?])?;
+                }
             }
             answered.await.unwrap_or_else(|_| Err(StoreError::Unknown("its thread has ended".into())))
         })
+    }
+
+    fn own_room(&self, owner: &Owner, is_blob: bool) -> Arc<Semaphore> {
+        let mut rooms = self.own_rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (owner.clone(), is_blob);
+        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade) {
+            return room;
+        }
+        if rooms.len() == rooms.capacity() {
+            // before it grows
+            rooms.retain(|_, room| room.strong_count() > 0);
+        }
+        let room = Arc::new(Semaphore::new(OWNER_BYTES as usize));
+        rooms.insert(key, Arc::downgrade(&room));
+        room
     }
 }
 
@@ -172,7 +218,12 @@ impl Local {
         let thread = std::thread::Builder::new().name("motu-kv".into()).spawn(move || writer.run());
         let failed = |error: std::io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
         let room = |bytes: u32| Arc::new(Semaphore::new(bytes as usize));
-        let way = Way { jobs: jobs.downgrade(), room: room(QUEUE_BYTES), blob_room: room(blobs::QUEUE_BYTES) };
+        let way = Way {
+            jobs: jobs.downgrade(),
+            room: room(QUEUE_BYTES),
+            blob_room: room(blobs::QUEUE_BYTES),
+            own_rooms: Arc::default(),
+        };
         Ok(Local { shared, jobs: Some(jobs), way, process, thread: Some(thread.map_err(failed)?) })
     }
 
@@ -202,7 +253,7 @@ impl Local {
             && let Some(jobs) = &self.jobs
         {
             let (answer, _) = oneshot::channel();
-            let _ = jobs.send(Job { task: Task::Reopen, answer, _room: None }); // the thread is gone: then nothing helps
+            let _ = jobs.send(Job { task: Task::Reopen, answer, then: None, _room: [None, None] }); // the thread is gone: then nothing helps
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Counters, Medium};
 use super::error::StoreError;
-use super::group::{self, Draft, Job, Task};
+use super::group::{Done, Draft, Job, Queue, Task};
 use super::list::{self, Turn};
 use super::local::Shared;
 use super::tables::{Fault, Snapshot, Tables};
@@ -25,7 +25,7 @@ pub(super) struct Writer {
     medium: Box<dyn Medium>,
     cache_bytes: usize,
     shared: Arc<Shared>,
-    queue: mpsc::UnboundedReceiver<Job>,
+    queue: Queue,
     /// As of the last commit that is known to count.
     counters: Counters,
     /// None when it failed and could not be opened anew.
@@ -51,12 +51,12 @@ impl Writer {
         shared: Arc<Shared>,
         queue: mpsc::UnboundedReceiver<Job>,
     ) -> Writer {
+        let queue = Queue::new(queue);
         Writer { medium, cache_bytes, shared, queue, counters, database: None, failed: None, in_doubt: None }
     }
 
     pub(super) fn run(mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            let jobs = group::gather(first, &mut self.queue);
+        while let Some(jobs) = self.queue.gather() {
             if self.shared.ailing.swap(false, Ordering::AcqRel) && self.database.is_some() {
                 self.give_up("a read of it failed");
                 let _ = self.reopen(); // the jobs are told
@@ -120,6 +120,11 @@ impl Writer {
         let done: Vec<_> = group.drafts.into_iter().map(|draft| draft.done(&self.shared)).collect();
         self.shared.set_due(group.due);
         for (job, done) in jobs.into_iter().zip(done) {
+            if let Some(then) = job.then
+                && done.as_ref().is_ok_and(Done::is_change)
+            {
+                then();
+            }
             let _ = job.answer.send(done); // it may have been given up
         }
     }

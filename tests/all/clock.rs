@@ -139,6 +139,13 @@ fn r1_rates_are_by_module_and_named() {
     // a tenant's own rate, from the next call on
     one.set_limits(Some(rated(&[("test:rate", 100)]))).unwrap();
     ask(&one, "thrown", ()).unwrap();
+    // to and fro: nobody has more of it by that
+    for _ in 0..3 {
+        two.set_limits(Some(rated(&[("test:rate", 100)]))).unwrap();
+        two.set_limits(Some(rated(&[("test:rate", 2)]))).unwrap();
+    }
+    ask(&two, "thrown", ()).unwrap();
+    assert!(ask(&two, "thrown", ()).is_err(), "half a second's worth, as before");
 
     assert_eq!(Limits::default().calls_per_second, BTreeMap::from([("motu:http".to_owned(), 20)]));
     for wrong in ["motu", "motu:", "motu:http/client", "*", "motu:http@1", "a:b:c"] {

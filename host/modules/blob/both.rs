@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::link::{self, Claim, Key, LinkError};
 use super::memory::Memory;
-use crate::store::blobs::{BlobQuota, BlobUsage, Change, Changed, ContentType, Name, Names, Part, Range, Stat};
+use crate::store::blobs::{BlobQuota, BlobUsage, Change, Changed, ContentType, Name, Names, Part, Range, Stat, Then};
 use crate::store::{Owner, Scope, Store, StoreError};
 
 /// How many secrets of links before the newest stay good when one is made because there is none.
@@ -57,7 +57,7 @@ pub(crate) struct Page {
 
 pub(crate) struct Both {
     pub(crate) disk: Arc<dyn Store>,
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Both {
@@ -107,11 +107,9 @@ impl Both {
             content_type: new.content_type,
             expires: new.expires,
         };
-        match self.disk.change_blob(&at.owner, &quotas.disk, change).await? {
-            Changed::Done(stat) => {
-                self.memory.delete(&at.owner, &at.scope, &at.name);
-                Ok(stat)
-            }
+        let then = self.supersede(at, &at.name);
+        match self.disk.change_blob_then(&at.owner, &quotas.disk, change, Some(then)).await? {
+            Changed::Done(stat) => Ok(stat),
             Changed::Absent | Changed::OtherSize(_) => Err(StoreError::Unknown("its answers got mixed up".into())),
         }
     }
@@ -145,11 +143,15 @@ impl Both {
             return self.memory.rename((owner, scope, name), to, &quotas.memory, allowed);
         }
         let change = Change::Rename { scope: scope.clone(), from: name.clone(), to: to.clone() };
-        let changed = self.disk.change_blob(owner, &quotas.disk, change).await?;
-        if matches!(changed, Changed::Done(_)) {
-            self.memory.delete(owner, scope, to);
-        }
-        Ok(changed)
+        let then = self.supersede(from, to);
+        self.disk.change_blob_then(owner, &quotas.disk, change, Some(then)).await
+    }
+
+    /// The blob in memory goes with the commit of the one on disk that takes its place, also if the call was given up meanwhile. No
+    /// other can have come to the name by then: one on disk refuses it.
+    fn supersede(&self, at: &Place, name: &Name) -> Then {
+        let (memory, owner, scope, name) = (self.memory.clone(), at.owner.clone(), at.scope.clone(), name.clone());
+        Box::new(move || drop(memory.delete(&owner, &scope, &name)))
     }
 
     /// Takes a blob away. Whether there was one.

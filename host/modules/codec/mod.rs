@@ -34,6 +34,9 @@ use crate::context::CallContext;
 use crate::error::Error;
 use crate::module::HostModule;
 
+/// What an answer takes beside its bytes.
+const AROUND: usize = 16;
+
 pub(super) fn module() -> Result<HostModule, Error> {
     type Packing = (Format, Bytes, Option<u8>);
     type Unpacking = (Format, Bytes, Option<u32>);
@@ -42,7 +45,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
     macro_rules! fallible {
         ($name:literal, $arguments:ty, |$pattern:pat_param, $max:ident| $work:expr) => {
             module = module.function($name, |context: CallContext, $pattern: $arguments| async move {
-                let $max = context.limits().payload_bytes as usize;
+                let $max = (context.limits().payload_bytes as usize).saturating_sub(AROUND);
                 Ok::<_, Error>(match $work {
                     Ok(work) => done(&context, work).await,
                     Err(text) => Err(text),

@@ -35,6 +35,16 @@ pub(in super::super) enum Task {
     },
 }
 
+impl Task {
+    /// Who asks, if it isn't the host itself.
+    pub(in super::super) fn owner(&self) -> Option<&Owner> {
+        match self {
+            Task::Change { owner, .. } | Task::Erase { owner, .. } => Some(owner),
+            Task::AddSecret { .. } => None,
+        }
+    }
+}
+
 /// What a task came to.
 pub(in super::super) enum Done {
     Changed(Changed),

@@ -4,6 +4,7 @@ use super::super::error::{Quantity, StoreError};
 use super::super::group::{self, Task as Asked};
 use super::super::local::Local;
 use super::super::{Owner, Pending, Scope};
+use super::Then;
 use super::change::{Done, Task};
 use super::row::CHUNK_BYTES;
 use super::types::{BlobQuota, BlobUsage, Change, Changed, LinkSecret, Name, Names, Part, Range, Stats};
@@ -33,14 +34,20 @@ impl Blobs for Local {
         self.read(|snapshot, now| read::list(&snapshot.blobs, now, owner, scope, names))
     }
 
-    fn change_blob(&self, owner: &Owner, quota: &BlobQuota, change: Change) -> Pending<Changed> {
+    fn change_blob_then(
+        &self,
+        owner: &Owner,
+        quota: &BlobQuota,
+        change: Change,
+        then: Option<Then>,
+    ) -> Pending<Changed> {
         let (bytes, most) = (change.bytes().len() as u64, BlobQuota::CHANGE_BYTES_MAX);
         if bytes > most {
             let refused = StoreError::Quota { quantity: Quantity::ChangeBytes, limit: most, asked: bytes };
             return Box::pin(std::future::ready(Err(refused)));
         }
         let task = Task::Change { owner: owner.clone(), quota: quota.clone(), change };
-        let done = self.way.ask(Asked::Blobs(task), bytes);
+        let done = self.way.ask_then(Asked::Blobs(task), bytes, then);
         Box::pin(async move {
             match done.await? {
                 group::Done::Blobs(Done::Changed(changed)) => Ok(changed),

@@ -1,7 +1,7 @@
 //! Blobs (K5): what expires, what is deleted, what readers see meanwhile, who waits for whom.
 
 use super::super::blobs::{self, *};
-use super::super::group::{self, Job, Task};
+use super::super::group::{Job, Queue, Task};
 use super::blobs::{append, bytes, done, every, put, put_until, remove, rename, used};
 use super::*;
 
@@ -140,16 +140,17 @@ fn k5_trash_never_outgrows_what_there_was() {
 #[test]
 fn k5_who_changes_keys_waits_for_a_bounded_number_of_bytes() {
     // of a commit
-    let (sender, mut queue) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
     let job = |change| {
         let (owner, quota) = (owner("guild:1"), BlobQuota::default());
         let (answer, _) = tokio::sync::oneshot::channel();
-        Job { task: Task::Blobs(blobs::Task::Change { owner, quota, change }), answer, _room: None }
+        Job { task: Task::Blobs(blobs::Task::Change { owner, quota, change }), answer, then: None, _room: [None, None] }
     };
-    for _ in 0..15 {
+    for _ in 0..16 {
         sender.send(job(put("a", &vec![0; 1 << 20]))).ok().unwrap();
     }
-    assert_eq!(group::gather(job(put("a", &vec![0; 1 << 20])), &mut queue).len(), 8);
+    assert_eq!(queue.gather().unwrap().len(), 8);
     // of the queue: content has its own room in it. The thread stands still until it is filled
     let gate = Arc::new(std::sync::Mutex::new(()));
     let held = gate.clone();
@@ -163,7 +164,7 @@ fn k5_who_changes_keys_waits_for_a_bounded_number_of_bytes() {
     let key = store.apply(&me, &Quota::default(), vec![set("s", b"k", b"v")]);
     drop(still);
     wait(key).unwrap();
-    assert_eq!(store.blob_usage(&me).unwrap().blobs, 15);
+    assert_eq!(store.blob_usage(&me).unwrap().blobs, 3, "so many are one owner's at most");
     for put in puts {
         done(wait(put));
     }

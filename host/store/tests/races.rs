@@ -65,6 +65,30 @@ fn who_goes_away_leaves_whole_lists_and_an_empty_queue() {
     assert_eq!(store.usage(&me).unwrap().keys, page.entries.len() as u64);
 }
 
+/// One owner asks for thousands of changes and gives all of them up; the thread stands still meanwhile. Not many of them are left in
+/// the queue, and who asks then doesn't wait for those.
+#[test]
+fn owners_have_turns() {
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.clone();
+    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
+    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let (many, one) = (owner("guild:1"), owner("guild:2"));
+    let still = held.lock().unwrap();
+    for number in 0..5_000_u32 {
+        drop(store.apply(&many, &Quota::default(), vec![set("s", &number.to_be_bytes(), b"")]));
+    }
+    let asked = store.apply(&one, &Quota::default(), vec![set("s", b"k", b"v")]);
+    drop(still);
+    wait(asked).unwrap();
+    // at most two groups of 256 were before it
+    let revision = store.get(&one, &scope("s"), b"k").unwrap().unwrap().revision;
+    assert!(revision <= 520, "{revision}");
+    store.done(&many, vec![set("s", b"last", b"")]).unwrap();
+    let keys = store.usage(&many).unwrap().keys;
+    assert!((500..=1_025).contains(&keys), "{keys} of 5,000 that were given up were done");
+}
+
 #[test]
 fn a_store_that_is_closed_answers_who_still_waits() {
     let store = memory();

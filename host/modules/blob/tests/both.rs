@@ -10,7 +10,7 @@ use crate::store::blobs::{BlobQuota, BlobUsage, Changed, ContentType, Names};
 use crate::store::{Local, Settings, Store, StoreError};
 
 fn wait<T>(pending: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(pending)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
 }
 
 struct Lab {
@@ -23,7 +23,7 @@ fn lab() -> Lab {
     let (time, clock) = clock(1_000);
     let settings = Settings { clock: clock.clone(), ..Settings::default() };
     let disk: Arc<dyn Store> = Arc::new(Local::in_memory(&settings).unwrap());
-    let both = Both { disk, memory: Memory::new(clock, Memory::BYTES_MAX) };
+    let both = Both { disk, memory: Arc::new(Memory::new(clock, Memory::BYTES_MAX)) };
     Lab { time, both, quotas: Quotas { disk: BlobQuota::default(), memory: Memory::QUOTA } }
 }
 
@@ -52,6 +52,32 @@ impl Lab {
     fn link(&self, of: &str, expires: u64, revision: Option<u64>) -> Option<String> {
         wait(self.both.link(&place(of), expires, revision)).unwrap()
     }
+}
+
+/// The call is given up as soon as it has been asked for, as the task or the event that made it may end.
+#[test]
+fn k5_a_put_that_is_given_up_leaves_one_blob_too() {
+    let lab = lab();
+    let given_up = |what: &dyn Fn()| {
+        what();
+        lab.put("last", "x", false, None).unwrap(); // behind it in the queue
+    };
+    lab.put("a", "memory", true, Some(9_000)).unwrap();
+    given_up(&|| {
+        let new = New { bytes: b"disk".to_vec(), content_type: None, expires: None, memory: false };
+        drop(wait(async { tokio::time::timeout(Duration::ZERO, lab.both.put(&place("a"), &lab.quotas, new)).await }));
+    });
+    assert_eq!(lab.both.memory.usage(&owner("guild:1")).blobs, 0);
+    assert_eq!(lab.get("a"), Some(("disk".into(), false)));
+
+    lab.put("b", "memory", true, Some(9_000)).unwrap();
+    given_up(&|| {
+        let rename =
+            async { tokio::time::timeout(Duration::ZERO, lab.both.rename(&place("a"), &name("b"), &lab.quotas)).await };
+        drop(wait(rename));
+    });
+    assert_eq!(lab.both.memory.usage(&owner("guild:1")).blobs, 0);
+    assert_eq!((lab.get("a"), lab.get("b")), (None, Some(("disk".into(), false))));
 }
 
 #[test]
