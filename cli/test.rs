@@ -25,7 +25,7 @@ use std::time::Instant;
 use motu::testing::ENDING;
 
 use crate::args::Test;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::print;
 use filter::Filter;
 use report::{Report, Style};
@@ -57,7 +57,7 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
     let filter = Filter::new(&test.filters);
     let runner = Runner::new(limits, test, seed, filter)?;
     if test.list {
-        return list(&runner, &found).await;
+        return list(test, &runner, &found).await;
     }
 
     let since = Instant::now();
@@ -65,25 +65,36 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
     let mut screen = Screen { is_closed: false };
     runner.run(&found, jobs, &mut report, |text| screen.write(text)).await?;
     let (elapsed, counts) = (since.elapsed(), report.counts());
-    if let Some((mut file, unwritable)) = junit {
-        file.write_all(junit::junit(report.finished(), elapsed).as_bytes()).map_err(unwritable)?;
-    }
+    let written = junit.map_or(Ok(()), |(mut file, unwritable)| {
+        file.write_all(junit::junit(report.finished(), elapsed).as_bytes()).map_err(unwritable)
+    });
     if counts.total() == 0 {
-        let message = match test.filters.is_empty() {
-            true => format!("no test in {shown} has a case"),
-            false => format!("no case in {shown} has what --filter asks for; --list shows them all"),
-        };
-        return Err(Failure::usage(message));
+        return written.and(Err(nothing(test)));
     }
     screen.write(&report.summary(elapsed))?;
     if counts.exit_status() != 0 && test.seed.is_none() {
         screen.write(&format!("to have the same random numbers again: --seed {seed}\n"))?;
     }
+    if counts.exit_status() == 0 {
+        return written.map(|()| ExitCode::SUCCESS);
+    }
+    if let Err(failure) = written {
+        failure.show(); // what a case failed of is the news
+    }
     Ok(ExitCode::from(counts.exit_status()))
 }
 
+/// No case is to be run.
+fn nothing(test: &Test) -> Failure {
+    let shown = test.path.display();
+    Failure::usage(match test.filters.is_empty() {
+        true => format!("no test in {shown} has a case"),
+        false => format!("no case in {shown} has what --filter asks for; --list without it shows them all"),
+    })
+}
+
 /// Names each case, as `--filter` takes it, and its place; then what couldn't be loaded, on stderr.
-async fn list(runner: &Runner, found: &[discover::Found]) -> Result<ExitCode, Failure> {
+async fn list(test: &Test, runner: &Runner, found: &[discover::Found]) -> Result<ExitCode, Failure> {
     let (mut text, mut broken) = (String::new(), String::new());
     for found in found {
         match runner.cases(found).await {
@@ -98,11 +109,10 @@ async fn list(runner: &Runner, found: &[discover::Found]) -> Result<ExitCode, Fa
             }
         }
     }
-    let code = match (broken.is_empty(), text.is_empty()) {
-        (false, _) => ExitCode::FAILURE,
-        (true, true) => ExitCode::from(failure::EXIT_USAGE),
-        (true, false) => ExitCode::SUCCESS,
-    };
+    if broken.is_empty() && text.is_empty() {
+        return Err(nothing(test));
+    }
+    let code = if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     // Nothing can be done about a stderr that is closed.
     let _ = io::stderr().lock().write_all(broken.as_bytes());
     Ok(print(&text, code))

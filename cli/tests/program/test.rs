@@ -127,13 +127,16 @@ fn filters() {
     );
     assert_eq!(names(&["--filter", "x.test.luau > group"]), (0, all[..2].to_vec()));
 
-    let ran = test(THREE, &["--filter", "none"]);
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
-    assert!(ran.err.contains("no case in . has what --filter asks for"), "{}", ran.err);
-
     let ran = test(THREE, &["--list", "--filter", "two"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "x.test.luau:2: group > two\nx.test.luau:3: two more\n"));
-    assert_eq!(test(THREE, &["--list", "--filter", "none"]).code, 2);
+    for args in [&["--list", "--filter", "none"][..], &["--filter", "none"]] {
+        let ran = test(THREE, args);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+        assert!(ran.err.contains("no case in . has what --filter asks for; --list without it"), "{}", ran.err);
+    }
+    let ran = test("", &["--list"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("no test in . has a case"), "{}", ran.err);
     let ran = test("expect(1).to_be(2)", &["--list"]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert!(ran.err.contains("x.test.luau:1: expected 1 to be 2"), "{}", ran.err);
@@ -219,6 +222,22 @@ fn junit() {
     ];
     assert_eq!(names, wanted, "{text}");
     assert!(text.contains("x.test.luau:1: expected 1 to be 2\nexpected: 2\nactual:   1"), "{text}");
+}
+
+/// All is told that would be without it.
+#[test]
+fn a_report_that_cannot_be_written_in_the_end() {
+    let run = |source: &str| test(source, &["--junit", "/dev/full"]);
+    let ran = run("it('fails', function() expect(1).to_be(2) end)");
+    assert_eq!(ran.code, 1);
+    for part in ["expected 1 to be 2", "0 passed, 1 failed, in ", "to have the same random numbers again: --seed "] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    assert!(ran.err.contains("error[usage]: /dev/full can't be written: "), "{}", ran.err);
+    let ran = run("it('passes', function() end)");
+    assert_eq!(ran.code, 2);
+    assert!(ran.out.contains("\n1 passed, in "), "{}", ran.out);
+    assert!(ran.err.contains("error[usage]: /dev/full can't be written: "), "{}", ran.err);
 }
 
 /// Without `--grant` all of the host may be called, for a tenant that has nothing; with it, only what is granted.
