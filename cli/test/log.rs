@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use motu::{LogLevel, LogLine, Tenant};
 
-use super::outcome::without_own_frames;
+use super::outcome::{without_own_frames, without_own_place};
 
 /// Lines that are kept of a case: the last ones. Each is no longer than what an event may log.
 const LINES_MAX: usize = 1000;
@@ -30,11 +30,7 @@ impl Logs {
                 lines.pop_front();
             }
             // the error of a task comes with its traceback
-            let text = if line.level == LogLevel::Error {
-                without_own_frames(&line.text).join("\n")
-            } else {
-                line.text.clone()
-            };
+            let text = if line.level == LogLevel::Error { task_error(&line.text) } else { line.text.clone() };
             lines.push_back(crate::run::logged(line.level, &text));
         }
     }
@@ -42,5 +38,25 @@ impl Logs {
     /// Gives what was logged, and keeps no more.
     pub(super) fn close(&self, tenant: &Option<Tenant>) -> Vec<String> {
         self.kept().remove(tenant).map(Vec::from).unwrap_or_default()
+    }
+}
+
+/// The message as it is, but for a place in the library, and the traceback but for the library's frames.
+fn task_error(text: &str) -> String {
+    let (message, traceback) = text.split_once('\n').unwrap_or((text, ""));
+    let message = without_own_place(message);
+    std::iter::once(message).chain(without_own_frames(traceback)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_task_keeps_its_message() {
+        let text = "@@motu/test/mock.luau:69: kv.get: no\n[C] get\n@@motu/test/mock.luau:69\nx.test.luau:4 function go";
+        assert_eq!(task_error(text), "kv.get: no\nx.test.luau:4 function go");
+        assert_eq!(task_error("@@motu\nx.luau:1"), "@@motu\nx.luau:1");
+        assert_eq!(task_error(".motu-test.luau is mine"), ".motu-test.luau is mine");
     }
 }

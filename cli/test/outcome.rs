@@ -193,8 +193,8 @@ fn place_in(frame: &str) -> Option<(&str, u32)> {
     Some((path, line))
 }
 
-/// The library calls the host's functions for the files under test, so their errors begin with a place in it.
-fn without_own_place(message: &str) -> &str {
+/// What is raised while the library runs may begin with a place in it.
+pub(crate) fn without_own_place(message: &str) -> &str {
     let cut = || {
         let rest = message.strip_prefix(TREE)?;
         let (place, rest) = rest.split_once(": ")?;
