@@ -75,7 +75,28 @@ int call(lua_State *L) {
     return 1;
 }
 
+int call_replaceable(lua_State *L) {
+    luaL_checkstack(L, 3, "call");
+    lua_pushvalue(L, lua_upvalueindex(3));
+    lua_rawget(L, lua_upvalueindex(2));
+    if (lua_isfunction(L, -1)) {
+        lua_insert(L, 1);
+        return luaL_callyieldable(L, lua_gettop(L) - 1, LUA_MULTRET);
+    }
+    lua_pop(L, 1);
+    return call(L); // with the same upvalue, and no frame between
+}
+
+int end_replaced(lua_State *L, int) { return lua_gettop(L); }
+
 } // namespace
+
+void push_replaceable(lua_State *L, const HostFunction &function, const std::string &name) {
+    lua_pushlightuserdata(L, const_cast<HostFunction *>(&function));
+    lua_pushvalue(L, -2);
+    lua_pushlstring(L, name.data(), name.size());
+    lua_pushcclosurek(L, call_replaceable, function.name.c_str(), 3, end_replaced);
+}
 
 void push_host_function(lua_State *L, const HostFunction &function) {
     lua_pushlightuserdata(L, const_cast<HostFunction *>(&function));

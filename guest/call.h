@@ -5,10 +5,16 @@
 #include "lua.h"
 #include "module.h"
 
+#include <string>
+
 namespace motu {
 
 // Pushes a function that calls the host's. The host function must stay where it is.
 void push_host_function(lua_State *L, const HostFunction &function);
+
+// The same, but what the table on top of the stack has under this name is called in its place, if it's a function: under
+// test, where errors of the host's functions shall have the place and the frames that they have elsewhere.
+void push_replaceable(lua_State *L, const HostFunction &function, const std::string &name);
 
 // Pushes what the host answered on the stack of the coroutine that called: the value, or what is to be thrown, and then
 // it returns false. Raises nothing.

@@ -38,6 +38,22 @@ void freeze(lua_State *L) {
     lua_setreadonly(L, -1, true);
 }
 
+// Pushes a module's table, with what `push` pushes for each function.
+template <class Push> void push_functions(lua_State *L, const HostModule &module, Push push) {
+    lua_createtable(L, 0, static_cast<int>(module.functions.size()));
+    for (const HostFunction &function : module.functions) {
+        if (function.is_method)
+            continue;
+        if (!function.table.empty())
+            push_subtable(L, function.table);
+        push(L, function);
+        lua_setfield(L, -2, function.name.c_str());
+        if (!function.table.empty())
+            lua_pop(L, 1);
+    }
+    freeze(L);
+}
+
 } // namespace
 
 void take_modules(exports_motu_guest_vm_list_module_t *incoming) {
@@ -78,19 +94,20 @@ void push_host_module(lua_State *L, HostModule &module) {
         return;
     }
     luaL_checkstack(L, 6, "require");
-    lua_createtable(L, 0, static_cast<int>(module.functions.size()));
-    for (const HostFunction &function : module.functions) {
-        if (function.is_method)
-            continue;
-        if (!function.table.empty())
-            push_subtable(L, function.table);
-        push_host_function(L, function);
-        lua_setfield(L, -2, function.name.c_str());
-        if (!function.table.empty())
-            lua_pop(L, 1);
-    }
-    freeze(L);
+    push_functions(L, module, push_host_function);
     module.table = lua_ref(L, -1);
+}
+
+void push_replaceable_module(lua_State *L, const HostModule &module) {
+    luaL_checkstack(L, 10, "require");
+    lua_newtable(L);
+    int replaced = lua_gettop(L);
+    push_functions(L, module, [replaced](lua_State *L, const HostFunction &function) {
+        lua_pushvalue(L, replaced);
+        push_replaceable(L, function, function.table.empty() ? function.name : function.table + "." + function.name);
+        lua_remove(L, -2);
+    });
+    lua_insert(L, -2);
 }
 
 } // namespace motu

@@ -34,4 +34,8 @@ HostModule *find_host_module(std::string_view path);
 // Pushes its table, which no script can change. May raise.
 void push_host_module(lua_State *L, HostModule &module);
 
+// Pushes a table of its own, whose functions can be replaced, and the table that they are replaced in: by name, `table.name`
+// for a resource's. What the second holds is called in place of the host's function.
+void push_replaceable_module(lua_State *L, const HostModule &module);
+
 } // namespace motu

@@ -127,6 +127,10 @@ int require_function(lua_State *L) {
         return 1;
     }
     if (HostModule *module = find_host_module({wanted, length})) {
+        if (stand_in) { // itself
+            push_replaceable_module(L, *module);
+            return 2;
+        }
         push_host_module(L, *module);
         return 1;
     }

@@ -224,6 +224,29 @@ fn junit() {
     assert!(text.contains("x.test.luau:1: expected 1 to be 2\nexpected: 2\nactual:   1"), "{text}");
 }
 
+/// With the same words, place and frames, however they are seen.
+#[test]
+fn errors_of_the_host_are_those_of_production() {
+    let source = "local kv = require('@motu/kv')\nlocal function inner()\n\tkv.get(1)\nend\nlocal function seen()\n\
+        \tlocal _, direct = pcall(kv.get, 1)\n\tlocal _, called = pcall(inner)\n\
+        \tlocal _, traced = xpcall(inner, debug.traceback)\n\
+        \treturn table.concat({ direct, called, traced, debug.info(kv.get, 'sn') }, ' | ')\nend\n\
+        return { go = function() return coroutine.wrap(seen)() end }";
+    let folder = bundle(&[("init.luau", source)]);
+    let ran = motu_in(folder.path(), &["run", ".", "--event", "go", "--json", "--grant", "motu:kv/*"]);
+    let wanted = ran.json()["value"].as_str().unwrap().to_owned();
+    assert!(wanted.contains("init.luau:3: kv.get: argument 1 (scope): "), "{wanted}");
+    let test = format!(
+        "local test = require('@motu/test') local go = require('./').go\n\
+         test.it('is the same', function() test.expect(go()).to_be({wanted:?}) end)\n\
+         test.it('is logged', function()\n\ttask.spawn(function() require('@motu/kv').get(1) end)\n\ttest.fail('no')\nend)"
+    );
+    fs::write(folder.path().join("x.test.luau"), test).unwrap();
+    let ran = motu_in(folder.path(), &["test"]);
+    assert!(ran.out.contains("  ok   is the same ("), "{}", ran.out);
+    assert!(ran.out.contains("[error] x.test.luau:4: kv.get: argument 1 (scope): "), "{}", ran.out);
+}
+
 /// All is told that would be without it.
 #[test]
 fn a_report_that_cannot_be_written_in_the_end() {
