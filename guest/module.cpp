@@ -4,6 +4,8 @@
 #include "handle.h"
 #include "lualib.h"
 
+#include <algorithm>
+
 namespace motu {
 namespace {
 
@@ -108,6 +110,20 @@ void push_replaceable_module(lua_State *L, const HostModule &module) {
         lua_remove(L, -2);
     });
     lua_insert(L, -2);
+}
+
+std::vector<std::string> host_modules_under(std::string_view space) {
+    std::vector<std::string> names;
+    for (const HostModule &module : modules) {
+        std::string_view path = module.path;
+        if (path.size() <= space.size() || path.substr(0, space.size()) != space || path[space.size()] != '/')
+            continue;
+        std::string_view name = path.substr(0, path.find('@', 1));
+        names.emplace_back(find_host_module(name) ? name : path);
+    }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
 }
 
 } // namespace motu

@@ -38,4 +38,7 @@ void push_host_module(lua_State *L, HostModule &module);
 // for a resource's. What the second holds is called in place of the host's function.
 void push_replaceable_module(lua_State *L, const HostModule &module);
 
+// The paths of the modules under `@motu`, sorted; without their versions where they can be required so.
+std::vector<std::string> host_modules_under(std::string_view space);
+
 } // namespace motu

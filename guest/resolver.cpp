@@ -1,6 +1,7 @@
 #include "resolver.h"
 
 #include "Luau/RequireNavigator.h"
+#include "module.h"
 
 #include <algorithm>
 #include <optional>
@@ -14,6 +15,7 @@ constexpr size_t wanted_bytes_max = 4096;
 // Luau follows an alias to the next by recursion.
 constexpr int alias_hops_max = 32;
 constexpr size_t shown_bytes_max = 200;
+constexpr size_t shown_modules_max = 16;
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
@@ -277,6 +279,30 @@ const File *navigate(const File &requirer, const std::string &wanted, std::strin
     return nullptr;
 }
 
+// Whether an alias, or a mounted bundle, has that name and leads to anything at all.
+bool leads_somewhere(const File &requirer, const std::string &alias) {
+    BundleNavigation navigation(requirer);
+    LastError error;
+    Luau::Require::Navigator navigator(navigation, error);
+    return navigator.navigate(alias) == Luau::Require::Navigator::Status::Success;
+}
+
+// What is wrong with `@motu/nope`, if there are host modules under `@motu` and nothing else has that name, or "".
+std::string no_host_module(const File &requirer, const std::string &wanted) {
+    std::string space = wanted.substr(0, wanted.find('/'));
+    std::vector<std::string> names = host_modules_under(space);
+    if (names.empty() || leads_somewhere(requirer, space))
+        return "";
+    std::string text = "there is no host module " + shown(wanted);
+    if (wanted == "@motu/test")
+        return text;
+    for (size_t i = 0; i < names.size() && i < shown_modules_max; i++)
+        text += (i == 0 ? "; there are " : ", ") + shown(names[i]);
+    if (names.size() > shown_modules_max)
+        text += " and " + std::to_string(names.size() - shown_modules_max) + " more";
+    return text;
+}
+
 // What is wrong with the string itself, or "".
 std::string malformed(const File &requirer, std::string_view wanted) {
     if (wanted.empty())
@@ -335,8 +361,10 @@ Resolution resolve(const File &requirer, std::string_view wanted) {
     std::string why = malformed(requirer, path);
     if (why.empty()) {
         result.file = navigate(requirer, path, why);
-        if (!result.file && !requirer.opaque)
-            why += hint(requirer, path);
+        if (!result.file && !requirer.opaque) {
+            std::string other = no_host_module(requirer, path);
+            why = (other.empty() ? why : other) + hint(requirer, path);
+        }
     }
     if (!result.file)
         result.error = require_error(requirer, wanted, why);

@@ -169,7 +169,19 @@ fn u2_aliases() {
         &["init.luau:1: can't require \"@nothing\" from init.luau: there is no alias and no host module @nothing"],
     );
     missing("@lib/missing", &["there is no source/lib/missing.luau and no folder source/lib/missing"]);
-    missing("@motu/none", &["no alias and no host module @motu"]);
+    let modules =
+        "@motu/blob, @motu/codec, @motu/cron, @motu/http, @motu/json, @motu/kv, @motu/log, @motu/random, @motu/time";
+    let none = |path: &str| format!("from init.luau: there is no host module {path}; there are {modules}");
+    missing("@motu/none", &[&none("@motu/none")]);
+    missing("@motu/kv@7", &[&none("@motu/kv@7")]);
+    missing("@motu", &[&none("@motu")]);
+    missing("@motu/test", &["there is no host module @motu/test; it is there for tests, files named *.test.luau"]);
+    // an alias for the types that editors read leads nowhere here; one that leads somewhere is what is meant
+    let entry = ("init.luau", "return require('@motu/none')");
+    let types = (".luaurc", "{ \"aliases\": { \"motu\": \"./.motu/types/motu\" } }");
+    fails(&[types, entry], &[&none("@motu/none")]);
+    let mine = (".luaurc", "{ \"aliases\": { \"motu\": \"./lib\" } }");
+    fails(&[mine, entry, ("lib/part.luau", "")], &["there is no lib/none.luau and no folder lib/none"]);
 }
 
 fn u2_alias_chains() {
