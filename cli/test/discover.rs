@@ -1,7 +1,6 @@
 //! Finds the test files under a path, and the bundle that each belongs to.
 //!
-//! A test's bundle is the outermost folder with an `init.luau` around it, as far as PATH reaches; if PATH lies within a
-//! bundle, the nearest above it. Without any, it is PATH itself, or the file's folder.
+//! Which bundle a test belongs to does not depend on PATH: see [`Search::bundle_of`].
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,6 +12,8 @@ use motu::testing::ENDING;
 
 /// The file that a bundle's folder is known by.
 const INIT: &str = "init.luau";
+/// What a repository's folder is known by: no bundle reaches beyond it.
+const REPOSITORY: &str = ".git";
 const FOLDER_DEPTH_MAX: usize = 32;
 /// Folders and files that are looked at, at most.
 const ENTRIES_MAX: usize = 65_536;
@@ -54,6 +55,12 @@ impl std::error::Error for DiscoverError {}
 ///
 /// What can't be read, a file that is no test, a test whose path isn't UTF-8, and too much of anything.
 pub(crate) fn find(path: &Path) -> Result<Vec<Found>, DiscoverError> {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    find_from(path, here.ok().as_deref())
+}
+
+/// With the folder that the program runs in, if that is known.
+fn find_from(path: &Path, here: Option<&Path>) -> Result<Vec<Found>, DiscoverError> {
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if metadata.is_file() {
         let folder = match path.parent() {
@@ -64,13 +71,14 @@ pub(crate) fn find(path: &Path) -> Result<Vec<Found>, DiscoverError> {
         if !is_test(name) {
             return refuse(format!("{} is no test: the name of a test ends with {ENDING}", path.display()));
         }
-        return Ok(vec![found(folder, &folder.join(name), folder)?]);
+        let bundle = Search::new(folder, here)?.bundle_of(folder, 0)?;
+        return Ok(vec![bundle.found(&folder.join(name))?]);
     }
     if !metadata.is_dir() {
         return refuse(format!("{} is neither a file nor a folder", path.display()));
     }
-    let mut search = Search { path, entries: 0, tests: Vec::new() };
-    search.folder(path, None, 0)?;
+    let mut search = Search::new(path, here)?;
+    search.folder(path, 0)?;
     let mut tests = search.tests;
     tests.sort();
     Ok(tests)
@@ -78,17 +86,44 @@ pub(crate) fn find(path: &Path) -> Result<Vec<Found>, DiscoverError> {
 
 struct Search<'a> {
     path: &'a Path,
+    /// Where to look for a bundle's folder at most, without a repository: the working directory if PATH lies in it, else PATH.
+    top: PathBuf,
     entries: usize,
     tests: Vec<Found>,
 }
 
-impl Search<'_> {
-    /// `root` is the outermost folder with an `init.luau` so far.
-    fn folder(&mut self, folder: &Path, root: Option<&Path>, depth: usize) -> Result<(), DiscoverError> {
+/// What the tests of a folder belong to.
+struct InBundle {
+    /// As people write it.
+    root: PathBuf,
+    /// From the root to the folder.
+    within: PathBuf,
+}
+
+impl InBundle {
+    fn found(&self, test: &Path) -> Result<Found, DiscoverError> {
+        let within = self.within.join(test.file_name().unwrap_or_default());
+        let parts: Option<Vec<&str>> = within.iter().map(OsStr::to_str).collect();
+        match parts {
+            Some(parts) => Ok(Found { root: self.root.clone(), test: parts.join("/") }),
+            None => refuse(format!("the path of {} is not UTF-8", test.display())),
+        }
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(path: &'a Path, here: Option<&Path>) -> Result<Self, DiscoverError> {
+        let full = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        let top = here.filter(|here| full.starts_with(here)).map_or(full, Path::to_owned);
+        Ok(Self { path, top, entries: 0, tests: Vec::new() })
+    }
+
+    /// `depth` folders below PATH.
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), DiscoverError> {
         if depth > FOLDER_DEPTH_MAX {
             return refuse(format!("{} lies more than {FOLDER_DEPTH_MAX} folders deep", folder.display()));
         }
-        let root = root.or_else(|| folder.join(INIT).is_file().then_some(folder));
+        let mut bundle = None;
         for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
             let entry = entry.map_err(|error| unreadable(folder, &error))?;
             self.entries += 1;
@@ -103,40 +138,54 @@ impl Search<'_> {
             let path = entry.path();
             let kind = entry.file_type().map_err(|error| unreadable(&path, &error))?;
             if kind.is_dir() {
-                self.folder(&path, root, depth + 1)?;
+                self.folder(&path, depth + 1)?;
             } else if is_test(&name) && fs::metadata(&path).map_err(|error| unreadable(&path, &error))?.is_file() {
                 if self.tests.len() >= TESTS_MAX {
                     return refuse(format!("{} holds more than {TESTS_MAX} test files", self.path.display()));
                 }
-                let test = match root {
-                    Some(root) => in_bundle(root, &path)?,
-                    None => found(folder, &path, self.path)?,
+                let bundle = match &bundle {
+                    Some(bundle) => bundle,
+                    None => bundle.insert(self.bundle_of(folder, depth)?),
                 };
-                self.tests.push(test);
+                self.tests.push(bundle.found(&path)?);
             }
         }
         Ok(())
+    }
+
+    /// The outermost folder with an `init.luau` around the test, in its repository (the nearest folder with a `.git`). Without one
+    /// that is looked for as far as the working directory, or PATH, and then as long as the next folder above has an
+    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is PATH itself.
+    fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
+        // `..` and links can't be walked up
+        let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
+        let has_init = |folder: &Path| folder.join(INIT).is_file();
+        let repository = full.ancestors().find(|above| above.join(REPOSITORY).exists());
+        let top = repository.unwrap_or(&self.top);
+        let within = full.ancestors().take_while(|above| above.starts_with(top)).filter(|above| has_init(above)).last();
+        let mut root = within.or_else(|| full.ancestors().find(|above| has_init(above)));
+        if repository.is_none() {
+            while let Some(above) = root.and_then(Path::parent).filter(|above| has_init(above)) {
+                root = Some(above);
+            }
+        }
+        let up = match root.and_then(|root| full.strip_prefix(root).ok()) {
+            Some(within) => within.components().count(),
+            None => depth,
+        };
+        let names: Vec<&OsStr> = full.iter().collect();
+        let within = names.get(names.len().saturating_sub(up)..).unwrap_or_default().iter().collect();
+        // nothing between PATH and the folder is a link
+        let written =
+            if up <= depth { folder.ancestors().nth(up).map(Path::to_owned) } else { folder_above(folder, up) };
+        let root = written.or_else(|| full.ancestors().nth(up).map(Path::to_owned)).unwrap_or(full);
+        Ok(InBundle { root, within })
     }
 }
 
 fn is_test(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.len() > ENDING.len() && name.ends_with(ENDING.as_bytes())
-}
-
-/// A test with no `init.luau` around it, as far as was looked: the nearest above, or `otherwise`.
-fn found(folder: &Path, test: &Path, otherwise: &Path) -> Result<Found, DiscoverError> {
-    // `..` and links can't be walked up
-    let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
-    match full.ancestors().take(FOLDER_DEPTH_MAX).enumerate().find(|(_, above)| above.join(INIT).is_file()) {
-        None => in_bundle(otherwise, test),
-        Some((0, _)) => in_bundle(folder, test),
-        Some((up, root)) => {
-            let name = Path::new(test.file_name().unwrap_or_default());
-            let found = in_bundle(root, &full.join(name))?;
-            Ok(Found { root: folder_above(folder, up).unwrap_or_else(|| root.to_owned()), ..found })
-        }
-    }
 }
 
 /// So many folders up, as people write it, if that is plain to see.
@@ -150,17 +199,6 @@ fn folder_above(folder: &Path, up: usize) -> Option<PathBuf> {
     }
     let above = folder.ancestors().nth(up)?;
     Some(if above == Path::new("") { PathBuf::from(".") } else { above.to_owned() })
-}
-
-fn in_bundle(root: &Path, test: &Path) -> Result<Found, DiscoverError> {
-    let relative = test
-        .strip_prefix(root)
-        .map_err(|_| DiscoverError(format!("{} is not in {}", test.display(), root.display())))?;
-    let parts: Option<Vec<&str>> = relative.iter().map(OsStr::to_str).collect();
-    let Some(parts) = parts else {
-        return refuse(format!("the path of {} is not UTF-8", test.display()));
-    };
-    Ok(Found { root: root.to_owned(), test: parts.join("/") })
 }
 
 fn refuse<T>(message: String) -> Result<T, DiscoverError> {

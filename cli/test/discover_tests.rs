@@ -53,8 +53,41 @@ fn each_test_is_in_its_bundle() -> Outcome {
     assert_eq!(names(&base, &base.join("b"))?, ["b : b.test.luau"]);
     assert_eq!(names(&base, &base.join("b/b.test.luau"))?, ["b : b.test.luau"]);
     assert_eq!(names(&base, &base.join("a/lib/check.test.luau"))?, ["a : lib/check.test.luau"]);
-    // inside of a bundle: the nearest above
-    assert_eq!(names(&base, &base.join("a/lib"))?, ["a : lib/check.test.luau", "a/lib/sub : x.test.luau"]);
+    Ok(())
+}
+
+/// The same, whatever PATH is, and wherever the program runs.
+#[test]
+fn a_bundle_does_not_depend_on_the_path() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let base = folder.path().canonicalize()?;
+    let tests = ["app/lib/deep/x.test.luau", "app/lib/init.test.luau", "app/src/part/y.test.luau"];
+    make(&base, &["init.luau", "app/init.luau", "app/lib/init.luau", "app/src/part/init.luau"])?;
+    make(&base, &tests)?;
+    fs::create_dir(base.join("app/.git"))?;
+    for here in ["", "app", "app/lib", "app/src/part"] {
+        for path in ["", "app", "app/lib", "app/lib/deep", "app/lib/deep/x.test.luau", "app/src", "app/src/part"] {
+            for found in find_from(&base.join(path), Some(&base.join(here)))? {
+                assert_eq!(found.root, base.join("app"), "{path}, from {here}");
+                assert!(tests.contains(&format!("app/{}", found.test).as_str()), "{found:?}");
+            }
+        }
+    }
+    // without a repository: as far as the working directory, and on as long as there is no gap
+    fs::remove_dir(base.join("app/.git"))?;
+    fs::rename(base.join("init.luau"), base.join("other.luau"))?;
+    let roots = |path: &str, here: &str| -> Result<Vec<PathBuf>, DiscoverError> {
+        Ok(find_from(&base.join(path), Some(&base.join(here)))?.into_iter().map(|found| found.root).collect())
+    };
+    for (path, here) in
+        [("app", ""), ("app/lib", ""), ("app/lib/deep", "app/lib/deep"), ("app/src", ""), ("app/src", "app")]
+    {
+        assert!(roots(path, here)?.iter().all(|root| *root == base.join("app")), "{path}, from {here}");
+    }
+    assert_eq!(roots("app/src/part", "app/src/part")?, [base.join("app/src/part")]);
+    fs::remove_file(base.join("app/init.luau"))?;
+    fs::write(base.join("init.luau"), "")?;
+    assert_eq!(roots("app/lib/deep", "app/lib")?, [base.join("app/lib")], "one far above is none");
     Ok(())
 }
 
