@@ -79,7 +79,7 @@ impl Failure {
             let _ = writeln!(text, "  {}", line.trim_end());
         }
         if let Some(value) = &self.value {
-            let _ = writeln!(text, "  thrown: {value}");
+            let _ = writeln!(text, "  thrown: {}", report::value(value));
         }
         if let Some(help) = self.help() {
             let _ = writeln!(text, "help: {help}");

@@ -9,6 +9,8 @@ use motu::{Tier, Usage, Value};
 use crate::failure::Failure;
 use crate::{json, print, print_bytes};
 
+const VALUE_BYTES_MAX: usize = 2000;
+
 /// What `motu run` came to.
 #[derive(Debug)]
 pub(crate) struct Success {
@@ -113,9 +115,26 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(show).collect()
 }
 
+/// A script's value on a line, as far as it is short.
+pub(crate) fn value(value: &Value) -> String {
+    let text = plain(&value.to_string()).replace('\n', "\\n").replace('\t', "\\t");
+    match text.get(..text.floor_char_boundary(VALUE_BYTES_MAX)) {
+        Some(start) if start.len() < text.len() => format!("{start}... ({} bytes)", text.len()),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_on_a_line() {
+        assert_eq!(value(&Value::from("a\x1b[31m\nb")), "\"a\\u{1b}[31m\\nb\"");
+        let names = (0..8).map(|at| Value::Array((0..8).map(|_| Value::from("é".repeat(40 + at))).collect()));
+        let shown = value(&Value::Array(names.collect()));
+        assert!(shown.len() < VALUE_BYTES_MAX + 30 && shown.ends_with(" bytes)"), "{shown}");
+    }
 
     #[test]
     fn for_people() {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{FunctionName, Grants, Limits, LogLevel, LogLine, Motu, Tier, Usage, Value};
+use motu::{FunctionName, Grants, Limits, LogLine, Motu, Tier, Usage, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -94,12 +94,13 @@ fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
 /// A line of the script's log, as one line on stderr.
 pub(crate) fn log(line: &LogLine) {
     // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(io::stderr().lock(), "{}", logged(line.level, &line.text));
+    let _ = writeln!(io::stderr().lock(), "{}", logged(line, &line.text));
 }
 
-/// A line of the script's log, as one line.
-pub(crate) fn logged(level: LogLevel, text: &str) -> String {
+/// A line of the script's log with its fields, as one line. The text may be another.
+pub(crate) fn logged(line: &LogLine, text: &str) -> String {
     let text = report::plain(text).replace('\n', "\\n");
-    let level = format!("{level:?}").to_lowercase();
-    format!("[{level}] {text}")
+    let level = format!("{:?}", line.level).to_lowercase();
+    let fields = line.fields.as_ref().map(|fields| format!(" {}", report::value(fields))).unwrap_or_default();
+    format!("[{level}] {text}{fields}")
 }

@@ -46,6 +46,7 @@ difference:
     <testcase classname="a/a.test.luau" name="&lt;raises&gt;\u{d}&#10;&#9;\u{0}" file="a/a.test.luau" line="8" time="0.000300">
       <error message="broken &quot;]]&gt; &amp; &lt;b&gt;\u{1b}[31m&#10;  second line\u{ffff}" type="script">a/init.luau:3: error[script]: broken &quot;]]&gt; &amp; &lt;b&gt;\u{1b}[31m
   second line\u{ffff}
+thrown: {code = 1}
 traceback:
   init.luau:3 function go
   a.test.luau:9</error>

@@ -31,7 +31,7 @@ impl Logs {
             }
             // the error of a task comes with its traceback
             let text = if line.level == LogLevel::Error { task_error(&line.text) } else { line.text.clone() };
-            lines.push_back(crate::run::logged(line.level, &text));
+            lines.push_back(crate::run::logged(line, &text));
         }
     }
 

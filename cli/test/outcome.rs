@@ -78,6 +78,8 @@ pub(crate) struct Raised {
     pub(crate) traceback: String,
     /// Where it was raised.
     pub(crate) place: Option<Place>,
+    /// What was thrown, if that was not text.
+    pub(crate) thrown: Option<String>,
 }
 
 /// Why a case wasn't run.
@@ -166,6 +168,7 @@ impl Raised {
             message: message.strip_prefix(told.as_str()).unwrap_or(message).to_owned(),
             traceback: lines.join("\n"),
             place: place.map(|(path, line)| Place { path: show(path), line }),
+            thrown: None,
         }
     }
 }

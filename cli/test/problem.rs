@@ -32,6 +32,9 @@ impl Problem {
                 for line in message.lines().skip(1) {
                     let _ = writeln!(text, "{line}");
                 }
+                if let Some(thrown) = &raised.thrown {
+                    let _ = writeln!(text, "thrown: {}", one_line(thrown));
+                }
                 block(&mut text, "traceback", &raised.traceback);
             }
         }

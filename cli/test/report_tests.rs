@@ -39,6 +39,7 @@ FAIL group > fails
 FAIL <raises>\r\n\t\u{0}
   a/init.luau:3: error[script]: broken "]]> & <b>\u{1b}[31m
       second line￿
+    thrown: {code = 1}
     traceback:
       init.luau:3 function go
       a.test.luau:9

@@ -255,7 +255,10 @@ fn problem(error: &Error, found: &Found) -> Problem {
     let line = field("line").and_then(Value::as_f64).and_then(|line| line.to_string().parse().ok());
     match Failed::read(text, line, show) {
         Some(failed) => Problem::Failed(failed),
-        None => Problem::Errored(Raised::read(error.kind().as_str(), error.message(), error.traceback(), show)),
+        None => {
+            let raised = Raised::read(error.kind().as_str(), error.message(), error.traceback(), show);
+            Problem::Errored(Raised { thrown: error.value().map(crate::report::value), ..raised })
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn cases() -> Vec<Finished> {
         message: "broken \"]]> & <b>\x1b[31m\n  second line\u{ffff}".to_owned(),
         traceback: "init.luau:3 function go\na.test.luau:9".to_owned(),
         place: place("a/init.luau", 3),
+        thrown: Some("{code = 1}".to_owned()),
     };
     let limit = Raised { kind: "fuel".to_owned(), message: "out of fuel".to_owned(), ..Raised::default() };
     let mut cases = vec![

@@ -224,6 +224,20 @@ fn junit() {
     assert!(text.contains("x.test.luau:1: expected 1 to be 2\nexpected: 2\nactual:   1"), "{text}");
 }
 
+/// As `motu run` shows them.
+#[test]
+fn thrown_tables_and_logged_fields_are_shown() {
+    let thrown = "error({ code = { 1, reason = 'db down' } })";
+    let source = "require('@motu/log').warn('careful', { user = 'x\\27[31m' })";
+    let shown = "  thrown: {code = {[1] = 1, reason = \"db down\"}}\n";
+    let fields = "[warn] careful {user = \"x\\u{1b}[31m\"}\n";
+    let ran = test(&format!("it('raises', function() {source} {thrown} end)"), &[]);
+    assert!(ran.out.contains(shown) && ran.out.contains(fields), "{}", ran.out);
+    let folder = bundle(&[("init.luau", &format!("return {{ go = function() {source} {thrown} end }}"))]);
+    let ran = motu_in(folder.path(), &["run", ".", "--event", "go", "--grant", "motu:log/*"]);
+    assert!(ran.err.contains(shown) && ran.err.contains(fields), "{}", ran.err);
+}
+
 /// With the same words, place and frames, however they are seen.
 #[test]
 fn errors_of_the_host_are_those_of_production() {
