@@ -54,7 +54,8 @@ struct Pending {
 }
 
 enum Waiter {
-    Caller(oneshot::Sender<Answer>),
+    /// Is told too whether the event was started.
+    Caller(oneshot::Sender<(Answer, bool)>),
     /// Nobody; the door is kept until it has ended.
     Nobody(Arc<Door>),
 }
@@ -84,16 +85,23 @@ pub(crate) enum Request {
 pub(crate) struct Call {
     door: Arc<Door>,
     event: EventId,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<(Answer, bool)>,
     answered: bool,
 }
 
 impl Call {
-    pub(crate) async fn answer(mut self) -> Answer {
+    pub(crate) async fn answer(self) -> Answer {
+        self.end().await.0
+    }
+
+    /// The answer, and whether the event was started.
+    pub(crate) async fn end(mut self) -> (Answer, bool) {
         let answer = (&mut self.answer).await;
         self.answered = true;
-        answer
-            .unwrap_or_else(|_| (Err(Error::new(ErrorKind::InstanceLost, "the instance was closed")), Usage::default()))
+        answer.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::InstanceLost, "the instance was closed");
+            ((Err(error), Usage::default()), true)
+        })
     }
 }
 
@@ -155,6 +163,7 @@ impl Front for Waiters {
         match notice {
             Notice::Started { payload_bytes } => self.left_mailbox(payload_bytes),
             Notice::Ended { event, unstarted_bytes, answer, usage } => {
+                let was_started = unstarted_bytes.is_none();
                 if let Some(bytes) = unstarted_bytes {
                     self.left_mailbox(bytes);
                 }
@@ -176,7 +185,7 @@ impl Front for Waiters {
                 };
                 match pending.waiter {
                     Waiter::Caller(caller) => {
-                        let _ = caller.send((answer, usage)); // the caller may be gone
+                        let _ = caller.send(((answer, usage), was_started)); // the caller may be gone
                     }
                     Waiter::Nobody(door) => {
                         if let Err(error) = answer {

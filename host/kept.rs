@@ -1,6 +1,6 @@
 //! What the store keeps for tenants and is to become events: keys that expired, runs of schedules, and keys to be resumed.
 //!
-//! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, it ends.
+//! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, or drained, it ends.
 
 use std::collections::HashSet;
 use std::future::{Future, poll_fn};
@@ -22,6 +22,7 @@ use crate::motu::Motu;
 use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Scope, Settings, Store, StoreError};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
+use crate::tenants::Delivered;
 use crate::turns::Turns;
 use crate::value::Value;
 
@@ -141,7 +142,7 @@ fn open(folder: &Path, settings: &Settings) -> Result<store::Local, Error> {
     }
 }
 
-/// Where the Motu is, as long as it is.
+/// Where the Motu is, as long as it is there and takes events.
 type Motus = Arc<dyn Fn() -> Option<Motu> + Send + Sync>;
 
 /// The task.
@@ -339,8 +340,8 @@ async fn expired(kept: &Kept, motu: &Motus, event: &store::Event) {
     }
 }
 
-/// Dispatches it, again when mailboxes were full. A tenant that nothing was heard of handles nothing. False if the Motu went
-/// before that.
+/// Dispatches it, again while it can't be started. A tenant that nothing was heard of handles nothing. False if the Motu takes
+/// no more events: it stays in the store.
 async fn deliver(motu: &Motus, owner: &Owner, name: &str, payload: &Value, origin: Option<u64>) -> bool {
     loop {
         {
@@ -348,8 +349,9 @@ async fn deliver(motu: &Motus, owner: &Owner, name: &str, payload: &Value, origi
             let tenant: Option<Tenant> = owner.as_str().parse().ok();
             let Some(tenant) = tenant.and_then(|tenant| motu.known(&tenant)) else { return true };
             match tenant.deliver(name, payload, origin).await {
-                Ok(()) => return true,
-                Err(error) => tracing::debug!(%error, event = name, "an event of the store waits for room"),
+                Delivered::Ended => return true,
+                Delivered::Drained => return false,
+                Delivered::NotYet => (),
             }
         }
         // without a hold on the Motu

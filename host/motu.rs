@@ -436,9 +436,14 @@ impl Motu {
         Wake::start(&self.0.shared.kept, self.0.shared.functions.runtime(), self.weak());
     }
 
+    /// While it is there and takes events.
     fn weak(&self) -> impl Fn() -> Option<Motu> + Send + Sync + 'static {
         let inner = Arc::downgrade(&self.0);
-        move || inner.upgrade().map(Motu)
+        move || inner.upgrade().map(Motu).filter(|motu| !motu.is_draining())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.shared.totals.closed.load(Ordering::Acquire)
     }
 
     /// A tenant that was asked for before.

@@ -411,10 +411,19 @@ impl TenantRef {
     }
 
     /// Dispatches what the store had, and waits until it has ended. With one bundle that handles it, the store's event is its
-    /// origin. An error is that a mailbox was full: then nothing was started there.
-    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin) -> Result<(), Error> {
+    /// origin.
+    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin) -> Delivered {
+        let failed = |bundle: &str, error: Error| {
+            tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
+        };
         let limits = self.shared_limits();
-        let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes).map_err(|e| refused(&e))?;
+        let payload = match wire::encode(payload, limits.payload_depth, limits.payload_bytes) {
+            Ok(payload) => payload,
+            Err(error) => {
+                failed("", refused(&error));
+                return Delivered::Ended;
+            }
+        };
         let doors = self.doors(event);
         let origin = origin.filter(|_| doors.len() == 1);
         let mut calls = Vec::new();
@@ -422,21 +431,30 @@ impl TenantRef {
             let request = Request::Event { name: event.into(), payload: payload.clone(), origin };
             calls.push((bundle, door.and_then(|door| door.call(request, None))));
         }
-        let mut full = Ok(());
+        let mut delivered = Delivered::Ended;
         for (bundle, call) in calls {
-            let failed = match call {
-                Ok(call) => call.answer().await.0.err(),
-                Err(error) if error.kind() == ErrorKind::QueueFull => {
-                    full = Err(error);
-                    continue;
-                }
-                Err(error) => Some(error),
+            let (error, was_started) = match call {
+                Ok(call) => match call.end().await {
+                    ((Ok(_), _), _) => continue,
+                    ((Err(error), _), was_started) => (error, was_started),
+                },
+                Err(error) => (error, false),
             };
-            if let Some(error) = failed {
-                tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
+            let came_to = match error.kind() {
+                ErrorKind::QueueFull | ErrorKind::Quarantined if !was_started => Delivered::NotYet,
+                ErrorKind::Stopped if !was_started => Delivered::Drained,
+                ErrorKind::InstanceLost if self.motu.is_draining() => Delivered::Drained,
+                _ => Delivered::Ended,
+            };
+            match came_to {
+                Delivered::Ended => failed(&bundle, error),
+                _ => {
+                    tracing::debug!(tenant = %self.tenant.id, bundle, event, %error, "an event of the store stays there")
+                }
             }
+            delivered = delivered.max(came_to);
         }
-        full
+        delivered
     }
 
     fn call(&self, event: &str, payload: &[u8], time: Option<Duration>) -> Vec<(String, Result<Call, Error>)> {
@@ -452,6 +470,17 @@ impl fmt::Debug for TenantRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantRef").field("tenant", &self.tenant.id).finish_non_exhaustive()
     }
+}
+
+/// What came of an event of the store. Of two answers the later one here holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Delivered {
+    /// Its handlers have ended, as they did.
+    Ended,
+    /// An instance had no room for it, or is in quarantine: nothing was started there.
+    NotYet,
+    /// The Motu takes no more events: it was not started, or ended by that.
+    Drained,
 }
 
 /// What [`Motu::drain`] left.

@@ -1,14 +1,22 @@
 //! T2: `motu:cron` as scripts have it. The table of zones and changes of clocks is beside its code, and the crashes beside the store's.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use motu::{ErrorKind, Limits, Motu, Value};
 
 use super::{ask, tenant};
-use crate::support::{builder, limits};
+use crate::support::{builder, limits, run};
 
-trials![t2_a_schedule_is_an_event, t2_once_across_a_restart, t2_zones_from_a_table, t2_quotas_and_odd_schedules];
+trials![
+    t2_a_schedule_is_an_event,
+    t2_once_across_a_restart,
+    t2_a_drain_loses_no_run,
+    t2_a_quarantine_loses_no_run,
+    t2_zones_from_a_table,
+    t2_quotas_and_odd_schedules,
+];
 
 const SOURCE: &str = "local cron, kv = require('@motu/cron'), require('@motu/kv')\nreturn {\n\
     set = function(e) return cron.set(e.name, { expression = e.expression, zone = e.zone, event = e.event or 'tick', payload = { to = 'all' }, missed = e.missed }) end,\n\
@@ -19,7 +27,7 @@ const SOURCE: &str = "local cron, kv = require('@motu/cron'), require('@motu/kv'
     next = function(e) return cron.next(e.expression, e.zone, e.after, 2) end,\n\
     fill = function() local n = 0 while true do local ok, why = pcall(cron.set, 'c' .. n, { expression = '0 0 1 1 *', event = 'tick' }) if not ok then return { n, why } end n += 1 end end }";
 
-const ALL: &[&str] = &["motu:cron/*", "motu:kv/*"];
+const ALL: &[&str] = &["motu:cron/*", "motu:kv/*", "motu:time/*"];
 
 fn schedule(name: &str, expression: &str) -> Value {
     Value::from([("name", Value::string(name)), ("expression", Value::string(expression))])
@@ -79,6 +87,84 @@ fn t2_once_across_a_restart() {
     wait_for(&tenant, before + 2);
     ask(&tenant, "delete", "each-second").unwrap();
     assert!(ticks(&tenant).iter().all(|times| *times == Value::from(1)), "each once: {:?}", ticks(&tenant));
+}
+
+/// Notes each run, and each key that expired, with its attempt.
+const NOTED: &str = "local cron, kv, time = require('@motu/cron'), require('@motu/kv'), require('@motu/time')\nreturn {\n\
+    set = function(name) cron.set(name, { expression = '* * * * * *', event = 'tick' }) end,\n\
+    key = function(seconds) kv.set('e', 'k', 1, { expires = time.now() + seconds }) end,\n\
+    spin = function() while true do end end,\n\
+    kv_expired = function(e) kv.set('noted', e.key, e.attempt) end,\n\
+    tick = function(e) kv.set('noted', tostring(e.at), e.attempt) end,\n\
+    noted = function() local seen = {} for _, e in kv.list('noted', { limit = 1000 }).entries do seen[e.key] = e.value end return seen end }";
+
+/// The same, with a handler that doesn't come to its end.
+const SLOW: &str = "local cron, kv, time = require('@motu/cron'), require('@motu/kv'), require('@motu/time')\nlocal at\nreturn {\n\
+    set = function(name) cron.set(name, { expression = '* * * * * *', event = 'tick' }) end,\n\
+    key = function(seconds) kv.set('e', 'k', 1, { expires = time.now() + seconds }) end,\n\
+    tick = function(e) at = at or tostring(e.at) task.wait(3600) end, at = function() return at end }";
+
+fn noted(tenant: &motu::TenantRef) -> HashMap<String, Value> {
+    match ask(tenant, "noted", ()).unwrap() {
+        Value::Map(noted) => {
+            noted.into_iter().map(|(key, attempt)| (key.as_str().unwrap().to_owned(), attempt)).collect()
+        }
+        _ => HashMap::new(),
+    }
+}
+
+fn wait_until_noted(tenant: &motu::TenantRef, key: &str) -> Value {
+    let since = Instant::now();
+    loop {
+        if let Some(attempt) = noted(tenant).remove(key) {
+            return attempt;
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "{key}: {:?}", noted(tenant));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A run that a drain ends comes again, and so does what falls due after it.
+fn t2_a_drain_loses_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { event_deadline: Some(Duration::from_secs(3600)), ..limits() };
+    let at = {
+        let motu = builder(limits).state(folder.path()).build().unwrap();
+        let tenant = tenant(&motu, "t2:1", SLOW, ALL);
+        motu.wake();
+        ask(&tenant, "set", "each-second").unwrap();
+        let at = loop {
+            match ask(&tenant, "at", ()).unwrap() {
+                Value::Nil => std::thread::sleep(Duration::from_millis(10)),
+                at => break at.as_str().unwrap().to_owned(),
+            }
+        };
+        ask(&tenant, "key", 0.5).unwrap();
+        assert!(!run(motu.drain(Duration::ZERO)).unfinished.is_empty());
+        std::thread::sleep(Duration::from_secs(2)); // the key expires
+        at
+    };
+    let motu = on_disk(folder.path());
+    let tenant = tenant(&motu, "t2:1", NOTED, ALL);
+    motu.wake();
+    assert_eq!(wait_until_noted(&tenant, &at), Value::from(2));
+    wait_until_noted(&tenant, "k");
+}
+
+fn t2_a_quarantine_loses_no_run() {
+    let quarantine = Duration::from_secs(3600);
+    let limits = Limits { restarts: Some(0), quarantine, event_fuel: Some(5_000_000), ..limits() };
+    let motu = builder(limits).build().unwrap();
+    let tenant = tenant(&motu, "t2:1", NOTED, ALL);
+    ask(&tenant, "key", 0.0).unwrap();
+    assert_eq!(ask(&tenant, "spin", ()).unwrap_err().kind(), ErrorKind::Fuel);
+    while tenant.status()["main"].quarantine.is_none() {
+        std::thread::yield_now();
+    }
+    motu.wake();
+    std::thread::sleep(Duration::from_secs(1)); // it is tried
+    tenant.resume();
+    assert_eq!(wait_until_noted(&tenant, "k"), Value::from(1));
 }
 
 fn t2_zones_from_a_table() {
