@@ -22,7 +22,7 @@ use crate::motu::Motu;
 use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Scope, Settings, Store, StoreError};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
-use crate::tenants::Delivered;
+use crate::tenants::{Delivered, Done};
 use crate::turns::Turns;
 use crate::value::Value;
 
@@ -37,7 +37,7 @@ const UNDER_WAY_EACH: u32 = 8;
 /// How many may wait, of all tenants; further ones stay in the store. Each takes 40 bytes, and an entry to be resumed its key.
 const WAITING_MAX: usize = 1_000_000;
 
-/// How long to wait when a mailbox is full, or the store can't be read.
+/// How long to wait when a mailbox is full, an instance is in quarantine, or the store can't be read.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// How long a Motu that is dropped may take to let go of its store.
@@ -154,24 +154,39 @@ pub(crate) struct Wake {
     room: Semaphore,
 }
 
-/// What is to be dispatched. It is read when it has its turn.
-enum Due {
+/// What is to be dispatched.
+struct Due {
+    what: What,
+    /// If it could be started in some bundles only.
+    done: Option<Box<Done>>,
+}
+
+/// It is read when it has its turn.
+enum What {
     /// `kv_expired`, or a run of a schedule.
     Event(u64),
     /// `kv_resume`.
-    Resume(Scope, Vec<u8>),
+    Resume(Scope, Box<[u8]>),
 }
+
+const _: () = assert!(size_of::<Due>() <= 40, "a million of them may wait");
 
 /// One that has its turn, until this is dropped.
 struct UnderWay {
     wake: Arc<Wake>,
     owner: Owner,
+    /// It is to wait for another turn.
+    again: Option<Due>,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.wake.waiting().leave(&self.owner);
-        self.wake.room.add_permits(1);
+        let mut waiting = self.wake.waiting();
+        waiting.leave(&self.owner);
+        match self.again.take() {
+            Some(due) => waiting.put(&self.owner, due),
+            None => self.wake.room.add_permits(1),
+        }
     }
 }
 
@@ -197,11 +212,11 @@ impl Wake {
     }
 
     /// Has it wait for its turn.
-    async fn put(self: &Arc<Self>, owner: &Owner, due: Due) {
+    async fn put(self: &Arc<Self>, owner: &Owner, what: What) {
         if let Ok(room) = self.room.acquire().await {
             room.forget(); // until it was under way
         }
-        self.waiting().put(owner, due);
+        self.waiting().put(owner, Due { what, done: None });
         self.start_next();
     }
 
@@ -214,7 +229,7 @@ impl Wake {
         loop {
             let next = self.waiting().next();
             let Some((owner, due)) = next else { return };
-            let under_way = UnderWay { wake: self.clone(), owner };
+            let mut under_way = UnderWay { wake: self.clone(), owner, again: None };
             tokio::spawn(async move {
                 under_way.dispatch(due).await;
                 let wake = under_way.wake.clone();
@@ -239,7 +254,7 @@ impl Wake {
                 }
             };
             for (place, _) in page.entries {
-                self.put(&place.owner, Due::Resume(place.scope, place.key)).await;
+                self.put(&place.owner, What::Resume(place.scope, place.key.into())).await;
             }
             match page.more_after {
                 Some(place) if !self.is_over() => after = Some(place),
@@ -274,7 +289,7 @@ impl Wake {
                 }
             };
             for event in claimed {
-                self.put(&event.place.owner, Due::Event(event.number)).await;
+                self.put(&event.place.owner, What::Event(event.number)).await;
             }
             if self.is_over() {
                 return;
@@ -290,20 +305,27 @@ impl Wake {
 }
 
 impl UnderWay {
-    async fn dispatch(&self, due: Due) {
+    async fn dispatch(&mut self, due: Due) {
+        let mut done = due.done.unwrap_or_default();
+        if self.deliver(&due.what, &mut done).await == Some(Delivered::NotYet) {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            self.again = Some(Due { what: due.what, done: Some(done).filter(|done| !done.is_empty()) });
+        }
+    }
+
+    /// Nothing if there is nothing to deliver any more.
+    async fn deliver(&self, what: &What, done: &mut Done) -> Option<Delivered> {
         let Wake { kept, motu, .. } = &*self.wake;
-        match due {
-            Due::Event(number) => {
-                if let Some(event) = self.read(|| kept.store.event(number)).await {
-                    expired(kept, motu, &event).await;
-                }
+        match what {
+            What::Event(number) => {
+                let event = self.read(|| kept.store.event(*number)).await?;
+                Some(expired(kept, motu, &event, done).await)
             }
-            Due::Resume(scope, key) => {
-                let entry = self.read(|| kept.store.get(&self.owner, &scope, &key)).await;
-                if let Some(entry) = entry.filter(|entry| entry.resume) {
-                    let place = Place { owner: self.owner.clone(), scope, key };
-                    deliver(motu, &place.owner, "kv_resume", &payload(&place, &entry.value, 1), None).await;
-                }
+            What::Resume(scope, key) => {
+                let entry = self.read(|| kept.store.get(&self.owner, scope, key)).await.filter(|entry| entry.resume)?;
+                let place = Place { owner: self.owner.clone(), scope: scope.clone(), key: key.to_vec() };
+                let payload = payload(&place, &entry.value, 1);
+                Some(deliver(motu, &place.owner, "kv_resume", &payload, None, done).await)
             }
         }
     }
@@ -322,41 +344,39 @@ impl UnderWay {
     }
 }
 
-async fn expired(kept: &Kept, motu: &Motus, event: &store::Event) {
+async fn expired(kept: &Kept, motu: &Motus, event: &store::Event, done: &mut Done) -> Delivered {
     kept.put_back(event.number);
     let (name, payload) = match &event.run {
         None => ("kv_expired", payload(&event.place, &event.value, event.attempt)),
         Some(run) => (run.event.as_str(), run_payload(event, run)),
     };
-    if !deliver(motu, &event.place.owner, name, &payload, Some(event.number)).await {
-        return; // the next process has it
+    let delivered = deliver(motu, &event.place.owner, name, &payload, Some(event.number), done).await;
+    if delivered != Delivered::Ended {
+        return delivered; // if the Motu takes no more, the next process has it
     }
     while let Err(error) = kept.settle(&event.place.owner, event.number).await {
         tracing::warn!(%error, "an event can't be settled; it is tried again");
         tokio::time::sleep(AGAIN_AFTER).await;
         if motu().is_none() {
-            return;
+            break;
         }
     }
+    delivered
 }
 
-/// Dispatches it, again while it can't be started. A tenant that nothing was heard of handles nothing. False if the Motu takes
-/// no more events: it stays in the store.
-async fn deliver(motu: &Motus, owner: &Owner, name: &str, payload: &Value, origin: Option<u64>) -> bool {
-    loop {
-        {
-            let Some(motu) = motu() else { return false };
-            let tenant: Option<Tenant> = owner.as_str().parse().ok();
-            let Some(tenant) = tenant.and_then(|tenant| motu.known(&tenant)) else { return true };
-            match tenant.deliver(name, payload, origin).await {
-                Delivered::Ended => return true,
-                Delivered::Drained => return false,
-                Delivered::NotYet => (),
-            }
-        }
-        // without a hold on the Motu
-        tokio::time::sleep(AGAIN_AFTER).await;
-    }
+/// Dispatches it to who hasn't done it. A tenant that nothing was heard of handles nothing.
+async fn deliver(
+    motu: &Motus,
+    owner: &Owner,
+    name: &str,
+    payload: &Value,
+    origin: Option<u64>,
+    done: &mut Done,
+) -> Delivered {
+    let Some(motu) = motu() else { return Delivered::Drained };
+    let tenant: Option<Tenant> = owner.as_str().parse().ok();
+    let Some(tenant) = tenant.and_then(|tenant| motu.known(&tenant)) else { return Delivered::Ended };
+    tenant.deliver(name, payload, origin, done).await
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]

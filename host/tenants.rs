@@ -1,6 +1,6 @@
 //! The tenants of a Motu: which bundles each has, and events to all of them at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -410,9 +410,9 @@ impl TenantRef {
         Ok(door)
     }
 
-    /// Dispatches what the store had, and waits until it has ended. With one bundle that handles it, the store's event is its
-    /// origin.
-    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin) -> Delivered {
+    /// Dispatches what the store had to the bundles that haven't done it, and waits until it has ended. With one bundle that
+    /// handles it, the store's event is its origin.
+    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin, done: &mut Done) -> Delivered {
         let failed = |bundle: &str, error: Error| {
             tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
         };
@@ -427,7 +427,7 @@ impl TenantRef {
         let doors = self.doors(event);
         let origin = origin.filter(|_| doors.len() == 1);
         let mut calls = Vec::new();
-        for (bundle, door) in doors {
+        for (bundle, door) in doors.into_iter().filter(|(bundle, _)| !done.bundles.contains(bundle)) {
             let request = Request::Event { name: event.into(), payload: payload.clone(), origin };
             calls.push((bundle, door.and_then(|door| door.call(request, None))));
         }
@@ -435,7 +435,10 @@ impl TenantRef {
         for (bundle, call) in calls {
             let (error, was_started) = match call {
                 Ok(call) => match call.end().await {
-                    ((Ok(_), _), _) => continue,
+                    ((Ok(_), _), _) => {
+                        done.bundles.insert(bundle);
+                        continue;
+                    }
                     ((Err(error), _), was_started) => (error, was_started),
                 },
                 Err(error) => (error, false),
@@ -447,7 +450,10 @@ impl TenantRef {
                 _ => Delivered::Ended,
             };
             match came_to {
-                Delivered::Ended => failed(&bundle, error),
+                Delivered::Ended => {
+                    failed(&bundle, error);
+                    done.bundles.insert(bundle);
+                }
                 _ => {
                     tracing::debug!(tenant = %self.tenant.id, bundle, event, %error, "an event of the store stays there")
                 }
@@ -469,6 +475,18 @@ impl TenantRef {
 impl fmt::Debug for TenantRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantRef").field("tenant", &self.tenant.id).finish_non_exhaustive()
+    }
+}
+
+/// The bundles whose handlers of an event of the store have ended, while others could not be started.
+#[derive(Default)]
+pub(crate) struct Done {
+    bundles: BTreeSet<String>,
+}
+
+impl Done {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
     }
 }
 

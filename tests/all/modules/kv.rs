@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{ask, tenant};
-use crate::support::{builder, limits, run};
+use crate::support::{builder, bundle, limits, run};
 
 trials![
     k1_lists_are_done_whole_or_not_at_all,
@@ -20,6 +20,7 @@ trials![
     k1_what_was_acknowledged_outlives_a_kill,
     k3_an_expired_key_is_an_event_once,
     k3_one_tenants_events_keep_no_other_waiting,
+    k3_a_full_mailbox_has_no_other_bundle_do_it_again,
     k3_once_also_when_the_process_is_killed,
     k4_marked_keys_are_resumed_after_a_restart,
     k6_quotas_are_kept,
@@ -188,6 +189,38 @@ fn k3_one_tenants_events_keep_no_other_waiting() {
         std::thread::sleep(Duration::from_millis(5));
     }
     slow.iter().for_each(|slow| assert_eq!(ask(slow, "begun", ()).unwrap(), Value::from(8)));
+}
+
+/// Of two bundles that handle an event one has no room for it for a while.
+fn k3_a_full_mailbox_has_no_other_bundle_do_it_again() {
+    let motu = builder(Limits { mailbox_events: 2, event_fuel: None, ..limits() }).build().unwrap();
+    let source = |name: &str| {
+        format!(
+            "local kv, time = require('@motu/kv'), require('@motu/time')\nreturn {{ kv_expired = function() kv.increment('did', '{name}') end,\n\
+            spin_{name} = function() while true do end end, nothing_{name} = function() end,\n\
+            did_{name} = function() return {{ kv.get('did', 'main') or 0, kv.get('did', 'other') or 0 }} end,\n\
+            set_{name} = function() kv.set('e', 'k', 1, {{ expires = time.now() }}) end }}"
+        )
+    };
+    let tenant = tenant(&motu, "k3-two:1", &source("main"), ALL);
+    run(tenant.deploy("other", &bundle(&[("init.luau", &source("other"))]))).unwrap();
+    ask(&tenant, "set_main", ()).unwrap();
+    tenant.post("spin_other", &()).unwrap();
+    while tenant.status()["other"].started == 0 {
+        std::thread::yield_now();
+    }
+    (0..2).for_each(|_| assert!(tenant.post("nothing_other", &()).unwrap()[0].result.is_ok()));
+    motu.wake();
+    let did = |main: i32, other: i32| ask(&tenant, "did_main", ()).unwrap() == Value::from_iter([main, other]);
+    while !did(1, 0) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_secs(1)); // it is tried some times more
+    assert!(did(1, 0), "a run was done again");
+    tenant.kill();
+    while !did(1, 1) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// How late the last event was that came after a time: after its key's own time, or that one. None comes early.
