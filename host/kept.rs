@@ -2,17 +2,16 @@
 //!
 //! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, or drained, it ends.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -52,9 +51,14 @@ pub(crate) struct Kept {
     /// On that store, and in memory.
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
-    unsettled: Mutex<HashSet<u64>>,
-    awake: AtomicBool,
+    /// Events that are under way, by number.
+    unsettled: Mutex<HashMap<u64, Settled>>,
+    /// Where the events are dispatched, once they are.
+    runtime: OnceLock<Handle>,
 }
+
+/// Whether an event is settled. Who is about to settle it has the lock.
+type Settled = Arc<tokio::sync::Mutex<bool>>;
 
 impl Kept {
     /// In a folder, or in memory.
@@ -69,26 +73,24 @@ impl Kept {
         let store: Arc<dyn Store> = Arc::new(store);
         let memory = Arc::new(Memory::new(settings.clock, Memory::BYTES_MAX));
         let blobs = Blobs { disk: store.clone(), memory };
-        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), awake: AtomicBool::new(false) })
+        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), runtime: OnceLock::new() })
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn unsettled(&self) -> MutexGuard<'_, HashMap<u64, Settled>> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an event is still to be settled. Whoever takes it does that, or puts it back.
-    pub(crate) fn take(&self, event: u64) -> bool {
-        self.unsettled().remove(&event)
-    }
-
-    pub(crate) fn put_back(&self, event: u64) {
-        self.unsettled().insert(event);
+    /// Its event, if that isn't settled and no other list is about to settle it.
+    fn to_settle(&self, origin: Origin) -> Option<(u64, OwnedMutexGuard<bool>, &Handle)> {
+        let (event, runtime) = (origin?, self.runtime.get()?);
+        let settled = self.unsettled().get(&event)?.clone().try_lock_owned().ok()?;
+        if *settled { None } else { Some((event, settled, runtime)) }
     }
 
     /// Does a list.
     ///
     /// The first list of an event that the store had (`kv_expired`, a run of a schedule) ends that too, in one: what the handler
-    /// did is never done again.
+    /// did is never done again. That list goes on when this is dropped, so that it is known what became of the event.
     pub(crate) async fn change(
         &self,
         origin: Origin,
@@ -96,27 +98,32 @@ impl Kept {
         quota: &Quota,
         mut ops: Vec<Op>,
     ) -> Result<Applied, StoreError> {
-        let ends = origin.filter(|event| self.take(*event));
-        ops.extend(ends.map(|event| Op::Settle { event }));
-        let applied = later(self.store.apply(owner, quota, ops)).await;
-        if let (Err(_), Some(event)) = (&applied, ends) {
-            self.put_back(event);
-        }
-        applied
+        let Some((event, mut settled, runtime)) = self.to_settle(origin) else {
+            return later(self.store.apply(owner, quota, ops)).await;
+        };
+        ops.push(Op::Settle { event });
+        let list = self.store.apply(owner, quota, ops); // is queued here, if there is room
+        let change = runtime.spawn(async move {
+            let applied = list.await;
+            *settled = applied.is_ok();
+            applied
+        });
+        later(change).await.unwrap_or_else(|_| Err(StoreError::Unknown("its Motu has gone".into())))
     }
 
+    /// Settles an event whose handlers have ended, unless a list did that. One that is about to is waited for.
     async fn settle(&self, owner: &Owner, event: u64) -> Result<(), StoreError> {
-        if !self.take(event) {
-            return Ok(()); // with what its handler wrote
+        let Some(settled) = self.unsettled().get(&event).cloned() else { return Ok(()) };
+        let mut settled = settled.lock().await;
+        if *settled {
+            return Ok(());
         }
         // it takes nothing, so any quota does
         match self.store.apply(owner, &Quota::default(), vec![Op::Settle { event }]).await {
-            Ok(_) | Err(StoreError::NoEvent { .. }) => Ok(()),
-            Err(error) => {
-                self.put_back(event);
-                Err(error)
-            }
+            Ok(_) | Err(StoreError::NoEvent { .. }) => *settled = true,
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 
@@ -192,7 +199,7 @@ impl Drop for UnderWay {
 
 impl Wake {
     pub(crate) fn start(kept: &Arc<Kept>, runtime: &Handle, motu: impl Fn() -> Option<Motu> + Send + Sync + 'static) {
-        if kept.awake.swap(true, Ordering::AcqRel) {
+        if kept.runtime.set(runtime.clone()).is_err() {
             return;
         }
         let waiting = Mutex::new(Turns::new(UNDER_WAY, UNDER_WAY_EACH));
@@ -345,22 +352,24 @@ impl UnderWay {
 }
 
 async fn expired(kept: &Kept, motu: &Motus, event: &store::Event, done: &mut Done) -> Delivered {
-    kept.put_back(event.number);
     let (name, payload) = match &event.run {
         None => ("kv_expired", payload(&event.place, &event.value, event.attempt)),
         Some(run) => (run.event.as_str(), run_payload(event, run)),
     };
-    let delivered = deliver(motu, &event.place.owner, name, &payload, Some(event.number), done).await;
-    if delivered != Delivered::Ended {
-        return delivered; // if the Motu takes no more, the next process has it
-    }
-    while let Err(error) = kept.settle(&event.place.owner, event.number).await {
-        tracing::warn!(%error, "an event can't be settled; it is tried again");
-        tokio::time::sleep(AGAIN_AFTER).await;
-        if motu().is_none() {
-            break;
+    let (owner, number) = (&event.place.owner, event.number);
+    kept.unsettled().insert(number, Settled::default());
+    let delivered = deliver(motu, owner, name, &payload, Some(number), done).await;
+    // if the Motu takes no more, the next process has it
+    if delivered == Delivered::Ended {
+        while let Err(error) = kept.settle(owner, number).await {
+            tracing::warn!(%error, "an event can't be settled; it is tried again");
+            tokio::time::sleep(AGAIN_AFTER).await;
+            if motu().is_none() {
+                break;
+            }
         }
     }
+    kept.unsettled().remove(&number);
     delivered
 }
 
@@ -413,3 +422,6 @@ fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
 fn until(clock: &Clock, at: u64) -> Duration {
     Duration::from_millis(at).saturating_sub(clock.since_1970())
 }
+
+#[cfg(test)]
+mod tests;
