@@ -95,6 +95,7 @@ impl Live {
 
     /// Waits for the outside, and goes on on a worker.
     async fn wait(&self, context: &CallContext) {
+        tokio::task::yield_now().await; // always pending at first
         tokio::time::sleep(Duration::from_millis(1)).await;
         context.give_way().await;
         self.0.computes.lock().unwrap().push(thread::current().id());

@@ -86,6 +86,7 @@ fn with_work(builder: MotuBuilder, seen: &Arc<Seen>) -> Motu {
             async { Ok::<_, Error>(()) }
         })
         .function("charge-later", |context: CallContext, fuel: u64| async move {
+            tokio::task::yield_now().await; // always pending at first, also when the worker isn't run for a millisecond
             tokio::time::sleep(Duration::from_millis(1)).await;
             context.charge(fuel);
             Ok::<_, Error>(())

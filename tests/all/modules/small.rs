@@ -111,5 +111,5 @@ fn codec_is_paid_for_and_bounded() {
     assert_eq!(bomb[0], Value::Boolean(false));
     assert!(bomb[1].as_str().unwrap().contains("1000"), "{}", bomb[1]);
     assert_eq!(ask(&tenant, "loop", ()).unwrap_err().kind(), ErrorKind::Fuel);
-    assert!(ask(&tenant, "much", ()).unwrap_err().message().contains("1048576 is the most"));
+    assert!(ask(&tenant, "much", ()).unwrap_err().message().contains("1048560 is the most"));
 }
