@@ -17,8 +17,9 @@
 //! they are known.
 //!
 //! Beside the files under test the bundle has the library, a stand-in for each host module, and an entry of its own. The guest
-//! gives the file `@@motu/kv.luau` to whoever requires `@motu/kv`, but for that file itself, which gets the host's module. No
-//! other bundle can have such a path: no file's path may begin with an `@`, and no alias has one in it.
+//! gives the file `@@motu/kv.luau` to whoever requires `@motu/kv`, but for that file itself, which gets the host's module, and a
+//! table: a function in it is called in place of the host's of that name, so that what isn't mocked is called, and fails, as
+//! it is elsewhere. No other bundle can have such a path: no file's path may begin with an `@`, and no alias has one in it.
 
 use std::collections::BTreeMap;
 use std::fs;
