@@ -166,7 +166,7 @@ impl Raised {
         Raised {
             kind: kind.to_owned(),
             message: message.strip_prefix(told.as_str()).unwrap_or(message).to_owned(),
-            traceback: lines.join("\n"),
+            traceback: lines.iter().map(|line| opened(line, &show)).collect::<Vec<_>>().join("\n"),
             place: place.map(|(path, line)| Place { path: show(path), line }),
             thrown: None,
         }
@@ -185,6 +185,14 @@ pub(crate) fn without_own_frames(traceback: &str) -> Vec<&str> {
 
 fn is_own(frame: &str) -> bool {
     frame.starts_with(TREE) || frame.starts_with(ENTRY)
+}
+
+/// A frame with its path as people open it.
+fn opened(frame: &str, show: impl Fn(&str) -> String) -> String {
+    match place_in(frame) {
+        Some((path, _)) => format!("{}{}", show(path), frame.get(path.len()..).unwrap_or_default()),
+        None => frame.to_owned(),
+    }
 }
 
 /// `path:line`, and perhaps more after a space.

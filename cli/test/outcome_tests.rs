@@ -10,7 +10,7 @@ fn only_frames_of_the_files_under_test_are_shown() {
                      @@motu/test/cases.luau:212 function run\n[C] require\n.motu-test.luau:1";
     let raised = Raised::read("denied", "@@motu/test/mock.luau:59: no grant: motu:kv", traceback, shown);
     assert_eq!(raised.message, "no grant: motu:kv");
-    assert_eq!(raised.traceback, "lib/a b:c.luau:12 function find\n[C] pcall\ninit.test.luau:5");
+    assert_eq!(raised.traceback, "bundle/lib/a b:c.luau:12 function find\n[C] pcall\nbundle/init.test.luau:5");
     assert_eq!(raised.place, Some(Place { path: "bundle/lib/a b:c.luau".to_owned(), line: 12 }));
 }
 

@@ -66,9 +66,9 @@ fn an_error_of_the_files_under_test_has_its_place_and_traceback() {
 FAIL breaks
   mine/lib/part.luau:4: error[script]: attempt to index nil with 'z'
     traceback:
-      lib/part.luau:4 function run
-      init.luau:3 function go
-      go.test.luau:5
+      mine/lib/part.luau:4 function run
+      mine/init.luau:3 function go
+      mine/go.test.luau:5
     log:
       [info] at\\t{}
 ";
