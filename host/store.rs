@@ -24,7 +24,8 @@
 //! # A schedule
 //!
 //! An owner has schedules too, by name: what to dispatch when. A run that is due becomes an event with `Event::run`, in the same
-//! transaction that notes its instant as over, and all that is said of events above holds for it. So each instant comes to one event at most; which
+//! transaction that notes its instant as over, and all that is said of events above holds for it. Until that is settled no other is
+//! made: a schedule has one run at a time, so the quota of schedules bounds the runs too. So each instant comes to one event at most; which
 //! of those that were missed come to one, the schedule says (`Missed`).
 
 pub(crate) mod blobs;
@@ -101,7 +102,7 @@ pub(crate) trait Store: Blobs {
     /// `Unavailable`.
     fn schedules(&self, owner: &Owner, after: Option<&str>) -> Result<Vec<(String, Scheduled)>, StoreError>;
 
-    /// What the owner's schedules take: `keys` is their number. Runs that are handed out take nothing.
+    /// What the owner's schedules take: `keys` is their number, with those that were deleted and have a run that isn't settled.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -251,7 +252,8 @@ pub(crate) enum Op {
     /// Gives a schedule its plan: it runs from now on. If it has this very plan, nothing changes; if it runs at the same instants,
     /// those that are due stay so. Refused if it never runs.
     SetSchedule { name: String, plan: Plan },
-    /// Takes the schedule away, if there is one, with what is due of it. An event that was made of it stays.
+    /// Takes the schedule away, if there is one, with what is due of it. An event that was made of it stays, and the schedule
+    /// is charged for until that is settled.
     DeleteSchedule { name: String },
 }
 
@@ -312,7 +314,7 @@ pub(crate) struct Scheduled {
     pub(crate) revision: u64,
     /// The last instant that is over, or else when it was set. In milliseconds since 1970, as `next`.
     pub(crate) last: u64,
-    /// The next instant; it has passed if that is due. None if there are no more.
+    /// The next instant; it has passed if that is due, or will be when the run before it is settled. None if there are no more.
     pub(crate) next: Option<u64>,
 }
 

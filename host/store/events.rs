@@ -109,17 +109,16 @@ impl Tables<'_> {
             let expiry = self.expiries.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
             let run = self.runs.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
             let is_due = |(at, _): &((u64, u64), Vec<u8>)| at.0 <= turn.now;
-            let events: Vec<Event> = match (expiry.filter(is_due), run.filter(is_due)) {
+            let event = match (expiry.filter(is_due), run.filter(is_due)) {
                 (expiry, Some((at, place))) if expiry.as_ref().is_none_or(|(earlier, _)| at < *earlier) => {
-                    let (left, bytes_left) = (limit.saturating_sub(claimed.len()), CLAIM_BYTES.saturating_sub(bytes));
-                    self.run(turn, at, &place, left, bytes_left)?
+                    self.run(turn, at, &place)?
                 }
-                (Some((_, place)), _) => self.expire(&place, turn.process, 1)?.into_iter().collect(),
+                (Some((_, place)), _) => self.expire(&place, turn.process, 1)?,
                 (None, _) => break,
             };
             changed = true;
-            bytes = events.iter().fold(bytes, |bytes, event| bytes.saturating_add(event.value.len()));
-            claimed.extend(events);
+            bytes = bytes.saturating_add(event.as_ref().map_or(0, |event| event.value.len()));
+            claimed.extend(event);
         }
         Ok((claimed, changed))
     }
@@ -153,7 +152,7 @@ impl Tables<'_> {
             self.entries.remove(place.as_slice())?;
         }
         if next.is_none() {
-            let mut events = Vec::new();
+            let (mut events, mut left) = (Vec::new(), Usage::default());
             for (count, row) in self.events.range(from..)?.enumerate() {
                 let (key, row) = row?;
                 if count == DELETE_ROWS || bytes >= DELETE_BYTES {
@@ -163,14 +162,23 @@ impl Tables<'_> {
                 let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
                 bytes += row.value.len();
                 if row.place.starts_with(&prefix) {
-                    if !row::is_schedule(owner, row.place) {
+                    let number = key.value().1;
+                    if row::is_schedule(owner, row.place) {
+                        let of_run = self.left_usage(number)?;
+                        left = Usage { keys: left.keys + of_run.keys, bytes: left.bytes + of_run.bytes };
+                    } else {
                         free(row.place, row.value.len());
                     }
-                    events.push(key.value());
+                    events.push((key.value(), row.place.to_vec()));
                 }
             }
-            for key in events {
+            for (key, place) in events {
                 self.events.remove(key)?;
+                self.end_run(key.1, &place)?;
+            }
+            if left.keys > 0 {
+                let after = self.schedules_usage(owner)?.changed(Usage::default(), left)?;
+                self.set_schedules_usage(owner, after)?;
             }
         }
         let usage = self.usage(owner)?;

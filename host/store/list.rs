@@ -90,13 +90,21 @@ enum Becomes {
     Set(usize, u64),
 }
 
+/// An event that the list settles.
+pub(super) struct Settled {
+    place: Vec<u8>,
+    /// What is no longer charged for of entries, and of schedules.
+    entries: Usage,
+    pub(super) schedules: Usage,
+}
+
 /// A list that is being checked.
 struct Checked<'o> {
     ops: &'o [Op],
     drafts: BTreeMap<Vec<u8>, Draft>,
     schedules: schedules::Drafts<'o>,
-    /// Events to settle, with what they are charged for.
-    settles: BTreeMap<u64, Usage>,
+    /// Events to settle.
+    settles: BTreeMap<u64, Settled>,
     revisions: Vec<Option<u64>>,
 }
 
@@ -131,7 +139,7 @@ pub(super) fn apply(
         return Ok(Err(StoreError::Quota { quantity: Quantity::Bytes, limit: quota.bytes, asked: after.bytes }));
     }
     let schedules_before = tables.schedules_usage(owner)?;
-    let schedules_after = list.schedules.usage_after(schedules_before)?;
+    let schedules_after = list.schedules.usage_after(tables, &list.settles, schedules_before)?;
     if let Err(refused) = schedules::check_quota(quota, schedules_before, schedules_after) {
         return Ok(Err(refused));
     }
@@ -205,11 +213,12 @@ impl Checked<'_> {
                 let Some(row) = row else { return Ok(Err(StoreError::NoEvent { index })) };
                 let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
                 let is_owners = row.place.starts_with(&row::owner_prefix(owner));
-                let charged = match row::is_schedule(owner, row.place) {
-                    true => Usage::default(),
-                    false => Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.len()) },
+                let (entries, schedules) = match row::is_schedule(owner, row.place) {
+                    true => (Usage::default(), tables.left_usage(*event)?),
+                    false => (Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.len()) }, Usage::default()),
                 };
-                if !is_owners || self.settles.insert(*event, charged).is_some() {
+                let settled = Settled { place: row.place.to_vec(), entries, schedules };
+                if !is_owners || self.settles.insert(*event, settled).is_some() {
                     return Ok(Err(StoreError::NoEvent { index }));
                 }
             }
@@ -252,8 +261,8 @@ impl Checked<'_> {
     /// An entry that expired stays charged until its event is settled.
     fn usage_after(&self, owner: &Owner, before: Usage) -> Result<Usage, Fault> {
         let (mut more, mut freed) = (Usage::default(), Usage::default());
-        for charged in self.settles.values() {
-            freed = Usage { keys: freed.keys + charged.keys, bytes: freed.bytes + charged.bytes };
+        for settled in self.settles.values() {
+            freed = Usage { keys: freed.keys + settled.entries.keys, bytes: freed.bytes + settled.entries.bytes };
         }
         for (place, draft) in &self.drafts {
             if matches!(draft.becomes, Becomes::Same) {
@@ -272,8 +281,9 @@ impl Checked<'_> {
     }
 
     fn write(&self, tables: &mut Tables<'_>, turn: &Turn) -> Result<(), Fault> {
-        for event in self.settles.keys() {
+        for (event, settled) in &self.settles {
             tables.events.remove((turn.process, *event))?;
+            tables.end_run(*event, &settled.place)?;
         }
         for (place, draft) in &self.drafts {
             let place = place.as_slice();

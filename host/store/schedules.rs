@@ -1,14 +1,16 @@
 //! Schedules: as rows, what a list of operations does to them, and what becomes of those that are due.
 //!
 //! A schedule's place has an empty scope, which no script can name. A run that is due becomes an event in the table of events,
-//! like an entry that expired, in the transaction that notes it as over; from then on nothing tells the two apart but their place.
+//! like an entry that expired, in the transaction that notes its instant as over; from then on nothing tells the two apart but
+//! their place. Until that event is settled the schedule is not due: there is one run of a schedule at a time, and what comes
+//! meanwhile is missed. Deleted meanwhile, the schedule is charged until then. So the quota bounds the runs too.
 
 use std::collections::BTreeMap;
 
 use redb::ReadableTable;
 
 use super::error::{Quantity, StoreError};
-use super::list::Turn;
+use super::list::{Settled, Turn};
 use super::row::{self, EventRow};
 use super::tables::{Fault, Snapshot, Tables};
 use super::{Event, Owner, Quota, Scheduled, Scope, Usage};
@@ -113,10 +115,22 @@ impl<'o> Drafts<'o> {
         })
     }
 
-    pub(super) fn usage_after(&self, before: Usage) -> Result<Usage, Fault> {
+    /// In a list that settles these events.
+    pub(super) fn usage_after(
+        &self,
+        tables: &Tables<'_>,
+        settles: &BTreeMap<u64, Settled>,
+        before: Usage,
+    ) -> Result<Usage, Fault> {
         let (mut more, mut freed) = (Usage::default(), Usage::default());
-        for draft in self.0.values().filter(|draft| !matches!(draft.becomes, Becomes::Same)) {
-            if let Some(stored) = &draft.stored {
+        for settled in settles.values() {
+            freed = Usage { keys: freed.keys + settled.schedules.keys, bytes: freed.bytes + settled.schedules.bytes };
+        }
+        for (place, draft) in self.0.iter().filter(|(_, draft)| !matches!(draft.becomes, Becomes::Same)) {
+            let running = tables.running.get(place.as_slice())?.map(|running| running.value());
+            let is_running = running.is_some_and(|running| !settles.contains_key(&running));
+            let stays = is_running && matches!(draft.becomes, Becomes::Nothing);
+            if let Some(stored) = draft.stored.as_ref().filter(|_| !stays) {
                 freed.keys += 1;
                 freed.bytes = freed.bytes.saturating_add(cost(draft.name_bytes, &stored.plan));
             }
@@ -128,6 +142,7 @@ impl<'o> Drafts<'o> {
         before.changed(more, freed)
     }
 
+    /// After its events were settled.
     pub(super) fn write(&self, tables: &mut Tables<'_>) -> Result<(), Fault> {
         for (place, draft) in &self.0 {
             if matches!(draft.becomes, Becomes::Same) {
@@ -142,7 +157,14 @@ impl<'o> Drafts<'o> {
             if let Becomes::Set { plan, revision, last, next } = draft.becomes {
                 let row = row::write_scheduled(plan, revision, last, Some(next));
                 tables.schedules.insert(place.as_slice(), row.as_slice())?;
-                tables.runs.insert((next, revision), place.as_slice())?;
+                if tables.running.get(place.as_slice())?.is_none() {
+                    tables.runs.insert((next, revision), place.as_slice())?;
+                }
+            } else if let Some(stored) = &draft.stored {
+                let running = tables.running.remove(place.as_slice())?.map(|running| running.value());
+                if let Some(running) = running {
+                    tables.left.insert(running, cost(draft.name_bytes, &stored.plan))?;
+                }
             }
         }
         Ok(())
@@ -163,24 +185,21 @@ pub(super) fn check_quota(quota: &Quota, before: Usage, after: Usage) -> Result<
 }
 
 impl Tables<'_> {
-    /// Makes events, given to this process, of what is due of the schedule whose time it is: at most so many, of about so many
-    /// bytes.
+    /// Makes an event, given to this process, of what is due of the schedule whose time it is. There is none if that is only
+    /// passed over.
     pub(super) fn run(
         &mut self,
         turn: &mut Turn,
         (time, revision): (u64, u64),
         place: &[u8],
-        limit: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Event>, Fault> {
+    ) -> Result<Option<Event>, Fault> {
         let found = self.schedules.get(place)?.map(|row| read(row.value())).transpose()?;
         let mut scheduled = found.filter(|found| found.revision == revision).ok_or_else(|| Fault::damaged("runs"))?;
         self.runs.remove((time, revision))?;
         let due = match scheduled.plan.schedule() {
             Ok(schedule) => {
-                let limit = limit.min(bytes_max / scheduled.plan.payload.len().max(1));
                 let (last, now) = (milliseconds(scheduled.last), milliseconds(turn.now));
-                due::due(&schedule, scheduled.plan.missed, last, now, limit)
+                due::due(&schedule, scheduled.plan.missed, last, now, 1)
             }
             Err(why) => {
                 // as another version of this program may see it: a zone that is no more, say
@@ -188,22 +207,42 @@ impl Tables<'_> {
                 due::Due { runs: Vec::new(), last: milliseconds(scheduled.last), next: None }
             }
         };
-        let mut events = Vec::with_capacity(due.runs.len());
-        for run in due.runs {
-            turn.revision = turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
-            let value = row::write_run(&scheduled.plan, run.at.unsigned_abs(), run.missed);
-            let row = EventRow { attempts: 1, place, value: &value };
-            self.events.insert((turn.process, turn.revision), row.write().as_slice())?;
-            events.push(super::events::event(turn.revision, 1, place, &value)?);
-        }
         scheduled.last = due.last.unsigned_abs();
         scheduled.next = due.next.and_then(|next| u64::try_from(next).ok());
-        if let Some(next) = scheduled.next {
-            self.runs.insert((next, revision), place)?;
-        }
         let row = row::write_scheduled(&scheduled.plan, revision, scheduled.last, scheduled.next);
         self.schedules.insert(place, row.as_slice())?;
-        Ok(events)
+        let Some(run) = due.runs.first() else {
+            if let Some(next) = scheduled.next {
+                self.runs.insert((next, revision), place)?;
+            }
+            return Ok(None);
+        };
+        turn.revision = turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
+        let value = row::write_run(&scheduled.plan, run.at.unsigned_abs(), run.missed);
+        let row = EventRow { attempts: 1, place, value: &value };
+        self.events.insert((turn.process, turn.revision), row.write().as_slice())?;
+        self.running.insert(place, turn.revision)?;
+        Ok(Some(super::events::event(turn.revision, 1, place, &value)?))
+    }
+
+    /// The event of a run is over: its schedule is due again.
+    pub(super) fn end_run(&mut self, number: u64, place: &[u8]) -> Result<(), Fault> {
+        self.left.remove(number)?;
+        if self.running.get(place)?.is_none_or(|running| running.value() != number) {
+            return Ok(());
+        }
+        self.running.remove(place)?;
+        let found = self.schedules.get(place)?.map(|row| read(row.value())).transpose()?;
+        if let Some(Scheduled { next: Some(next), revision, .. }) = found {
+            self.runs.insert((next, revision), place)?;
+        }
+        Ok(())
+    }
+
+    /// What is charged for the schedule of a run because it was deleted before that was over.
+    pub(super) fn left_usage(&self, number: u64) -> Result<Usage, Fault> {
+        let left = self.left.get(number)?;
+        Ok(left.map_or_else(Usage::default, |bytes| Usage { keys: 1, bytes: bytes.value() }))
     }
 
     /// Deletes at most so many of an owner's schedules. Whether that may not be all.
@@ -219,7 +258,7 @@ impl Tables<'_> {
         if drafts.0.is_empty() {
             return Ok(false);
         }
-        let after = drafts.usage_after(self.schedules_usage(owner)?)?;
+        let after = drafts.usage_after(self, &BTreeMap::new(), self.schedules_usage(owner)?)?;
         drafts.write(self)?;
         self.set_schedules_usage(owner, after)?;
         Ok(drafts.0.len() == limit)

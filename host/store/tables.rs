@@ -8,7 +8,9 @@
 //! | events | process that was given it (0: none), number | how often it was given out, place, value or run |
 //! | usage | owner | keys, bytes |
 //! | schedules | place | schedule |
-//! | runs | time, revision | place of the schedule |
+//! | runs | time, revision | place of the schedule, unless a run of it is under way |
+//! | running | place of a schedule | number of its run that is under way |
+//! | left | number of a run whose schedule was deleted | bytes that are charged for until it is over |
 //! | schedules usage | owner | schedules, bytes |
 //! | meta | name | number |
 //!
@@ -30,6 +32,8 @@ const EVENTS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new
 const USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("usage");
 const SCHEDULES: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("schedules");
 const RUNS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("runs");
+const RUNNING: TableDefinition<'static, Bytes, u64> = TableDefinition::new("running");
+const LEFT: TableDefinition<'static, u64, u64> = TableDefinition::new("left");
 const SCHEDULES_USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("schedules usage");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("motu");
 
@@ -63,6 +67,8 @@ pub(super) struct Tables<'t> {
     usage: Table<'t, &'static str, (u64, u64)>,
     pub(super) schedules: Table<'t, Bytes, Bytes>,
     pub(super) runs: Table<'t, (u64, u64), Bytes>,
+    pub(super) running: Table<'t, Bytes, u64>,
+    pub(super) left: Table<'t, u64, u64>,
     schedules_usage: Table<'t, &'static str, (u64, u64)>,
     pub(super) blobs: blobs::Tables<'t>,
 }
@@ -78,6 +84,8 @@ impl<'t> Tables<'t> {
             usage: transaction.open_table(USAGE)?,
             schedules: transaction.open_table(SCHEDULES)?,
             runs: transaction.open_table(RUNS)?,
+            running: transaction.open_table(RUNNING)?,
+            left: transaction.open_table(LEFT)?,
             schedules_usage: transaction.open_table(SCHEDULES_USAGE)?,
             blobs: blobs::Tables::open(transaction)?,
         })

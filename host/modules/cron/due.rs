@@ -17,7 +17,7 @@ pub(crate) const COUNT_MAX: u32 = 1_000;
 
 const SECOND: i64 = 1_000;
 
-/// What becomes of runs that could not be made in time: the host was down, or had too much to do.
+/// What becomes of runs that could not be made in time: the host was down, had too much to do, or the run before was not over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Missed {
     /// They are not made up. What is due by less than [`LATE_MAX`], and is the newest, isn't missed.

@@ -229,7 +229,8 @@ fn t2_a_run_comes_once_and_none_is_lost_wherever_the_disk_fails() {
             let disk = Disk::new(FOREVER, dies);
             let store = disk.open_with(&settings).unwrap();
             let settle = |events: &[Event]| events.iter().map(|event| Op::Settle { event: event.number }).collect();
-            store.done(&me, vec![set_schedule("a", &plan("* * * * *", Missed::All)), set("s", b"k", b"v")]).unwrap();
+            let four = (1..=4).map(|n| set_schedule(&format!("{n}"), &plan(&format!("{n} * * * *"), Missed::All)));
+            store.done(&me, four.chain([set("s", b"k", b"v")]).collect()).unwrap();
             time.store(START + 4 * MINUTE + 1, Ordering::SeqCst);
             disk.fails_after(n);
             let first: Vec<Event> = wait(store.claim(2)).map(Iterator::collect).unwrap_or_default();
@@ -247,7 +248,7 @@ fn t2_a_run_comes_once_and_none_is_lost_wherever_the_disk_fails() {
                     assert!(given.is_none_or(|given| given.run == event.run && event.attempt == 2), "{n}");
                 }
                 store.done(&me, settle(&all)).unwrap();
-                assert_eq!(*store.due().borrow(), Some(START + 5 * MINUTE));
+                assert_eq!(*store.due().borrow(), Some(START + 61 * MINUTE));
             }
             disk.fails_after(FOREVER);
             let rest: Vec<Event> = retried(|| wait(store.claim(10))).collect();
@@ -298,7 +299,7 @@ fn t2_a_run_is_settled_with_its_effects_or_neither_wherever_the_disk_fails() {
             assert_eq!(scheduled.plan == other, is_done, "{n}");
             let again: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.attempt).collect();
             assert_eq!(again, if is_done { vec![] } else { vec![2] }, "{n}");
-            assert_eq!(*store.due().borrow(), Some(START + MINUTE * if is_done { 5 } else { 2 }));
+            assert_eq!(*store.due().borrow(), is_done.then_some(START + 5 * MINUTE));
         }
         n += 1;
         if !failed {

@@ -49,6 +49,10 @@ struct Model {
     schedules: BTreeMap<At, Scheduled>,
     /// By number: whose, which instant, which attempt, the process that was given it.
     events: BTreeMap<u64, (At, u64, u32, u32)>,
+    /// The numbers of the runs that are under way.
+    running: BTreeMap<At, u64>,
+    /// Runs of schedules that were deleted: whose, and what is charged.
+    left: BTreeMap<u64, (usize, u64)>,
     revision: u64,
     now: u64,
     process: u32,
@@ -68,6 +72,12 @@ impl Model {
         self.revision
     }
 
+    fn end(&mut self, number: u64) {
+        self.events.remove(&number);
+        self.left.remove(&number);
+        self.running.retain(|_, running| *running != number);
+    }
+
     /// Number and attempt of each event, in their order.
     fn claim(&mut self, limit: usize) -> Vec<(u64, u32)> {
         let mut claimed = Vec::new();
@@ -78,22 +88,28 @@ impl Model {
             claimed.push((*number, *attempt));
         }
         for _ in 0..limit {
-            let first = self.schedules.iter_mut().filter(|(_, found)| found.next.is_some_and(|next| next <= self.now));
+            let idle = self.schedules.iter_mut().filter(|(at, _)| !self.running.contains_key(at));
+            let first = idle.filter(|(_, found)| found.next.is_some_and(|next| next <= self.now));
             let Some((at, first)) = first.min_by_key(|(_, found)| (found.next, found.revision)) else { break };
             if claimed.len() >= limit {
                 break;
             }
             let schedule = first.plan.schedule().unwrap();
-            let due = due(&schedule, first.plan.missed, first.last as i64, self.now as i64, limit - claimed.len());
+            let due = due(&schedule, first.plan.missed, first.last as i64, self.now as i64, 1);
             (first.last, first.next) = (due.last as u64, due.next.map(|next| next as u64));
             for run in due.runs {
                 self.revision += 1;
                 self.events.insert(self.revision, (*at, run.at as u64, 1, self.process));
+                self.running.insert(*at, self.revision);
                 claimed.push((self.revision, 1));
             }
         }
         claimed
     }
+}
+
+fn cost(name: &str, found: &Scheduled) -> u64 {
+    (name.len() + found.plan.bytes()) as u64 + Quota::ENTRY_BYTES
 }
 
 fn run(steps: Vec<Step>) {
@@ -113,6 +129,7 @@ fn run(steps: Vec<Step>) {
             }
             Step::Apply(of, ops) => {
                 let (mut asked, mut revisions) = (Vec::new(), Vec::new());
+                let before = model.schedules.clone();
                 for (name, set) in ops {
                     if let Some((expression, missed, payload)) = set {
                         let plan = Plan { payload: vec![payload], ..plan(EXPRESSIONS[expression], missed) };
@@ -123,6 +140,9 @@ fn run(steps: Vec<Step>) {
                         revisions.push(None);
                         model.schedules.remove(&(of, name));
                     }
+                }
+                for (at, number) in model.running.extract_if(.., |at, _| !model.schedules.contains_key(at)) {
+                    model.left.insert(number, (of, cost(NAMES[at.1], &before[&at])));
                 }
                 assert_eq!(store.done(&owner(OWNERS[of]), asked).unwrap(), Applied { revisions });
             }
@@ -147,12 +167,14 @@ fn run(steps: Vec<Step>) {
                 assert!(store.done(&owner(OWNERS[(of + 1) % OWNERS.len()]), settle()).is_err());
                 store.done(&owner(OWNERS[of]), settle()).unwrap();
                 assert!(store.done(&owner(OWNERS[of]), settle()).is_err());
-                model.events.remove(&number);
+                model.end(number);
             }
             Step::DeleteOwner(of) => {
                 wait(store.delete_owner(&owner(OWNERS[of]))).unwrap();
                 model.schedules.retain(|at, _| at.0 != of);
                 model.events.retain(|_, event| event.0.0 != of);
+                model.running.retain(|at, _| at.0 != of);
+                model.left.retain(|_, left| left.0 != of);
             }
         }
         time.store(model.now, Ordering::SeqCst);
@@ -167,8 +189,9 @@ fn compare(store: &Local, model: &Model) {
         expected.sort_by_key(|(at, _)| NAMES[at.1]);
         let expected: Vec<_> =
             expected.into_iter().map(|(at, found)| (NAMES[at.1].to_owned(), found.clone())).collect();
-        let bytes = expected.iter().map(|(name, found)| (name.len() + found.plan.bytes()) as u64 + Quota::ENTRY_BYTES);
-        let usage = Usage { keys: expected.len() as u64, bytes: bytes.sum() };
+        let left: Vec<_> = model.left.values().filter(|left| left.0 == of).map(|left| left.1).collect();
+        let bytes = expected.iter().map(|(name, found)| cost(name, found)).chain(left.iter().copied());
+        let usage = Usage { keys: (expected.len() + left.len()) as u64, bytes: bytes.sum() };
         assert_eq!(store.schedules_usage(&who).unwrap(), usage);
         assert_eq!(store.usage(&who).unwrap(), Usage::default());
         for (name, found) in &expected {
@@ -177,7 +200,8 @@ fn compare(store: &Local, model: &Model) {
         assert_eq!(store.schedules(&who, None).unwrap(), expected);
     }
     let unclaimed = model.events.values().any(|event| event.3 < model.process);
-    let first = model.schedules.values().filter_map(|found| found.next).min();
+    let idle = model.schedules.iter().filter(|(at, _)| !model.running.contains_key(at));
+    let first = idle.filter_map(|(_, found)| found.next).min();
     assert_eq!(*store.due().borrow(), if unclaimed { Some(0) } else { first });
 }
 

@@ -30,13 +30,19 @@ fn settle(event: u64) -> Op {
 }
 
 /// Name, minutes after the start, missed, attempt.
-fn runs(claimed: Claimed) -> Vec<(String, u64, u32, u32)> {
+fn runs(claimed: impl Iterator<Item = Event>) -> Vec<(String, u64, u32, u32)> {
     let told = |event: Event| {
         let run = event.run.unwrap();
         assert_eq!((run.event.as_str(), event.value.as_slice()), ("tick", &b"payload"[..]));
         (String::from_utf8(event.place.key).unwrap(), (run.at - START) / MINUTE, run.missed, event.attempt)
     };
     claimed.map(told).collect()
+}
+
+/// What there is to claim, as `runs` tells it; then it is settled.
+fn settled_runs(store: &Local, owner: &Owner, limit: usize) -> Vec<(String, u64, u32, u32)> {
+    let claimed = wait(store.claim(limit)).unwrap();
+    runs(claimed.inspect(|event| assert!(store.done(owner, vec![settle(event.number)]).is_ok())))
 }
 
 fn run(name: &str, minute: u64, missed: u32, attempt: u32) -> (String, u64, u32, u32) {
@@ -65,11 +71,12 @@ fn t2_a_run_comes_at_its_time_once_and_then_the_next() {
         (events[0].attempt, events[0].place.owner.clone(), events[0].place.key.as_slice()),
         (1, me.clone(), &b"a"[..])
     );
-    assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, Some(START + 10 * MINUTE)));
+    assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, None));
     // neither the run nor its settling is charged for
     let only = |who: &Owner, event| store.done(who, vec![set("s", b"k", b"v"), settle(event)]);
     assert_eq!(only(&owner("guild:2"), events[0].number).unwrap_err(), StoreError::NoEvent { index: 1 });
     only(&me, events[0].number).unwrap();
+    assert_eq!(*store.due().borrow(), Some(START + 10 * MINUTE));
     assert_eq!(only(&me, events[0].number).unwrap_err(), StoreError::NoEvent { index: 1 });
     assert_eq!(store.usage(&me).unwrap().keys, 1);
     assert_eq!(store.schedules_usage(&me).unwrap(), usage);
@@ -99,7 +106,8 @@ fn t2_setting_it_again_keeps_what_is_due_unless_it_runs_at_other_times() {
     ];
     assert_eq!(store.done(&me, list).unwrap().revisions, [Some(1), Some(4), Some(5), Some(5)]);
     assert_eq!(*store.due().borrow(), Some(START + MINUTE));
-    let mut found = runs(wait(store.claim(10)).unwrap());
+    let mut found = settled_runs(&store, &me, 10);
+    found.extend(settled_runs(&store, &me, 10));
     found.sort();
     assert_eq!(found, [run("a", 1, 0, 1), run("a", 2, 0, 1), run("b", 2, 1, 1)]);
     // deleted, with what is due; and deleted and set in one list, which is another from now on
@@ -107,7 +115,7 @@ fn t2_setting_it_again_keeps_what_is_due_unless_it_runs_at_other_times() {
     store
         .done(&me, vec![delete_schedule("a"), delete_schedule("b"), set_schedule("b", &other), delete_schedule("no")])
         .unwrap();
-    assert_eq!(runs(wait(store.claim(10)).unwrap()), [run("c", 3, 0, 1)]);
+    assert_eq!(settled_runs(&store, &me, 10), [run("c", 3, 0, 1)]);
     assert_eq!(store.schedule(&me, "a").unwrap(), None);
     assert_eq!(store.schedule(&me, "b").unwrap().unwrap().last, START + 3 * MINUTE);
     store
@@ -140,22 +148,11 @@ fn t2_after_a_restart_each_instant_comes_as_the_policy_says() {
         found[..2].iter().map(|event| (event.number, event.attempt)).collect::<Vec<_>>(),
         [(numbers[1], 2), (numbers[2], 2)]
     );
-    let mut rest: Vec<_> = found[2..]
-        .iter()
-        .map(|event| {
-            (
-                event.place.key.clone(),
-                (event.run.as_ref().unwrap().at - START) / MINUTE,
-                event.run.as_ref().unwrap().missed,
-            )
-        })
-        .collect();
-    rest.sort();
-    let all = |minute| (b"all".to_vec(), minute, 0);
-    assert_eq!(rest, [all(20), all(30), all(40), (b"once".to_vec(), 40, 2)]);
+    assert_eq!(runs(found[2..].iter().cloned()), [run("all", 20, 0, 1)]);
+    store.done(&me, found.iter().map(|event| settle(event.number)).collect()).unwrap();
+    assert_eq!(settled_runs(&store, &me, 10), [run("once", 40, 2, 1), run("all", 30, 0, 1)]);
+    assert_eq!(settled_runs(&store, &me, 10), [run("all", 40, 0, 1)]);
     assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, Some(START + 50 * MINUTE)));
-    let settles = found.iter().map(|event| settle(event.number)).collect();
-    store.done(&me, settles).unwrap();
     drop(store);
     assert_eq!(*open().due().borrow(), Some(START + 50 * MINUTE));
 }
@@ -188,24 +185,88 @@ fn t2_runs_and_keys_come_in_the_order_of_their_time_and_in_parts() {
     store.done(&me, ops).unwrap();
     time.store(START + 10 * MINUTE, Ordering::SeqCst);
     let mut names = Vec::new();
-    for limit in [2, 2, 10] {
-        names.push(
-            wait(store.claim(limit))
-                .unwrap()
-                .map(|event| String::from_utf8(event.place.key).unwrap())
-                .collect::<Vec<_>>(),
-        );
+    for _ in 0..4 {
+        let claimed = wait(store.claim(2)).unwrap();
+        let settled = claimed.inspect(|event| assert!(store.done(&me, vec![settle(event.number)]).is_ok()));
+        names.push(settled.map(|event| String::from_utf8(event.place.key).unwrap()).collect::<Vec<_>>());
     }
-    assert_eq!(names, [vec!["early", "key"], vec!["late", "late"], vec!["late"]]);
+    assert_eq!(names, [vec!["early", "key"], vec!["late"], vec!["late"], vec!["late"]]);
     // large payloads are not all claimed at once
     let large = Plan { payload: vec![7; 900_000], ..plan("* * * * *", Missed::All) };
-    store.done(&me, vec![set_schedule("large", &large), delete_schedule("early"), delete_schedule("late")]).unwrap();
+    store.done(&me, vec![delete_schedule("early"), delete_schedule("late")]).unwrap();
+    let quota = Quota { schedule_bytes: u64::MAX, list_bytes: usize::MAX, ..Quota::default() };
+    let set = (0..20).map(|number| set_schedule(&format!("{number}"), &large)).collect();
+    wait(store.apply(&me, &quota, set)).unwrap();
     time.store(START + 30 * MINUTE, Ordering::SeqCst);
     let mut parts = Vec::new();
     while store.due().borrow().is_some_and(|due| due <= START + 30 * MINUTE) {
         parts.push(wait(store.claim(64)).unwrap().inspect(|event| assert_eq!(event.value.len(), 900_000)).count());
     }
     assert_eq!((parts.iter().sum::<usize>(), parts.iter().max()), (20, Some(&5)));
+}
+
+#[test]
+fn t2_a_schedule_has_one_run_at_a_time_and_what_comes_meanwhile_is_missed() {
+    let (time, settings) = clock(START);
+    let store = Local::in_memory(&settings).unwrap();
+    let me = owner("guild:1");
+    let three = [("all", Missed::All), ("once", Missed::Once), ("skip", Missed::Skip)];
+    store.done(&me, three.map(|(name, missed)| set_schedule(name, &plan("* * * * *", missed))).to_vec()).unwrap();
+    time.store(START + MINUTE, Ordering::SeqCst);
+    let first: Vec<_> = wait(store.claim(10)).unwrap().collect();
+    assert_eq!(first.len(), 3);
+    for minute in 2..150 {
+        time.store(START + minute * MINUTE, Ordering::SeqCst);
+        assert_eq!((wait(store.claim(10)).unwrap().len(), *store.due().borrow()), (0, None));
+    }
+    // set anew it waits for the run too, and has only what comes from then on
+    store.done(&me, vec![set_schedule("once", &plan("*/2 * * * *", Missed::Once))]).unwrap();
+    time.store(START + 151 * MINUTE + MINUTE / 2, Ordering::SeqCst);
+    assert_eq!(*store.due().borrow(), None);
+    store.done(&me, first.iter().map(|event| settle(event.number)).collect()).unwrap();
+    let mut found = settled_runs(&store, &me, 10);
+    found.sort();
+    assert_eq!(found, [run("all", 52, 50, 1), run("once", 150, 0, 1), run("skip", 151, 149, 1)]);
+    assert_eq!(settled_runs(&store, &me, 10), [run("all", 53, 0, 1)]);
+}
+
+#[test]
+fn t2_a_schedule_that_is_deleted_is_charged_until_its_run_is_settled() {
+    let (time, settings) = clock(START);
+    let store = Local::in_memory(&settings).unwrap();
+    let me = owner("guild:1");
+    let every = plan("* * * * *", Missed::Once);
+    let quota = Quota { schedules: 2, ..Quota::default() };
+    let apply = |ops| wait(store.apply(&me, &quota, ops));
+    apply(vec![set_schedule("a", &every), set_schedule("b", &every)]).unwrap();
+    let full = store.schedules_usage(&me).unwrap();
+    time.store(START + MINUTE, Ordering::SeqCst);
+    let numbers: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.number).collect();
+    apply(vec![delete_schedule("a")]).unwrap();
+    assert_eq!((store.schedules_usage(&me).unwrap(), store.schedule(&me, "a").unwrap()), (full, None));
+    let too_many = StoreError::Quota { quantity: Quantity::Schedules, limit: 2, asked: 3 };
+    assert_eq!(apply(vec![set_schedule("c", &every)]).unwrap_err(), too_many);
+    // in one list: what settles it makes room
+    apply(vec![set_schedule("c", &every), settle(numbers[0])]).unwrap();
+    assert_eq!(store.schedules_usage(&me).unwrap(), full);
+    // deleted and set in one list it goes on waiting for the run, and in the list that settles that it doesn't
+    apply(vec![delete_schedule("b"), set_schedule("b", &every)]).unwrap();
+    time.store(START + 2 * MINUTE, Ordering::SeqCst);
+    assert_eq!(settled_runs(&store, &me, 10), [run("c", 2, 0, 1)]);
+    apply(vec![delete_schedule("b"), set_schedule("b", &every), settle(numbers[1])]).unwrap();
+    assert_eq!((store.schedules_usage(&me).unwrap(), *store.due().borrow()), (full, Some(START + 3 * MINUTE)));
+    time.store(START + 3 * MINUTE, Ordering::SeqCst);
+    let numbers: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.number).collect();
+    // deleted, and set anew with a run of its own, which the one before has nothing to do with
+    apply(vec![delete_schedule("b"), delete_schedule("c")]).unwrap();
+    assert_eq!(apply(vec![set_schedule("b", &every)]).unwrap_err(), too_many);
+    store.done(&me, vec![set_schedule("b", &every)]).unwrap();
+    time.store(START + 4 * MINUTE, Ordering::SeqCst);
+    let again: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.number).collect();
+    apply(numbers.iter().map(|event| settle(*event)).collect()).unwrap();
+    assert_eq!((store.schedules_usage(&me).unwrap().keys, *store.due().borrow()), (1, None));
+    apply(vec![delete_schedule("b"), settle(again[0])]).unwrap();
+    assert_eq!((store.schedules_usage(&me).unwrap(), *store.due().borrow()), (Usage::default(), None));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::support::{builder, limits, run};
 trials![
     t2_a_schedule_is_an_event,
     t2_once_across_a_restart,
+    t2_a_schedule_has_one_run_at_a_time,
     t2_a_drain_loses_no_run,
     t2_a_quarantine_loses_no_run,
     t2_zones_from_a_table,
@@ -87,6 +88,34 @@ fn t2_once_across_a_restart() {
     wait_for(&tenant, before + 2);
     ask(&tenant, "delete", "each-second").unwrap();
     assert!(ticks(&tenant).iter().all(|times| *times == Value::from(1)), "each once: {:?}", ticks(&tenant));
+}
+
+/// A handler that takes long: what comes meanwhile is one run, when it has ended.
+fn t2_a_schedule_has_one_run_at_a_time() {
+    let source = "local cron = require('@motu/cron')\nlocal begun, missed, may_end = 0, 0, false\nreturn {\n\
+        set = function() cron.set('each-second', { expression = '* * * * * *', event = 'tick' }) end,\n\
+        tick = function(e) begun += 1 missed = math.max(missed, e.missed) while not may_end do task.wait(0.01) end end,\n\
+        go_on = function() may_end = true end, seen = function() return { begun, missed } end }";
+    let motu = builder(limits()).build().unwrap();
+    let tenant = tenant(&motu, "t2:1", source, ALL);
+    let seen = || match ask(&tenant, "seen", ()).unwrap() {
+        Value::Array(seen) => (seen[0].as_f64().unwrap(), seen[1].as_f64().unwrap()),
+        other => panic!("{other}"),
+    };
+    motu.wake();
+    ask(&tenant, "set", ()).unwrap();
+    let wait_until = |is_so: fn((f64, f64)) -> bool| {
+        let since = Instant::now();
+        while !is_so(seen()) {
+            assert!(since.elapsed() < Duration::from_secs(60), "{:?}", seen());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_until(|(begun, _)| begun >= 1.0);
+    std::thread::sleep(Duration::from_millis(3_100)); // three more times are due
+    assert_eq!(seen().0, 1.0);
+    ask(&tenant, "go_on", ()).unwrap();
+    wait_until(|(_, missed)| missed >= 2.0);
 }
 
 /// Notes each run, and each key that expired, with its attempt.
