@@ -431,7 +431,8 @@ impl Motu {
     /// The payload of both is a table with `scope`, `key`, `value` and `attempt`; the last is above 1 when a process ended
     /// before its handler had. An event that its tenant handles in one bundle ends together with the first list of operations,
     /// or other change, that its handler makes in `motu:kv`: that is never done twice. Else it ends when its handlers have
-    /// answered, and a process that ends before does it again.
+    /// answered, and a process that ends before does it again. Once the Motu is [drained](Self::drain), nothing more is
+    /// dispatched: what that leaves or ends comes again with the next process.
     pub fn wake(&self) {
         Wake::start(&self.0.shared.kept, self.0.shared.functions.runtime(), self.weak());
     }
