@@ -9,9 +9,10 @@ use std::time::Duration;
 use motu::{CallContext, Error, ErrorKind, HostModule, Limits, Motu, MotuBuilder, TenantRef, Value};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::charge::cost;
 use super::tenant;
 use crate::pool::workers;
-use crate::support::{builder, limits, run};
+use crate::support::{builder, limits};
 
 trials![
     i1_it_computes_on_a_worker,
@@ -186,14 +187,6 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
 
 fn granted(motu: &Motu, name: &str) -> TenantRef {
     tenant(motu, name, SOURCE, &["*"])
-}
-
-/// What an event came to, and its fuel.
-fn cost(tenant: &TenantRef, event: &str, payload: impl Into<Value>) -> (Result<Value, Error>, u64) {
-    let payload = payload.into();
-    let result = run(tenant.dispatch_value(event, &payload)).unwrap().remove(0).result;
-    let fuel = result.as_ref().map_or_else(|error| error.usage().fuel, |outcome| outcome.usage.fuel);
-    (result.map(|outcome| outcome.value), fuel)
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {

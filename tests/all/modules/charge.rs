@@ -134,7 +134,7 @@ fn granted(motu: &Motu, name: &str) -> TenantRef {
 }
 
 /// What an event came to, and its fuel.
-fn cost(tenant: &TenantRef, event: &str, payload: impl Into<Value>) -> (Result<Value, Error>, u64) {
+pub(super) fn cost(tenant: &TenantRef, event: &str, payload: impl Into<Value>) -> (Result<Value, Error>, u64) {
     let payload = payload.into();
     let result = run(tenant.dispatch_value(event, &payload)).unwrap().remove(0).result;
     let fuel = result.as_ref().map_or_else(|error| error.usage().fuel, |outcome| outcome.usage.fuel);
