@@ -17,6 +17,9 @@ const GROUP_JOBS: usize = 256;
 /// And not many more operations than this, so that nobody waits long for the others' work.
 const GROUP_OPS: usize = 8_192;
 
+/// A schedule that is set is read and looked ahead in, 70 us: as long as so many keys.
+const SCHEDULE_OPS: usize = 100;
+
 /// A task, with who waits for it.
 pub(super) struct Job {
     pub(super) task: Task,
@@ -152,7 +155,9 @@ impl Queue {
 
 fn weight(job: &Job) -> usize {
     match &job.task {
-        Task::Apply { ops, .. } => ops.len(),
+        Task::Apply { ops, .. } => {
+            ops.iter().map(|op| if let Op::SetSchedule { .. } = op { SCHEDULE_OPS } else { 1 }).sum()
+        }
         Task::Claim { limit } => *limit,
         Task::DeleteOwner { .. } => 1_000,
         Task::Blobs(task) => blobs::weight(task),
