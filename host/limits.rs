@@ -97,6 +97,8 @@ pub struct Limits {
     /// How many calls a tenant may make of a host module's functions in a second, all its instances together, by the module's
     /// package: `motu:http`. As many may come at once after a second without. What isn't here has no limit. Default: 20 of
     /// `motu:http`. One more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    ///
+    /// Instances of a tenant under different limits have a count for each.
     pub calls_per_second: BTreeMap<String, u32>,
     /// The body of a request with `motu:http`, in bytes. Default 1 MiB, at most 1 GiB. Over it the call fails, with a value that the
     /// script can catch. So for the next three.
