@@ -4,12 +4,15 @@
 //! Invariants: a started event is never run again; one that was not started survives the VM, and the worker, that it would
 //! have run on; each event ends exactly once. A VM that was stopped is never entered again.
 //!
-//! Here is what it consists of and how it is reached; `run` has what a worker does with it, `end` how things end.
+//! Here is what it consists of and how it is reached; `run` has what a worker does with it, `end` how things end, `ending` how many
+//! of them end without holding a worker.
 
 mod end;
+mod ending;
 mod run;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -17,13 +20,15 @@ use crate::error::Error;
 use crate::functions::{Begun, Called, Granted};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
+use crate::metering::Turn;
 use crate::motu::{Bundled, Shared};
 use crate::outcome::Usage;
-use crate::queue::{Job, Queue, Timer};
+use crate::queue::{Job, Queue, Ran, Timer};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
-use crate::vm::{Entering, Gauge, Vm};
+use crate::vm::{Entering, Gauge, Held, Vm};
 use crate::waits::Owner;
+use ending::Endings;
 
 /// What an event comes by on its way, for tests that have a worker die there.
 #[doc(hidden)]
@@ -64,7 +69,7 @@ pub(crate) struct Open(Arc<Actor>);
 pub(crate) struct Actor {
     shared: Arc<Shared>,
     spec: Spec,
-    share: Arc<Share>,
+    share: Share,
     front: Weak<dyn Front>,
     queue: Arc<Queue>,
     /// Where the bundle is loaded, if it must be: others may wait for the same load, and outlive this instance.
@@ -80,11 +85,18 @@ enum Message {
     Command(Command),
     /// The bundle's image was made, or not.
     Loaded(Result<Arc<Bundled>, Error>),
-    /// A host function that the so manyth VM had called was done.
+    /// A host function that the so manyth VM had called was done. Its answer is held for the instance until it goes on.
     Called {
         starts: u64,
         wait: u32,
         called: Called,
+        held: Held,
+    },
+    /// A host function was done, and its answer is more than the limit `memory_bytes` leaves room for.
+    TooMuch {
+        starts: u64,
+        wait: u32,
+        bytes: u64,
     },
 }
 
@@ -111,13 +123,18 @@ struct Body {
     inside: Option<Inside>,
     /// Taken from the inbox, and not looked at yet.
     incoming: VecDeque<(Instant, Message)>,
-    mailbox: VecDeque<Waiting>,
+    /// By their numbers, which are in the order in which they were sent.
+    mailbox: BTreeMap<EventId, Waiting>,
+    /// What the payloads in it take.
+    mailbox_bytes: u64,
+    /// Events that have ended and weren't answered yet.
+    endings: Endings,
     /// Events that were started and haven't ended.
     started: HashMap<EventId, Account>,
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
     /// What calls of host functions came to, for coroutines that wait, and the fuel that it has cost.
-    answers: VecDeque<(u32, Came, u64)>,
+    answers: VecDeque<(u32, Came, u64, Held)>,
     /// The guest has tasks to run before anything else, on behalf of this owner.
     deferred: Option<Owner>,
     /// Events whose handlers are to be closed.
@@ -138,6 +155,8 @@ struct Body {
     ends: VecDeque<Instant>,
     /// Until then it is given nothing to do, and why.
     quarantine: Option<(Instant, String)>,
+    /// The memory that the front was told of last.
+    told_bytes: u64,
 }
 
 /// What a call came to that had to wait.
@@ -171,8 +190,6 @@ struct Account {
     time: Option<Duration>,
     budget: Option<u64>,
     fuel: u64,
-    /// What it may still log, in bytes.
-    log_bytes: u32,
     /// Nobody wants its answer any more: it ends when it waits next.
     unwanted: bool,
 }
@@ -213,7 +230,7 @@ impl Actor {
     pub(crate) fn open(
         shared: &Arc<Shared>,
         spec: Spec,
-        share: Arc<Share>,
+        share: Share,
         front: Weak<dyn Front>,
         queue: &Arc<Queue>,
         loads: &Arc<Queue>,
@@ -257,10 +274,25 @@ impl Actor {
         }
     }
 
+    /// A host function that the so manyth VM had called was done: on the thread where it was.
+    fn called(self: Arc<Self>, starts: u64, wait: u32, called: Called) {
+        let bytes = called.bytes();
+        let message = match self.gauge.hold_within(bytes, self.limits().memory_bytes) {
+            Some(held) => Message::Called { starts, wait, called, held },
+            None => Message::TooMuch { starts, wait, bytes },
+        };
+        self.send(message);
+    }
+
     fn notice(&self, notice: Notice) {
         if let Some(front) = self.front.upgrade() {
             front.notice(notice);
         }
+    }
+
+    /// Who the entries of an event are made for, and what it leaves behind.
+    fn owner(&self, event: EventId, name: Arc<str>, origin: Origin) -> Owner {
+        Owner { event, name, origin, log_left: Arc::new(AtomicU32::new(self.limits().log_bytes)) }
     }
 
     /// Where a test may have the worker die.
@@ -309,9 +341,21 @@ impl Job for Actor {
         &self.share
     }
 
-    fn run(self: Arc<Self>) -> u64 {
+    #[cfg(debug_assertions)]
+    fn what(&self) -> String {
+        let body = self.body();
+        let event = match (&body.inside, body.mailbox.first_key_value()) {
+            (Some(inside), _) => inside.owner.name.clone(),
+            (None, Some((_, waiting))) => waiting.name.clone().unwrap_or_default(),
+            (None, None) => Arc::default(),
+        };
+        format!("{} {} {event}", self.spec.bundle.digest(), self.spec.tenant)
+    }
+
+    fn run(self: Arc<Self>, turn: &Turn) -> Ran {
         let mut body = self.body();
-        let (slice, burnt) = body.slice(&self);
+        let (slice, fuel) = body.slice(&self, turn);
+        body.tell_memory(&self);
         let held = if let Slice::Held(until) = slice { Some(until) } else { None };
         let wanted = body.next_due(self.limits(), &self.shared.clock, held);
         let mut inbox = self.inbox();
@@ -319,18 +363,14 @@ impl Job for Actor {
             let gone = std::mem::take(&mut *body);
             drop((inbox, body));
             drop(gone);
-            return burnt;
+            return Ran { fuel, more: false };
         }
         let more = matches!(slice, Slice::More) || !inbox.messages.is_empty() || std::mem::take(&mut inbox.due);
         inbox.busy = more;
         if let Some(at) = wanted.filter(|at| inbox.timer.is_none_or(|timer| *at < timer.at)) {
             inbox.timer = Some(self.queue.wake_at(at, self.this.clone(), inbox.timer));
         }
-        drop((inbox, body));
-        if more {
-            self.queue.clone().push_again(self);
-        }
-        burnt
+        Ran { fuel, more }
     }
 
     fn due(self: Arc<Self>) {

@@ -70,7 +70,7 @@ impl Bundles {
     pub(crate) async fn get(
         shared: &Arc<Shared>,
         queue: &Arc<Queue>,
-        share: &Arc<Share>,
+        share: &Share,
         bundle: &Bundle,
     ) -> Result<Arc<Bundled>, Error> {
         let (sender, answer) = oneshot::channel();
@@ -93,7 +93,7 @@ impl Bundles {
     }
 
     /// Tells the waiter of the bundle, when it is loaded: at once if it is already, else a load starts on this queue.
-    pub(crate) fn ask(shared: &Arc<Shared>, queue: &Arc<Queue>, share: &Arc<Share>, bundle: &Bundle, waiter: Waiter) {
+    pub(crate) fn ask(shared: &Arc<Shared>, queue: &Arc<Queue>, share: &Share, bundle: &Bundle, waiter: Waiter) {
         let mut entries = shared.bundles.entries();
         match entries.get_mut(&bundle.digest()) {
             Some(Entry::Loading(waiters)) => return waiters.push(waiter),

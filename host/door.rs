@@ -125,7 +125,7 @@ pub struct Status {
     pub waiting: u32,
     /// Events that were started and haven't ended.
     pub started: usize,
-    /// The memory of its VM when it last answered, in bytes; 0 without a VM.
+    /// The memory of its VM, and what the host holds for it beside its mailbox, in bytes: as it was after its last slice.
     pub memory_bytes: u64,
     /// All the fuel that its events have used.
     pub fuel: u64,
@@ -168,9 +168,6 @@ impl Front for Waiters {
                     self.left_mailbox(bytes);
                 }
                 self.fuel.fetch_add(usage.fuel, Ordering::Relaxed);
-                if usage.memory_bytes > 0 {
-                    self.memory_bytes.store(usage.memory_bytes, Ordering::Relaxed);
-                }
                 let pending = self.events().pending.remove(&event);
                 let Some(pending) = pending else { return };
                 if self.totals.closed.load(Ordering::Acquire) {
@@ -188,7 +185,9 @@ impl Front for Waiters {
                         let _ = caller.send(((answer, usage), was_started)); // the caller may be gone
                     }
                     Waiter::Nobody(door) => {
-                        if let Err(error) = answer {
+                        if let Err(error) = answer
+                            && door.shared.warnings.may_warn(&door.spec.tenant)
+                        {
                             tracing::warn!(tenant = %door.spec.tenant, event = pending.event.as_deref(), %error, "an event failed");
                         }
                     }
@@ -202,6 +201,7 @@ impl Front for Waiters {
                     self.totals.live.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            Notice::Memory { bytes } => self.memory_bytes.store(bytes, Ordering::Relaxed),
             Notice::Gone => {
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
@@ -401,13 +401,21 @@ impl Shared {
             over.store(true, Ordering::Release);
             totals.ended.notify_waiters();
         });
+        let mut busy = self.doors.all();
         loop {
             let ended = self.totals.ended.notified();
             let mut ended = std::pin::pin!(ended);
             ended.as_mut().enable();
             let over = alarm.is_err() || timer.load(Ordering::Acquire);
-            if over || self.doors.all().iter().all(|door| door.is_empty()) {
+            // nothing is taken any more: a door that is empty stays so, and the last that isn't tells of the others
+            while busy.last().is_some_and(|door| door.is_empty()) {
+                busy.pop();
+            }
+            if over || busy.is_empty() && self.doors.all().iter().all(|door| door.is_empty()) {
                 break;
+            }
+            if busy.is_empty() {
+                busy = self.doors.all(); // one was opened, and took an event, just before the end
             }
             ended.await;
         }

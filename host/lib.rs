@@ -47,6 +47,7 @@ mod kept;
 mod limits;
 mod load;
 mod log;
+mod metering;
 mod module;
 mod modules;
 mod motu;
@@ -82,6 +83,7 @@ pub use grant::{FunctionName, Grant, GrantError, Grants, GrantsError, NotCovered
 pub use instance::Instance;
 pub use limits::Limits;
 pub use log::{LogFeed, LogLevel, LogLine, Logged};
+pub use metering::{Metering, MockMeter};
 pub use module::HostModule;
 pub use modules::blob::LinkedBlob;
 #[cfg(feature = "http")]
@@ -97,6 +99,8 @@ pub use tenants::{Answer, Drained, TenantRef, Unfinished};
 pub use value::Value;
 pub use wire::WireError;
 pub use wit::{Handle, WitError};
+#[doc(hidden)]
+pub use worker::Step;
 
 /// The README's example is a test.
 #[cfg(doctest)]

@@ -8,9 +8,10 @@ use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind};
 use crate::guest::motu::guest::types::File as GuestFile;
 use crate::limits::Limits;
+use crate::metering::Turn;
 use crate::motu::Shared;
 use crate::outcome::Usage;
-use crate::queue::{Job, Queue};
+use crate::queue::{Job, Queue, Ran};
 use crate::share::Share;
 use crate::vm::{Entering, Entry, Exit, Gauge, Left, Vm};
 
@@ -22,8 +23,9 @@ pub(crate) type Unwanted = Box<dyn Fn() -> bool + Send>;
 
 /// One entry into an empty VM.
 pub(crate) struct Load {
-    queue: Arc<Queue>,
-    share: Arc<Share>,
+    #[cfg(debug_assertions)]
+    bundle: crate::bundle::Digest,
+    share: Share,
     deadline: Option<Duration>,
     since: Instant,
     gauge: Gauge,
@@ -43,7 +45,7 @@ impl Load {
     pub(crate) fn start(
         shared: &Shared,
         queue: &Arc<Queue>,
-        share: Arc<Share>,
+        share: Share,
         bundle: &Bundle,
         check: bool,
         unwanted: Unwanted,
@@ -65,8 +67,16 @@ impl Load {
             )
         };
         let work = Work { entering: Some(entering), fuel: 0, done: Some(done), unwanted };
-        let (queue, deadline) = (queue.clone(), limits.load_deadline);
-        let load = Load { queue: queue.clone(), share, deadline, since, gauge, work: Mutex::new(work) };
+        let deadline = limits.load_deadline;
+        let load = Load {
+            #[cfg(debug_assertions)]
+            bundle: bundle.digest(),
+            share,
+            deadline,
+            since,
+            gauge,
+            work: Mutex::new(work),
+        };
         queue.push(Arc::new(load));
         Ok(())
     }
@@ -89,36 +99,44 @@ impl Job for Load {
         &self.share
     }
 
-    fn run(self: Arc<Self>) -> u64 {
+    #[cfg(debug_assertions)]
+    fn what(&self) -> String {
+        format!("{} load", self.bundle)
+    }
+
+    fn run(self: Arc<Self>, turn: &Turn) -> Ran {
         let mut work = self.work();
+        let ended = |fuel| Ran { fuel, more: false };
         if (work.unwanted)() {
             work.entering = None;
             work.done = None;
-            return 0;
+            return ended(0);
         }
-        let over = self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
-        if let Some(deadline) = over {
+        let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
+        if let Some(deadline) = over() {
             self.finish(&mut work, Err(out_of_time(deadline)));
-            return 0;
+            return ended(0);
         }
-        let Some(entering) = &mut work.entering else { return 0 };
-        match entering.poll() {
+        let Some(entering) = &mut work.entering else { return ended(0) };
+        match entering.poll(turn) {
             None => {
                 let fuel = entering.fuel();
                 let burnt = fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel));
-                self.share.charge(burnt);
-                drop(work);
-                self.queue.clone().push_again(self);
-                burnt
+                self.share.burn(burnt);
+                Ran { fuel: burnt, more: true }
             }
             Some(Left { vm, exit, fuel }) => {
                 let burnt = fuel.saturating_sub(work.fuel);
-                self.share.charge(burnt);
+                self.share.burn(burnt);
                 work.fuel = fuel;
                 let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"));
+                let exit = match over() {
+                    Some(deadline) if exit.is_ok() => Err(out_of_time(deadline)),
+                    _ => exit,
+                };
                 let result = exit.and_then(|exit| Ok((exit, vm?)));
                 self.finish(&mut work, result);
-                burnt
+                ended(burnt)
             }
         }
     }

@@ -67,7 +67,7 @@ impl Log {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
-    /// Hands a line of so many bytes to the sink.
+    /// Hands a line to the sink. Each counts its text, its fields and its end.
     pub(crate) fn write(
         &self,
         event: Option<Arc<str>>,
@@ -76,7 +76,7 @@ impl Log {
         fields: Option<(Value, usize)>,
     ) -> Result<(), OverLog> {
         let (fields, more) = fields.map_or((None, 0), |(value, bytes)| (Some(value), bytes));
-        let bytes = u32::try_from(text.len().saturating_add(more)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(text.len().saturating_add(more).saturating_add(1)).unwrap_or(u32::MAX);
         let take = |left: u32| left.checked_sub(bytes);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|left| OverLog { left })?;
         let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());

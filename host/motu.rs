@@ -25,14 +25,17 @@ use crate::kept::{Kept, Wake};
 use crate::limits::Limits;
 use crate::load::Load;
 use crate::log::{Feeds, LogLine, LogSink};
+use crate::metering::{Metering, Pace};
 use crate::module::HostModule;
 use crate::modules::blob::LinkedBlob;
 use crate::outcome::Usage;
 use crate::share::{Share, Shares};
+use crate::sight::Warnings;
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
 use crate::tenant::Tenant;
 use crate::tenants::{Drained, TenantRef, Tenants};
 use crate::vm::{Exit, Factory, failed};
+use crate::worker::{OnStep, Setting, Step};
 
 /// Runs bundles. Cheap to clone: clones share the compiled VM, its images and the workers. The workers end with the last
 /// of the clones, and of the [`Loaded`] and [`Instance`]s made with it.
@@ -43,7 +46,7 @@ struct Inner {
     shared: Arc<Shared>,
     strategy: Box<dyn Strategy>,
     /// Whose fuel loads burn.
-    loads: Arc<Share>,
+    loads: Share,
     tenants: Tenants,
 }
 
@@ -67,9 +70,13 @@ pub(crate) struct Shared {
     pub(crate) bundles: Bundles,
     pub(crate) shares: Shares,
     pub(crate) doors: Doors,
+    pub(crate) warnings: Warnings,
     pub(crate) functions: Arc<Functions>,
     pub(crate) kept: Arc<Kept>,
     pub(crate) clock: Clock,
+    metering: Metering,
+    #[cfg(debug_assertions)]
+    on_step: Option<OnStep>,
     pub(crate) totals: Arc<Totals>,
     /// What all mailboxes together may hold.
     pub(crate) queue_events: u64,
@@ -82,6 +89,23 @@ impl Shared {
     /// A tenant's limits, unless it has its own.
     pub(crate) fn limits_of(&self, tenant: &Tenant) -> &Arc<Limits> {
         self.kinds.get(tenant.kind()).unwrap_or(&self.limits)
+    }
+
+    /// What a plain script burns here.
+    pub(crate) fn pace(&self) -> Pace {
+        self.factory.pace()
+    }
+
+    /// What workers need.
+    pub(crate) fn workers(&self) -> Setting {
+        let (metering, pace) = (self.metering.clone(), self.pace());
+        Setting {
+            runtime: self.functions.runtime().clone(),
+            metering,
+            pace,
+            #[cfg(debug_assertions)]
+            on_step: self.on_step.clone(),
+        }
     }
 
     /// A tenant's grants, unless it has its own.
@@ -130,6 +154,9 @@ pub struct MotuBuilder {
     state: Option<PathBuf>,
     settings: crate::modules::Settings,
     clock: Clock,
+    metering: Metering,
+    #[cfg_attr(not(debug_assertions), allow(dead_code, reason = "for tests"))]
+    on_step: Option<OnStep>,
 }
 
 impl MotuBuilder {
@@ -210,6 +237,12 @@ impl MotuBuilder {
         self
     }
 
+    /// How the shares of the workers are measured. Default: [`Metering::Time`].
+    pub fn metering(mut self, metering: Metering) -> MotuBuilder {
+        self.metering = metering;
+        self
+    }
+
     /// The folder where what scripts keep with `motu:kv`, `motu:blob` and `motu:cron` is kept; it is made if it isn't there. One process at a time can
     /// have it. Default: in memory, until Motu ends.
     pub fn state(mut self, folder: impl Into<PathBuf>) -> MotuBuilder {
@@ -227,6 +260,13 @@ impl MotuBuilder {
     #[doc(hidden)]
     pub fn failpoint(mut self, at: impl Fn(Stage) + Send + Sync + 'static) -> MotuBuilder {
         self.failpoint = Some(Failpoint(Arc::new(at)));
+        self
+    }
+
+    /// For tests that look at each turn of a job on a worker. Does nothing in builds without debug assertions.
+    #[doc(hidden)]
+    pub fn on_step(mut self, step: impl Fn(Step) + Send + Sync + 'static) -> MotuBuilder {
+        self.on_step = Some(OnStep(Arc::new(step)));
         self
     }
 
@@ -274,6 +314,7 @@ impl MotuBuilder {
         let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
         let factory = Factory::new(&self.cache, &self.clock)?;
+        let pace = factory.pace();
         let feeds = Arc::new(Feeds::default());
         let shared = Arc::new(Shared {
             factory,
@@ -283,11 +324,15 @@ impl MotuBuilder {
             kinds: self.kinds.into_iter().map(|(kind, limits)| (kind, Arc::new(limits))).collect(),
             kind_grants: self.kind_grants,
             bundles: Bundles::new(self.image_bytes),
-            shares: Shares::default(),
+            shares: Shares::new(pace),
             doors: Doors::default(),
+            warnings: Warnings::default(),
             functions: Arc::new(Functions::new(&modules, self.runtime, self.clock.clone())?),
             kept,
             clock: self.clock,
+            metering: self.metering,
+            #[cfg(debug_assertions)]
+            on_step: self.on_step,
             totals: Arc::default(),
             queue_events: self.queue_events,
             queue_bytes: self.queue_bytes,
@@ -295,7 +340,7 @@ impl MotuBuilder {
             failpoint: self.failpoint,
         });
         let strategy = strategy(shared.clone(), self.placement)?;
-        let loads = Arc::new(Share::new(1, None));
+        let loads = Share::new(shared.pace());
         Ok(Motu(Arc::new(Inner { shared, strategy, loads, tenants: Tenants::default() })))
     }
 }
@@ -320,6 +365,8 @@ impl Motu {
             state: None,
             settings: crate::modules::Settings::default(),
             clock: Clock::default(),
+            metering: Metering::default(),
+            on_step: None,
         }
     }
 

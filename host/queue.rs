@@ -1,31 +1,51 @@
 //! The run queue: who is next, by virtual time, and who wants to be woken when.
 //!
-//! Workers take from it, and put back what is not done. A job is in it at most once, and held by at most one worker.
+//! Workers take from it, and put back what is not done. A job is in it at most once, and held by at most one worker. Tenants are in
+//! order, and of one tenant the jobs as they came: what a take costs doesn't depend on how many jobs a tenant has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::metering::Turn;
 use crate::share::Share;
 
 /// How long a worker without work looks for some before it sleeps. Waking a thread takes 40 us on the machine where this was
 /// measured; an event there and back takes 47 us with a worker that sleeps at once, and 6 us with one that looks.
 const LOOK: Duration = Duration::from_micros(50);
 
+/// How many times that have come are seen to before a job is taken: no crowd of them keeps a worker from the jobs.
+const DUE_AT_ONCE: usize = 64;
+
+/// How many empty lists of jobs are kept, of tenants that come and go with each event.
+const SPARE_MAX: usize = 64;
+
 /// Something that runs in slices.
 pub(crate) trait Job: Send + Sync {
-    /// Whose fuel it burns.
+    /// Who pays for it. Always the same tenant's.
     fn share(&self) -> &Share;
 
-    /// Runs a slice, and says what fuel that burnt. Puts itself back if there is more to do.
-    fn run(self: Arc<Self>) -> u64;
+    /// What it is, for a test that looks at its turns.
+    #[cfg(debug_assertions)]
+    fn what(&self) -> String;
+
+    /// Runs a slice, until the turn is over or it has nothing to do.
+    fn run(self: Arc<Self>, turn: &Turn) -> Ran;
 
     /// A time has come that it asked for. Puts itself in if it isn't.
     fn due(self: Arc<Self>);
 
     /// `run` has panicked: `cause` is why, for people. Answers for what was under way, and puts itself back if there is more.
     fn lost(self: Arc<Self>, cause: &str);
+}
+
+/// What a job's turn came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    pub(crate) fuel: u64,
+    /// There is more to do: the worker puts the job back.
+    pub(crate) more: bool,
 }
 
 /// A time that a job asked for.
@@ -46,8 +66,13 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// By where their tenants are in virtual time, and then first come, first served.
-    ready: BTreeMap<(u64, u64), Arc<dyn Job>>,
+    /// The tenants that have jobs here, by where they are in virtual time, and then first come, first served.
+    tenants: BTreeMap<(u64, u64), usize>,
+    /// The jobs of each, in the order in which they came. None is empty.
+    jobs: HashMap<usize, VecDeque<Arc<dyn Job>>>,
+    ready: usize,
+    /// Emptied, to be used again.
+    spare: Vec<VecDeque<Arc<dyn Job>>>,
     timers: BTreeMap<(Instant, u64), Weak<dyn Job>>,
     /// Where those who run now are in virtual time.
     clock: u64,
@@ -83,11 +108,12 @@ impl Queue {
 
     fn put(&self, job: Arc<dyn Job>, rested: bool) {
         let mut state = self.lock();
-        let at = if rested { job.share().join(state.clock) } else { job.share().at() };
-        state.entries += 1;
-        let entry = state.entries;
-        state.ready.insert((at, entry), job);
-        self.ready.store(state.ready.len(), Ordering::Release);
+        if state.closed {
+            drop(state);
+            return; // the job goes here, outside of the lock
+        }
+        state.put(job, rested);
+        self.ready.store(state.ready, Ordering::Release);
         let wake = state.sleeping > 0 && !self.looking.load(Ordering::Acquire);
         drop(state);
         if wake {
@@ -123,7 +149,9 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let dropped = (std::mem::take(&mut state.ready), std::mem::take(&mut state.timers));
+        let dropped = (std::mem::take(&mut state.jobs), std::mem::take(&mut state.timers));
+        state.tenants.clear();
+        state.ready = 0;
         self.ready.store(0, Ordering::Release);
         drop(state);
         drop(dropped); // jobs may call back
@@ -133,28 +161,33 @@ impl Queue {
     /// The next job; waits for one. None once the queue is closed.
     pub(crate) fn next(&self) -> Option<Arc<dyn Job>> {
         let mut looked = false;
+        let mut seen_to = false;
         let mut state = self.lock();
         loop {
             if state.closed {
                 return None;
             }
             let now = Instant::now();
-            let due = state.due(now);
+            let due = if seen_to { Vec::new() } else { state.due(now) };
             if !due.is_empty() {
+                seen_to = true;
                 drop(state);
                 due.into_iter().for_each(Job::due);
                 state = self.lock();
                 continue;
             }
             if let Some(job) = state.take() {
-                self.ready.store(state.ready.len(), Ordering::Release);
+                self.ready.store(state.ready, Ordering::Release);
                 // it may be that nobody was woken for the next one, because this worker was looking
-                let wake = state.sleeping > 0 && !state.ready.is_empty() && !self.looking.load(Ordering::Acquire);
+                let wake = state.sleeping > 0 && state.ready > 0 && !self.looking.load(Ordering::Acquire);
                 drop(state);
                 if wake {
                     self.changed.notify_one();
                 }
                 return Some(job);
+            }
+            if std::mem::take(&mut seen_to) {
+                continue; // there may be more
             }
             let sleep = state.timers.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
             if !looked && sleep.is_none_or(|sleep| sleep > LOOK) && !self.looking.swap(true, Ordering::AcqRel) {
@@ -190,10 +223,11 @@ impl Queue {
 }
 
 impl State {
-    /// The jobs whose time has come.
+    /// The first jobs whose time has come.
     fn due(&mut self, now: Instant) -> Vec<Arc<dyn Job>> {
         let mut due = Vec::new();
-        while let Some(first) = self.timers.first_entry()
+        while due.len() < DUE_AT_ONCE
+            && let Some(first) = self.timers.first_entry()
             && first.key().0 <= now
         {
             due.extend(first.remove().upgrade());
@@ -201,17 +235,44 @@ impl State {
         due
     }
 
-    /// The job that is furthest behind. One whose tenant has burnt fuel elsewhere meanwhile goes back to where that tenant
-    /// is now: more instances are no larger share.
+    fn put(&mut self, job: Arc<dyn Job>, rested: bool) {
+        let (share, clock) = (job.share(), self.clock);
+        let (id, at) = (share.id(), if rested { share.join(clock) } else { share.at() });
+        let spare = &mut self.spare;
+        let jobs = self.jobs.entry(id).or_insert_with(|| spare.pop().unwrap_or_default());
+        let is_first = jobs.is_empty();
+        jobs.push_back(job);
+        self.ready += 1;
+        if is_first {
+            self.put_tenant(at, id);
+        }
+    }
+
+    fn put_tenant(&mut self, at: u64, id: usize) {
+        self.entries += 1;
+        self.tenants.insert((at, self.entries), id);
+    }
+
+    /// The next job of the tenant that is furthest behind. A tenant that has taken time elsewhere meanwhile goes back to where it
+    /// is now: more instances are no larger share. Each tenant stands here once, however many jobs it has.
     fn take(&mut self) -> Option<Arc<dyn Job>> {
-        while let Some(((put, entry), job)) = self.ready.pop_first() {
-            let at = job.share().at();
-            if at > put && !self.ready.is_empty() {
-                self.ready.insert((at, entry), job);
+        while let Some(((put, entry), id)) = self.tenants.pop_first() {
+            let Some(jobs) = self.jobs.get_mut(&id) else { continue };
+            let Some(at) = jobs.front().map(|job| job.share().at()) else { continue };
+            if at > put && !self.tenants.is_empty() {
+                self.tenants.insert((at, entry), id);
                 continue;
             }
             self.clock = self.clock.max(put);
-            return Some(job);
+            let job = jobs.pop_front();
+            if jobs.is_empty() {
+                let empty = self.jobs.remove(&id);
+                self.spare.extend(empty.filter(|_| self.spare.len() < SPARE_MAX));
+            } else {
+                self.put_tenant(at, id);
+            }
+            self.ready -= 1;
+            return job;
         }
         None
     }

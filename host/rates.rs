@@ -1,5 +1,5 @@
-//! How often a tenant may do something in a second: its own count for each thing, whatever instances it has, and however often
-//! they are started anew. Instances with other limits have a count of their own, for all that have the same.
+//! How often a tenant may do something in a second: its own count for each thing, whatever instances it has, under whatever limits,
+//! and however often they are started anew.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -15,11 +15,14 @@ use crate::tenant::Tenant;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<std::time::Instant>>;
 
-/// By thing, tenant and rate. Not one for all rates, made anew when another rate comes: who has two could have it full again and
-/// again.
+/// What a tenant has of each thing: a second, in nanoseconds, which comes back as time passes. Who may do something `most` times in a second takes
+/// that part of it each time. So instances under different limits share it, and none fills it again for another.
+const SECOND: NonZeroU32 = NonZeroU32::new(1_000_000_000).unwrap();
+
+/// By thing and tenant.
 pub(crate) struct Rates<K> {
     clock: Clock,
-    all: Mutex<HashMap<(K, Tenant, NonZeroU32), Arc<Limiter>>>,
+    all: Mutex<HashMap<(K, Tenant), Arc<Limiter>>>,
 }
 
 /// There is no room now.
@@ -37,27 +40,31 @@ impl<K: Eq + std::hash::Hash> Rates<K> {
     /// Takes room for so many, of `most` in a second; as many may come at once after a second without.
     pub(crate) fn take(&self, what: K, tenant: &Tenant, most: u32, count: usize) -> Result<(), Over> {
         let never = Over { wait: None };
-        let most = NonZeroU32::new(most).ok_or(never)?;
-        let count = u32::try_from(count).ok().and_then(NonZeroU32::new).ok_or(never)?;
-        match self.limiter(what, tenant, most).check_n(count) {
+        let count = u64::try_from(count).map_err(|_| never)?;
+        if count == 0 || count > u64::from(most) {
+            return Err(never);
+        }
+        let part = (u64::from(SECOND.get()) * count / u64::from(most)).max(1);
+        let part = u32::try_from(part).ok().and_then(NonZeroU32::new).ok_or(never)?;
+        match self.limiter(what, tenant).check_n(part) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(Over { wait: Some(not_until.wait_time_from(self.clock.now())) }),
             Err(_) => Err(never),
         }
     }
 
-    fn limiter(&self, what: K, tenant: &Tenant, most: NonZeroU32) -> Arc<Limiter> {
+    fn limiter(&self, what: K, tenant: &Tenant) -> Arc<Limiter> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (what, tenant.clone(), most);
+        let key = (what, tenant.clone());
         if let Some(limiter) = all.get(&key) {
             return limiter.clone();
         }
-        let full = |most: NonZeroU32| move |limiter: &Limiter| matches!(limiter.check_n(most), Ok(Ok(())));
+        let full = |limiter: &Limiter| matches!(limiter.check_n(SECOND), Ok(Ok(())));
         if all.len() == all.capacity() {
             // those that have all their room again are as good as new ones; asking takes it, so they go
-            all.retain(|(_, _, most), limiter| !full(*most)(limiter));
+            all.retain(|_, limiter| !full(limiter));
         }
-        let limiter = Arc::new(RateLimiter::direct_with_clock(Quota::per_second(most), self.clock.clone()));
+        let limiter = Arc::new(RateLimiter::direct_with_clock(Quota::per_second(SECOND), self.clock.clone()));
         all.insert(key, limiter.clone());
         limiter
     }

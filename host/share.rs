@@ -1,125 +1,162 @@
-//! A tenant's share of the workers: what it has burnt, by weight, and what it may burn in a second (R3).
+//! A tenant's share of the workers: the time that it took, by weight, and the fuel that it may burn in a second (R3).
 //!
-//! Time here is virtual: it goes on with the fuel that a tenant burns, the slower the more the tenant weighs. Whoever is
-//! behind runs next (`queue`), so that tenants who all want to run get fuel as their weights are. One that rested gets no
-//! credit for it.
+//! Time here is virtual: it advances with the processor time that a tenant takes, the slower the more the tenant weighs. Whoever is
+//! behind runs next (`queue`), so that tenants who all want to run get time as their weights are. One that rested gets no
+//! credit for it. Its unit is fuel: time is converted at a pace faster than any script's (`metering`), and fuel counts where
+//! it is more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
+use crate::metering::Pace;
 use crate::tenant::Tenant;
 
 /// Virtual time for a unit of fuel at weight 1: so many steps that a weight of 1,000 still moves it.
 const STEPS: u64 = 16;
 
-/// One tenant's, shared by all that runs for it.
-pub(crate) struct Share {
-    weight: AtomicU32,
+/// What one tenant has used, shared by all that runs for it.
+#[derive(Default)]
+struct Used {
     /// Where it is in virtual time.
     at: AtomicU64,
-    /// All that it has burnt.
+    /// All the fuel that it has burnt.
     fuel: AtomicU64,
-    rate: Mutex<Rate>,
+    /// All the time that it has taken of threads that tenants share, in nanoseconds.
+    nanos: AtomicU64,
+    /// The weight of what ran last: for time that other threads than workers spend.
+    weight: AtomicU32,
+    /// Until when what was burnt under the limit `fuel_per_second` is paid for. Ahead of now by up to a second's worth, more may be
+    /// burnt at once.
+    paid: Mutex<Option<Instant>>,
 }
 
-/// A bucket of fuel that fills steadily, and holds what comes in a second.
-struct Rate {
+/// A tenant's share, as one instance of it, or a load, has it: the limits are the instance's, and what is used is the tenant's.
+#[derive(Clone)]
+pub(crate) struct Share {
+    used: Arc<Used>,
+    weight: u32,
     fuel_per_second: Option<u64>,
-    /// Negative when more was burnt than was there: a slice is as long as it is.
-    left: i64,
-    filled: Instant,
+    pace: Pace,
 }
 
 impl Share {
-    pub(crate) fn new(weight: u32, fuel_per_second: Option<u64>) -> Share {
-        let left = signed(fuel_per_second.unwrap_or(0));
-        Share {
-            weight: AtomicU32::new(weight.max(1)),
-            at: AtomicU64::new(0),
-            fuel: AtomicU64::new(0),
-            rate: Mutex::new(Rate { fuel_per_second, left, filled: Instant::now() }),
-        }
+    /// Of nobody else's.
+    pub(crate) fn new(pace: Pace) -> Share {
+        Share { used: Arc::default(), weight: 1, fuel_per_second: None, pace }
     }
 
-    /// What it has burnt in all.
+    /// The same tenant's, under these limits.
+    pub(crate) fn within(&self, limits: &Limits) -> Share {
+        let (weight, fuel_per_second) = (limits.weight.max(1), limits.fuel_per_second);
+        Share { weight, fuel_per_second, ..self.clone() }
+    }
+
+    /// The same for all shares of a tenant, and for no other's while it lives.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.used).addr()
+    }
+
+    /// All the fuel that the tenant has burnt.
     pub(crate) fn fuel(&self) -> u64 {
-        self.fuel.load(Ordering::Relaxed)
+        self.used.fuel.load(Ordering::Relaxed)
+    }
+
+    /// All the time that the tenant has taken of threads that tenants share.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_nanos(self.used.nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn at(&self) -> u64 {
-        self.at.load(Ordering::Relaxed)
+        self.used.at.load(Ordering::Relaxed)
     }
 
     /// It wants to run: it doesn't start from before what runs now.
     pub(crate) fn join(&self, clock: u64) -> u64 {
-        self.at.fetch_max(clock, Ordering::Relaxed).max(clock)
+        self.used.at.fetch_max(clock, Ordering::Relaxed).max(clock)
     }
 
-    /// It has burnt this much.
-    pub(crate) fn charge(&self, fuel: u64) {
-        let weight = u64::from(self.weight.load(Ordering::Relaxed));
-        self.at.fetch_add(fuel.saturating_mul(STEPS) / weight, Ordering::Relaxed);
-        self.fuel.fetch_add(fuel, Ordering::Relaxed);
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if rate.fuel_per_second.is_some() {
-            rate.left = rate.left.saturating_sub(signed(fuel));
-        }
+    /// Bills fuel that was burnt, also under the limit `fuel_per_second`.
+    pub(crate) fn burn(&self, fuel: u64) {
+        self.used.fuel.fetch_add(fuel, Ordering::Relaxed);
+        self.pay(fuel);
+    }
+
+    /// Charges a turn on a shared thread, which took this time and burnt this fuel. The fuel was billed before.
+    pub(crate) fn took(&self, nanos: u64, fuel: u64) {
+        self.used.weight.store(self.weight, Ordering::Relaxed);
+        self.used.nanos.fetch_add(nanos, Ordering::Relaxed);
+        let worth = self.pace.in_share(nanos).max(fuel);
+        self.used.at.fetch_add(worth.saturating_mul(STEPS) / u64::from(self.weight), Ordering::Relaxed);
+        self.pay(self.pace.in_rate(nanos).saturating_sub(fuel));
+    }
+
+    fn paid(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.used.paid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pay(&self, fuel: u64) {
+        let Some(per_second) = self.fuel_per_second.filter(|_| fuel > 0) else { return };
+        let nanos = u128::from(fuel) * 1_000_000_000 / u128::from(per_second.max(1));
+        let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(LONGEST);
+        let now = Instant::now();
+        let mut paid = self.paid();
+        let from = paid.map_or(now, |paid| paid.max(now));
+        *paid = Some(from + takes);
     }
 
     /// When it may run again, if that is not now.
     pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let per_second = rate.fuel_per_second?;
-        let nanos = now.saturating_duration_since(rate.filled).as_nanos();
-        let came = u128::from(per_second).saturating_mul(nanos) / 1_000_000_000;
-        if came > 0 {
-            rate.left = rate.left.saturating_add(i64::try_from(came).unwrap_or(i64::MAX)).min(signed(per_second));
-            rate.filled = now;
-        }
-        if rate.left > 0 {
-            return None;
-        }
+        self.fuel_per_second?;
+        let paid = (*self.paid())?;
+        // up to a second's worth may be burnt ahead
+        let ahead = paid.saturating_duration_since(now).checked_sub(AHEAD).filter(|ahead| !ahead.is_zero())?;
         // a fiftieth of a second at least: runs, and rests, in pieces that are worth the change
-        let wanted = rate.left.unsigned_abs().saturating_add(per_second / 50).max(1);
-        let nanos = u128::from(wanted) * 1_000_000_000 / u128::from(per_second.max(1));
-        Some(now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).min(Duration::from_secs(3600)))
-    }
-
-    /// Other limits from now on.
-    pub(crate) fn set(&self, weight: u32, fuel_per_second: Option<u64>) {
-        self.weight.store(weight.max(1), Ordering::Relaxed);
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if rate.fuel_per_second != fuel_per_second {
-            *rate = Rate { fuel_per_second, left: signed(fuel_per_second.unwrap_or(0)), filled: Instant::now() };
-        }
+        Some(now + (ahead + AHEAD / 50).min(LONGEST))
     }
 }
+
+/// How much may be burnt at once after a rest.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// The longest that anything is held.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The shares of all tenants of a Motu.
-#[derive(Default)]
-pub(crate) struct Shares(Mutex<HashMap<Tenant, Weak<Share>>>);
-
-impl Shares {
-    /// The tenant's, made or changed to these limits.
-    pub(crate) fn of(&self, tenant: &Tenant, limits: &Limits) -> Arc<Share> {
-        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(tenant).and_then(Weak::upgrade) {
-            share.set(limits.weight, limits.fuel_per_second);
-            return share;
-        }
-        if shares.len() == shares.capacity() {
-            // before it grows
-            shares.retain(|_, share| share.strong_count() > 0);
-        }
-        let share = Arc::new(Share::new(limits.weight, limits.fuel_per_second));
-        shares.insert(tenant.clone(), Arc::downgrade(&share));
-        share
-    }
+pub(crate) struct Shares {
+    pace: Pace,
+    used: Mutex<HashMap<Tenant, Weak<Used>>>,
 }
 
-fn signed(fuel: u64) -> i64 {
-    i64::try_from(fuel).unwrap_or(i64::MAX)
+impl Shares {
+    pub(crate) fn new(pace: Pace) -> Shares {
+        Shares { pace, used: Mutex::default() }
+    }
+
+    /// The tenant's, under these limits.
+    pub(crate) fn of(&self, tenant: &Tenant, limits: &Limits) -> Share {
+        let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = all.get(tenant).and_then(Weak::upgrade).unwrap_or_else(|| {
+            if all.len() == all.capacity() {
+                // before it grows
+                all.retain(|_, used| used.strong_count() > 0);
+            }
+            let used = Arc::default();
+            all.insert(tenant.clone(), Arc::downgrade(&used));
+            used
+        });
+        Share { used, weight: 1, fuel_per_second: None, pace: self.pace }.within(limits)
+    }
+
+    /// Charges a tenant time that another thread than a worker spent for it, if anything of the tenant is there.
+    pub(crate) fn took(&self, tenant: &Tenant, time: Duration) {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade);
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(used) = used {
+            let weight = used.weight.load(Ordering::Relaxed).max(1);
+            Share { used, weight, fuel_per_second: None, pace: self.pace }.took(nanos, 0);
+        }
+    }
 }

@@ -11,15 +11,42 @@
 //! | `motu_event_seconds` | | from the taking of an event to its end, waiting included; a histogram |
 //! | `motu_denied_total` | | calls of host functions that no grant allowed |
 //! | `motu_starts_total` | | VMs that were started for instances |
+//! | `motu_warnings_dropped_total` | | warnings about tenants that were not logged, because there were more than 10 a second of one |
 //!
 //! A tenant is never a label: there may be a hundred thousand. Motu installs neither a subscriber nor a recorder.
 
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::outcome::Usage;
+use crate::rates::Rates;
 use crate::strategy::Spec;
+use crate::tenant::Tenant;
+
+/// How many warnings about one tenant are logged in a second.
+const WARNINGS_PER_SECOND: u32 = 10;
+
+/// Warnings in the operator's log about what scripts do. A tenant can make as many as it wants, and must not fill the log.
+pub(crate) struct Warnings(Rates<()>);
+
+impl Default for Warnings {
+    fn default() -> Warnings {
+        Warnings(Rates::new(Clock::default()))
+    }
+}
+
+impl Warnings {
+    /// Whether to log one more about a tenant; counts it if not.
+    pub(crate) fn may_warn(&self, tenant: &Tenant) -> bool {
+        let may = self.0.take((), tenant, WARNINGS_PER_SECOND, 1).is_ok();
+        if !may {
+            metrics::counter!("motu_warnings_dropped_total").increment(1);
+        }
+        may
+    }
+}
 
 pub(crate) fn begun(spec: &Spec, event: Option<&str>) -> Span {
     tracing::debug_span!(

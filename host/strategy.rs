@@ -75,7 +75,9 @@ pub(crate) enum Notice {
     Ended { event: EventId, unstarted_bytes: Option<u64>, answer: Result<Vec<u8>, Error>, usage: Usage },
     /// A VM was started, the so manyth.
     Live { starts: u64 },
-    /// The VM is gone.
+    /// The VM, and what the host holds for it beside the mailbox, take this much memory now.
+    Memory { bytes: u64 },
+    /// The VM is gone, and its memory.
     Gone,
     /// It takes no more events, and why; or it does again.
     Quarantined { reason: Option<String> },
@@ -114,11 +116,12 @@ pub(crate) struct ThreadPool {
 
 impl ThreadPool {
     pub(crate) fn new(shared: Arc<Shared>, workers: usize) -> Result<ThreadPool, Error> {
-        let runtime = &shared.functions.runtime().clone();
+        let setting = shared.workers();
         let burnt = (0..workers).map(|_| Burnt::default()).collect();
         let pool = ThreadPool { shared, queue: Arc::new(Queue::new()), burnt };
         for (number, burnt) in pool.burnt.iter().enumerate() {
-            worker::start(&pool.queue, &format!("motu-{number}"), burnt, runtime).map_err(|error| no_thread(&error))?;
+            worker::start(&pool.queue, &format!("motu-{number}"), burnt, &setting)
+                .map_err(|error| no_thread(&error))?;
         }
         Ok(pool)
     }
@@ -165,8 +168,7 @@ impl Drop for Own {
 impl ThreadPerTenant {
     pub(crate) fn new(shared: Arc<Shared>) -> Result<ThreadPerTenant, Error> {
         let loads = Arc::new(Queue::new());
-        worker::start(&loads, "motu-loads", &Burnt::default(), shared.functions.runtime())
-            .map_err(|error| no_thread(&error))?;
+        worker::start(&loads, "motu-loads", &Burnt::default(), &shared.workers()).map_err(|error| no_thread(&error))?;
         Ok(ThreadPerTenant { shared, tenants: Mutex::default(), loads, started: AtomicUsize::new(0) })
     }
 
@@ -177,7 +179,7 @@ impl ThreadPerTenant {
         }
         let own = Arc::new(Own(Arc::new(Queue::new())));
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        worker::start(&own.0, &format!("motu-{number}"), &Burnt::default(), self.shared.functions.runtime())
+        worker::start(&own.0, &format!("motu-{number}"), &Burnt::default(), &self.shared.workers())
             .map_err(|error| no_thread(&error))?;
         tenants.retain(|_, own| own.strong_count() > 0);
         tenants.insert(tenant.clone(), Arc::downgrade(&own));

@@ -52,7 +52,7 @@ pub(crate) struct Tenants(Mutex<HashMap<Tenant, Arc<Registered>>>);
 struct Registered {
     id: Tenant,
     /// Kept, so that what it has burnt is known as long as it is.
-    share: Arc<Share>,
+    share: Share,
     state: Mutex<State>,
     paused: AtomicBool,
 }
@@ -118,14 +118,15 @@ impl Registered {
 }
 
 impl Deployed {
-    /// Its instance, opened if it isn't, and then with these grants.
-    fn door(&self, motu: &Motu, paused: bool, grants: Grants) -> Result<Arc<Door>, Error> {
+    /// Its instance, opened if it isn't, and then with these grants. Whether the tenant is paused is looked at under the lock: who
+    /// pauses it now finds the instance there, or has been seen.
+    fn door(&self, motu: &Motu, paused: &AtomicBool, grants: Grants) -> Result<Arc<Door>, Error> {
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(door) = &*door {
             return Ok(door.clone());
         }
         let opened = Door::open(motu.shared(), motu.strategy(), Spec { grants, ..self.spec.clone() })?;
-        if paused {
+        if paused.load(Ordering::Acquire) {
             opened.tell(Command::Pause);
         }
         *door = Some(opened.clone());
@@ -162,8 +163,8 @@ impl TenantRef {
             return Err(Error::usage_error(format!("the name {name:?} of a bundle {why}")));
         }
         let (shared, id) = (self.motu.shared(), &self.tenant.id);
-        let share = &self.tenant.share;
-        let bundled = Bundles::get(shared, self.motu.strategy().loads(), share, bundle).await?;
+        let share = self.tenant.share.within(&self.shared_limits());
+        let bundled = Bundles::get(shared, self.motu.strategy().loads(), &share, bundle).await?;
         shared.bundles.keep(&bundled);
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
@@ -231,7 +232,6 @@ impl TenantRef {
         let mut state = self.tenant.state();
         change(&mut state);
         let limits = state.limits.clone().unwrap_or_else(|| self.motu.shared().limits_of(&self.tenant.id).clone());
-        self.tenant.share.set(limits.weight, limits.fuel_per_second);
         let mut before = Vec::new();
         for deployed in state.bundles.values_mut() {
             let spec = Spec { limits: limits.clone(), ..deployed.spec.clone() };
@@ -371,6 +371,12 @@ impl TenantRef {
         self.tenant.share.fuel()
     }
 
+    /// All the time that the tenant has taken of threads that tenants share, since something of it is there: of processors, not
+    /// of the clock. Its share of the workers goes by this time; its bill, [`fuel`](Self::fuel), doesn't.
+    pub fn time(&self) -> Duration {
+        self.tenant.share.time()
+    }
+
     fn tell(&self, command: &Command) {
         let doors = self.tenant.state().doors();
         doors.iter().for_each(|door| door.tell(command.clone()));
@@ -388,20 +394,19 @@ impl TenantRef {
         let handling = state.bundles.iter().filter(|(_, deployed)| deployed.handles(event));
         let handling: Vec<_> = handling.map(|(name, deployed)| (name.clone(), deployed.clone())).collect();
         drop(state);
-        let paused = self.tenant.paused.load(Ordering::Acquire);
         let open = |(name, deployed): (String, Arc<Deployed>)| {
             let opened = match deployed.opened() {
                 Some(door) => Ok(door),
-                None => self.open(&deployed, paused),
+                None => self.open(&deployed),
             };
             (name, opened)
         };
         handling.into_iter().map(open).collect()
     }
 
-    fn open(&self, deployed: &Deployed, paused: bool) -> Result<Arc<Door>, Error> {
+    fn open(&self, deployed: &Deployed) -> Result<Arc<Door>, Error> {
         let before = self.grants();
-        let door = deployed.door(&self.motu, paused, before.clone())?;
+        let door = deployed.door(&self.motu, &self.tenant.paused, before.clone())?;
         let now = self.grants();
         if now != before {
             // they were changed when the door couldn't be told yet
@@ -414,7 +419,9 @@ impl TenantRef {
     /// handles it, the store's event is its origin.
     pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin, done: &mut Done) -> Delivered {
         let failed = |bundle: &str, error: Error| {
-            tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
+            if self.motu.shared().warnings.may_warn(&self.tenant.id) {
+                tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
+            }
         };
         let limits = self.shared_limits();
         let payload = match wire::encode(payload, limits.payload_depth, limits.payload_bytes) {

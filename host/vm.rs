@@ -23,6 +23,7 @@ use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
 use crate::log::{Log, LogSink};
+use crate::metering::{Pace, Turn, processor_nanos};
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::waits::{Owner, Waits};
@@ -36,6 +37,23 @@ mod tests;
 /// Bytes that a call may carry beside what the limits count: names, paths, frames of a traceback.
 const CALL_OVERHEAD_BYTES: usize = 1 << 20;
 
+/// A script like others: calls, arithmetic, tables and text, without an end.
+const PLAIN: &[u8] = b"--!strict
+local function step(list: { number }, i: number): number
+    local text = `{i}`
+    list[i % 64 + 1] = i
+    return #text + list[i * 7 % 64 + 1]
+end
+local list, sum = table.create(64, 0), 0
+while true do
+    for i = 1, 1000 do
+        sum = (sum + step(list, i)) % 1e6
+    end
+end";
+
+/// How many slices of it are measured. The first has its compiling in it.
+const PLAIN_SLICES: usize = 6;
+
 /// What all VMs of a Motu share: compiled code, and the image of an empty VM.
 pub(crate) struct Factory {
     engine: Engine,
@@ -43,6 +61,7 @@ pub(crate) struct Factory {
     memories: Memories,
     base: Arc<Image>,
     clock: Clock,
+    pace: Pace,
 }
 
 impl Factory {
@@ -58,7 +77,7 @@ impl Factory {
         let pre = GuestPre::new(linker.instantiate_pre(&component).map_err(failed)?).map_err(failed)?;
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
-        let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone() };
+        let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone(), pace: Pace::USUAL };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
         let memory = vm.memory.take();
@@ -67,7 +86,31 @@ impl Factory {
         drop(vm);
         factory.memories.forget(&factory.base);
         factory.base = base;
+        factory.pace = factory.measure_pace()?;
         Ok(factory)
+    }
+
+    /// What a plain script burns on this machine: 0.5 ms of it, by the thread's own time. The best of some slices counts, so that
+    /// a busy machine makes no difference.
+    fn measure_pace(&self) -> Result<Pace, Error> {
+        let file = File { path: "init.luau".to_owned(), contents: PLAIN.to_vec(), opaque: false };
+        let vm = self.empty(&Arc::default(), 0, LogSink::tracing(), Gauge::default())?;
+        let entry = Entry::Load { files: vec![file], entry: "init.luau".to_owned(), modules: Vec::new() };
+        let mut entering = vm.without_image().enter(entry, None, 0, None);
+        let mut best = 0;
+        for _ in 0..PLAIN_SLICES {
+            let began = processor_nanos();
+            if entering.poll(&Turn::default()).is_some() {
+                return Err(Error::internal("the script by which the pace is measured ended"));
+            }
+            let nanos = processor_nanos().saturating_sub(began).max(1);
+            best = best.max(Limits::SLICE_FUEL * 1000 / nanos);
+        }
+        Ok(Pace(best.clamp(Pace::USUAL.0 / 16, Pace::USUAL.0 * 16)))
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// A VM with no bundle.
@@ -159,8 +202,8 @@ pub(crate) enum Entry {
     Check { files: Vec<File>, modules: Vec<Module> },
     /// Runs the handler called `name`.
     Start { event: u64, name: Arc<str>, payload: Vec<u8> },
-    /// Goes on with what waited. `fuel` is what the answer cost.
-    Resume { wait: u32, answer: Answer, fuel: u64 },
+    /// Goes on with what waited. `fuel` is what the answer cost, and the host holds it for the instance until here.
+    Resume { wait: u32, answer: Answer, fuel: u64, held: Option<Held> },
     /// Goes on with a call that has waited and computes now, and with what waits for it if that ends it. `fuel` is what it has
     /// cost until here.
     GoOn { wait: u32, begun: Begun, fuel: u64 },
@@ -197,8 +240,9 @@ pub(crate) struct Left {
 }
 
 impl Entering {
-    /// Runs a slice. None: there is more to run.
-    pub(crate) fn poll(&mut self) -> Option<Left> {
+    /// Runs a slice, until the turn is over at most. None: there is more to run.
+    pub(crate) fn poll(&mut self, turn: &Turn) -> Option<Left> {
+        self.meter.take_turn(turn);
         match self.running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(left) => Some(left),
             Poll::Pending => {
@@ -259,7 +303,10 @@ impl Vm {
             Entry::Start { event, name, payload } => {
                 Exit::Step(exports.call_start(store, event, name.as_bytes(), &payload).await?)
             }
-            Entry::Resume { wait, answer, .. } => Exit::Step(exports.call_resume(store, wait, &answer).await?),
+            Entry::Resume { wait, answer, held, .. } => {
+                drop(held); // the guest's own memory from here on
+                Exit::Step(exports.call_resume(store, wait, &answer).await?)
+            }
             Entry::GoOn { wait, begun, .. } => {
                 Exit::Step(match imports::go_on(store.as_context_mut(), wait, begun).await? {
                     Some(answer) => exports.call_resume(store, wait, &answer).await?,
@@ -458,8 +505,32 @@ impl Gauge {
         self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Holds so much as long as it is kept, if that and the memory are within a limit.
+    pub(crate) fn hold_within(&self, bytes: u64, limit: u64) -> Option<Held> {
+        let memory = self.bytes();
+        let add = |held: u64| {
+            let held = held.checked_add(bytes)?;
+            (bytes == 0 || memory.saturating_add(held) <= limit).then_some(held)
+        };
+        self.0.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Held { gauge: self.clone(), bytes })
+    }
+
     fn set(&self, bytes: u64) {
         self.0.memory.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that the host holds for an instance. Dropped, it holds them no more.
+#[derive(Debug)]
+pub(crate) struct Held {
+    gauge: Gauge,
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.release(self.bytes);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use crate::functions::Call;
@@ -15,6 +16,8 @@ pub(crate) struct Owner {
     pub(crate) name: Arc<str>,
     /// What of the store's it is about.
     pub(crate) origin: Origin,
+    /// What the event, and all that it leaves behind, may still log, in bytes.
+    pub(crate) log_left: Arc<AtomicU32>,
 }
 
 /// What the host holds for a wait, in bytes; for a call, its arguments come on top.

@@ -2,20 +2,27 @@
 
 use std::time::Instant;
 
+use super::run::LOOK_EVERY;
 use super::{Account, Actor, Body, START, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::load::out_of_time;
+use crate::metering::Turn;
 use crate::outcome::Usage;
 use crate::strategy::{EventId, Notice};
 use crate::waits::Owner;
 
 impl Body {
-    /// Ends the events whose time is up. One that computes loses the VM: it can't be stopped otherwise.
-    pub(super) fn end_overdue(&mut self, actor: &Actor, now: Instant) {
+    /// Ends the events whose time is up. One that computes loses the VM: it can't be stopped otherwise. Whether that were all.
+    pub(super) fn end_overdue(&mut self, actor: &Actor, now: Instant, turn: &Turn) -> bool {
+        let mut ended = 0;
         while let Some((at, event)) = self.deadlines.first().copied() {
             if at > now {
-                return;
+                return true;
             }
+            if ended == LOOK_EVERY && turn.is_over() {
+                return false;
+            }
+            ended = ended % LOOK_EVERY + 1;
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_waiting(event) {
                 Body::refuse(actor, &waiting, out_of_time(waiting.time.unwrap_or_default()));
@@ -30,6 +37,7 @@ impl Body {
                 }
             }
         }
+        true
     }
 
     /// Whoever wanted the answer is gone. An event that was not started never is. One that waits is closed; one that
@@ -60,9 +68,24 @@ impl Body {
         self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
     }
 
+    /// The answer of a call would be more than the instance may have: it ends, as by a growth of its own.
+    pub(super) fn answer_too_large(&mut self, actor: &Actor, wait: u32, bytes: u64) {
+        let (limit, has, held) = (actor.limits().memory_bytes, actor.gauge.bytes(), actor.gauge.held());
+        let error = Error::new(
+            ErrorKind::Memory,
+            format!(
+                "out of memory: an answer of {bytes} bytes came for a call, beside {has} bytes of the VM and {held} that the \
+                 host holds for it, and the limit memory_bytes is {limit}"
+            ),
+        );
+        let cause = error.message().to_owned();
+        let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
+        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
+    }
+
     pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Waiting> {
-        let at = self.mailbox.iter().position(|waiting| waiting.event == event)?;
-        let waiting = self.mailbox.remove(at)?;
+        let waiting = self.mailbox.remove(&event)?;
+        self.mailbox_bytes -= waiting.payload.len() as u64;
         if let Some(at) = waiting.over() {
             self.deadlines.remove(&(at, event));
         }
@@ -74,7 +97,9 @@ impl Body {
         let Some(account) = self.started.get(&owner.event) else {
             let budget = budget.map_or("no limit".to_owned(), |fuel| fuel.to_string());
             let cause = format!("a task that the event {:?} had left behind ended with {error}", owner.name);
-            tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
+            if actor.shared.warnings.may_warn(&actor.spec.tenant) {
+                tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
+            }
             self.lose(actor, None, &cause);
             return self.count_end(actor, &cause);
         };
@@ -90,7 +115,13 @@ impl Body {
     pub(super) fn end_started(&mut self, actor: &Actor, event: EventId, answer: Result<Vec<u8>, Error>) {
         let Some(account) = self.forget(event) else { return };
         let usage = account.usage(&actor.gauge);
+        // a slice may have gone past it: what came too late is no answer
+        let answer = match account.time {
+            Some(time) if answer.is_ok() && usage.elapsed >= time => Err(out_of_time(time)),
+            _ => answer,
+        };
         let answer = answer.map_err(|error| error.with_usage(usage));
+        self.tell_memory(actor);
         if event == START {
             self.starting = false;
             if let Err(error) = answer {
@@ -113,7 +144,7 @@ impl Body {
     /// The handler `start` failed: so does what waited for it, and the VM is of no use.
     fn start_failed(&mut self, actor: &Actor, error: &Error) {
         self.drop_vm(actor);
-        self.refuse_all(actor, error);
+        self.refuse_all(error);
         self.count_end(actor, &error.to_string());
     }
 
@@ -126,12 +157,18 @@ impl Body {
         actor.notice(Notice::Ended { event, unstarted_bytes, answer, usage });
     }
 
-    pub(super) fn refuse_all(&mut self, actor: &Actor, error: &Error) {
-        for waiting in std::mem::take(&mut self.mailbox) {
-            if let Some(at) = waiting.over() {
-                self.deadlines.remove(&(at, waiting.event));
-            }
-            Body::refuse(actor, &waiting, error.clone());
+    /// Ends all that was not started: in the turns to come, if they are many.
+    pub(super) fn refuse_all(&mut self, error: &Error) {
+        self.mailbox_bytes = 0;
+        self.endings.refuse(std::mem::take(&mut self.mailbox), error);
+    }
+
+    /// Tells the front what memory it takes now, beside the mailbox, which the front knows.
+    pub(super) fn tell_memory(&mut self, actor: &Actor) {
+        let vm = if self.live { actor.gauge.bytes() } else { 0 };
+        let bytes = vm + actor.gauge.held().saturating_sub(self.mailbox_bytes + self.endings.bytes());
+        if std::mem::replace(&mut self.told_bytes, bytes) != bytes {
+            actor.notice(Notice::Memory { bytes });
         }
     }
 
@@ -145,20 +182,16 @@ impl Body {
         }
         self.drop_vm(actor);
         // one whose start was under way when a worker died
-        let started = &self.started;
-        self.mailbox.retain(|waiting| !started.contains_key(&waiting.event));
+        if let Some(first) = self.mailbox.first_entry().filter(|first| self.started.contains_key(first.key())) {
+            self.mailbox_bytes -= first.remove().payload.len() as u64;
+        }
         let blamed = why.as_ref().filter(|(event, _)| *event != START).map(|(_, error)| error.to_string());
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }
         // a handler `start` that did nothing wrong is nobody's loss: it runs again, in the fresh VM
         self.forget(START);
-        let mut lost: Vec<EventId> = self.started.keys().copied().collect();
-        lost.sort_unstable();
-        for event in lost {
-            let error = Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"));
-            self.end_started(actor, event, Err(error));
-        }
+        self.endings.lose(std::mem::take(&mut self.started), cause);
         if let Some(reason) = blamed {
             self.count_end(actor, &reason);
         }
@@ -170,6 +203,7 @@ impl Body {
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {
+            self.told_bytes = 0;
             actor.notice(Notice::Gone);
         }
     }
@@ -197,7 +231,7 @@ impl Body {
         tracing::warn!(tenant = %actor.spec.tenant, reason, "quarantined");
         self.quarantine = now.checked_add(limits.quarantine).map(|until| (until, reason.clone()));
         actor.notice(Notice::Quarantined { reason: Some(reason.clone()) });
-        self.refuse_all(actor, &Error::new(ErrorKind::Quarantined, reason));
+        self.refuse_all(&Error::new(ErrorKind::Quarantined, reason));
     }
 
     pub(super) fn release(&mut self, actor: &Actor) {

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Account, Actor, Body, Came, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
@@ -12,26 +13,35 @@ use crate::error::{Error, ErrorKind};
 use crate::functions::{Called, Caller, Decided};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
+use crate::metering::Turn;
 use crate::module::Bounds;
 use crate::motu::{Bundled, Shared};
 use crate::strategy::{Command, Notice};
 use crate::vm::{Entry, Exit, Left, Vm, failed};
 use crate::waits::Owner;
 
+/// How many messages, or events that end, are seen to between looks at the turn's time.
+pub(super) const LOOK_EVERY: usize = 16;
+
 impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
-    pub(super) fn slice(&mut self, actor: &Actor) -> (Slice, u64) {
-        let mut burnt: u64 = 0;
+    pub(super) fn slice(&mut self, actor: &Actor, turn: &Turn) -> (Slice, u64) {
+        let (mut burnt, mut worked): (u64, bool) = (0, false);
         loop {
-            self.take_messages(actor);
+            if !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
+                return (Slice::More, burnt);
+            }
             let (now, scripts_now) = (Instant::now(), actor.shared.clock.now());
-            self.end_overdue(actor, now);
+            if !self.end_overdue(actor, now, turn) {
+                return (Slice::More, burnt);
+            }
             if self.paused || self.inside.is_none() && !self.has_entry(scripts_now) {
                 self.rest(actor, now);
-                return (Slice::Rest, burnt);
+                let slice = if self.endings.is_empty() { Slice::Rest } else { Slice::More };
+                return (slice, burnt);
             }
             self.idle_since = None;
-            if burnt >= Limits::SLICE_FUEL {
+            if worked && (burnt >= Limits::SLICE_FUEL || turn.is_over()) {
                 return (Slice::More, burnt);
             }
             if let Some(until) = actor.share.held_until(now) {
@@ -40,7 +50,8 @@ impl Body {
             if self.inside.is_none() {
                 self.enter_next(actor, scripts_now);
             }
-            burnt = burnt.saturating_add(self.poll(actor));
+            burnt = burnt.saturating_add(self.poll(actor, turn));
+            worked = true;
             if self.inside.is_some() {
                 return (Slice::More, burnt); // it gave way, whatever it has burnt
             }
@@ -95,7 +106,8 @@ impl Body {
         }
     }
 
-    fn take_messages(&mut self, actor: &Actor) {
+    /// Whether all of them were taken.
+    fn take_messages(&mut self, actor: &Actor, turn: &Turn) -> bool {
         {
             let mut inbox = actor.inbox();
             if self.incoming.is_empty() {
@@ -105,7 +117,9 @@ impl Body {
             }
         }
         // one at a time: a panic on the way loses none of the others
+        let mut taken = 0;
         while let Some((since, message)) = self.incoming.pop_front() {
+            taken += 1;
             match message {
                 Message::Command(Command::Start { event, name, payload, time, origin }) => {
                     self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time, origin });
@@ -117,7 +131,7 @@ impl Body {
                 Message::Command(Command::Kill { cause }) => self.lose(actor, None, &cause),
                 Message::Command(Command::Stop { cause }) => {
                     self.lose(actor, None, &cause);
-                    self.refuse_all(actor, &Error::new(ErrorKind::Stopped, cause));
+                    self.refuse_all(&Error::new(ErrorKind::Stopped, cause));
                 }
                 Message::Command(Command::Grant { grants }) => actor.granted.set(grants),
                 Message::Command(Command::Pause) => self.paused = true,
@@ -128,17 +142,23 @@ impl Body {
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
                 // what a VM before this one called is of no use
                 Message::Called { starts, .. } if starts != self.starts || !self.live => (),
-                Message::Called { wait, called: Called::Answer { answer, fuel }, .. } => {
-                    self.answers.push_back((wait, Came::Answer(answer), fuel));
+                Message::TooMuch { starts, .. } if starts != self.starts || !self.live => (),
+                Message::Called { wait, called: Called::Answer { answer, fuel }, held, .. } => {
+                    self.answers.push_back((wait, Came::Answer(answer), fuel, held));
                 }
-                Message::Called { wait, called: Called::GivesWay { begun, fuel }, .. } => {
-                    self.answers.push_back((wait, Came::GivesWay(begun), fuel));
+                Message::Called { wait, called: Called::GivesWay { begun, fuel }, held, .. } => {
+                    self.answers.push_back((wait, Came::GivesWay(begun), fuel, held));
                 }
                 Message::Called { wait, called: Called::Panicked { what, message }, .. } => {
                     self.call_panicked(actor, wait, &what, &message);
                 }
+                Message::TooMuch { wait, bytes, .. } => self.answer_too_large(actor, wait, bytes),
+            }
+            if taken % LOOK_EVERY == 0 && turn.is_over() {
+                return self.incoming.is_empty();
             }
         }
+        true
     }
 
     fn enqueue(&mut self, actor: &Actor, waiting: Waiting) {
@@ -150,8 +170,10 @@ impl Body {
         if let Some(at) = waiting.over() {
             self.deadlines.insert((at, waiting.event));
         }
-        actor.gauge.hold(waiting.payload.len() as u64);
-        self.mailbox.push_back(waiting);
+        let bytes = waiting.payload.len() as u64;
+        actor.gauge.hold(bytes);
+        self.mailbox_bytes += bytes;
+        self.mailbox.insert(waiting.event, waiting);
         actor.stage(Stage::Queued);
     }
 
@@ -163,7 +185,7 @@ impl Body {
                 actor.shared.bundles.keep(&bundled);
                 self.bundled = Some(bundled);
             }
-            Err(error) => self.refuse_all(actor, &error),
+            Err(error) => self.refuse_all(&error),
         }
     }
 
@@ -174,7 +196,8 @@ impl Body {
             return self.enter(actor, owner, Entry::Deferred);
         }
         if let Some(event) = self.cancels.pop_front() {
-            let owner = Owner { event, name: "".into(), origin: None };
+            // no script runs in it, which could log
+            let owner = Owner { event, name: "".into(), origin: None, log_left: Arc::default() };
             return self.enter(actor, owner, Entry::Cancel { event });
         }
         if self.may_start() && !self.started_last {
@@ -183,19 +206,21 @@ impl Body {
         }
         self.started_last = false;
         if let Some(vm) = &mut self.vm {
-            if let Some((wait, came, fuel)) = self.answers.pop_front() {
+            if let Some((wait, came, fuel, held)) = self.answers.pop_front() {
                 let (owner, entry) = match came {
-                    Came::Answer(answer) => (vm.waits().take(wait), Entry::Resume { wait, answer, fuel }),
+                    Came::Answer(answer) => {
+                        (vm.waits().take(wait), Entry::Resume { wait, answer, fuel, held: Some(held) })
+                    }
                     Came::GivesWay(begun) => (vm.waits().owner(wait), Entry::GoOn { wait, begun, fuel }),
                 };
                 match owner {
                     Some(owner) => self.enter(actor, owner, entry),
-                    None => actor.share.charge(fuel), // of a call that was given up
+                    None => actor.share.burn(fuel), // of a call that was given up
                 }
                 return;
             }
             if let Some((wait, owner)) = vm.waits().take_due(now) {
-                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed, fuel: 0 });
+                return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed, fuel: 0, held: None });
             }
         }
         if self.may_start() {
@@ -212,7 +237,7 @@ impl Body {
             None if matches!(entry, Entry::Cancel { .. }) => None,
             None => actor.limits().background_fuel,
         };
-        let log_bytes = account.map_or(actor.limits().log_bytes, |account| account.log_bytes);
+        let log_bytes = owner.log_left.load(Ordering::Relaxed);
         let entering = vm.enter(entry, budget, log_bytes, Some(owner.clone()));
         self.inside = Some(Inside { entering, owner, budget, charged: 0 });
     }
@@ -226,7 +251,7 @@ impl Body {
             match self.start_vm(actor, bundled) {
                 Ok(vm) => self.vm = Some(vm),
                 Err(error) => {
-                    let event = self.mailbox.front().map(|waiting| waiting.event);
+                    let event = self.mailbox.first_key_value().map(|(event, _)| *event);
                     if let Some(waiting) = event.and_then(|event| self.take_waiting(event)) {
                         Body::refuse(actor, &waiting, error);
                     }
@@ -237,16 +262,16 @@ impl Body {
                 return self.run_start(actor);
             }
         }
-        let Some(next) = self.mailbox.front_mut() else { return };
+        let Some(mut first) = self.mailbox.first_entry() else { return };
+        let next = first.get_mut();
         let (event, since, time) = (next.event, next.since, next.time);
         let (name, origin) = (next.name.clone(), next.origin);
         let payload = std::mem::take(&mut next.payload);
         let payload_bytes = payload.len() as u64;
         let (shown, budget) = (name.clone().unwrap_or_else(|| "".into()), actor.limits().event_fuel);
-        let log_bytes = actor.limits().log_bytes;
-        self.started
-            .insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, log_bytes, unwanted: false });
-        self.mailbox.pop_front();
+        self.started.insert(event, Account { name: shown.clone(), since, time, budget, fuel: 0, unwanted: false });
+        first.remove();
+        self.mailbox_bytes -= payload_bytes;
         actor.gauge.release(payload_bytes);
         actor.notice(Notice::Started { payload_bytes });
         actor.stage(Stage::Started);
@@ -254,7 +279,7 @@ impl Body {
             Some(name) => Entry::Start { event, name, payload },
             None => Entry::Value,
         };
-        self.enter(actor, Owner { event, name: shown, origin }, entry);
+        self.enter(actor, actor.owner(event, shown, origin), entry);
     }
 
     /// A fresh VM runs its handler `start` before its first event.
@@ -264,11 +289,10 @@ impl Body {
         if let Some(at) = over(since, time) {
             self.deadlines.insert((at, START));
         }
-        let (budget, log_bytes) = (actor.limits().start_fuel, actor.limits().log_bytes);
-        self.started
-            .insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, log_bytes, unwanted: false });
+        let budget = actor.limits().start_fuel;
+        self.started.insert(START, Account { name: name.clone(), since, time, budget, fuel: 0, unwanted: false });
         let entry = Entry::Start { event: START, name: name.clone(), payload: vec![NIL] };
-        self.enter(actor, Owner { event: START, name, origin: None }, entry);
+        self.enter(actor, actor.owner(START, name, None), entry);
     }
 
     /// Has the bundle's image made: it was dropped when nobody used it, or never made.
@@ -297,7 +321,7 @@ impl Body {
         let (starts, told) = (self.starts, actor.this.clone());
         let answer = move |wait, called| {
             if let Some(actor) = told.upgrade() {
-                actor.send(Message::Called { starts, wait, called });
+                actor.called(starts, wait, called);
             }
         };
         let limits = actor.limits();
@@ -326,24 +350,24 @@ impl Body {
     }
 
     /// Runs the guest until it has burnt a slice, or is left. Returns what it burnt.
-    fn poll(&mut self, actor: &Actor) -> u64 {
+    fn poll(&mut self, actor: &Actor, turn: &Turn) -> u64 {
         let Some(inside) = &mut self.inside else { return 0 };
-        let Some(Left { vm, exit, fuel }) = inside.entering.poll() else {
+        let Some(Left { vm, exit, fuel }) = inside.entering.poll(turn) else {
             let fuel = inside.entering.fuel();
             let burnt = fuel.saturating_sub(std::mem::replace(&mut inside.charged, fuel));
-            actor.share.charge(burnt);
+            actor.share.burn(burnt);
             actor.stage(Stage::Slice);
             return burnt;
         };
         let burnt = fuel.saturating_sub(inside.charged);
         let (owner, budget) = (inside.owner.clone(), inside.budget);
-        actor.share.charge(burnt);
+        actor.share.burn(burnt);
         self.inside = None;
         actor.stage(Stage::Left);
         if let Some(account) = self.started.get_mut(&owner.event) {
             account.fuel += fuel;
-            account.log_bytes = vm.as_ref().map_or(0, |vm| vm.log().left());
         }
+        owner.log_left.store(vm.as_ref().map_or(0, |vm| vm.log().left()), Ordering::Relaxed);
         match exit {
             Ok(exit) => {
                 self.vm = vm;

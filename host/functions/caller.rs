@@ -83,6 +83,17 @@ pub(crate) enum Called {
     },
 }
 
+impl Called {
+    /// What an answer takes, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Called::Answer { answer: Answer::Value(bytes), .. } => bytes.len() as u64,
+            Called::Answer { answer: Answer::Refused(refusal), .. } => refusal.value.len() as u64,
+            Called::Answer { answer: Answer::Elapsed, .. } | Called::GivesWay { .. } | Called::Panicked { .. } => 0,
+        }
+    }
+}
+
 /// What a call came to at once.
 pub(crate) enum Outcome {
     /// With the fuel that this costs.

@@ -3,12 +3,14 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 use crate::limits::Limits;
+use crate::metering::Turn;
 
 /// Shared by a store and by who polls its entry; never by two threads at the same time.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Meter {
     given: AtomicU64,
     used: AtomicU64,
@@ -16,6 +18,8 @@ pub(super) struct Meter {
     paused_at: AtomicU64,
     /// The entry is pending because a call said so.
     paused: AtomicBool,
+    /// Whose end is the end of a slice, too.
+    turn: Mutex<Turn>,
 }
 
 impl Meter {
@@ -27,11 +31,20 @@ impl Meter {
         self.paused.store(false, Ordering::Relaxed);
     }
 
-    /// A call was charged, and so much is left. Says whether that makes a slice since others could run.
+    /// The entry has this turn of a worker.
+    pub(super) fn take_turn(&self, turn: &Turn) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn.clone();
+    }
+
+    /// A call was charged, and so much is left. Says whether that makes a slice since others could run, or the turn is over.
     pub(super) fn charged(&self, left: u64) -> bool {
         let used = self.given.load(Ordering::Relaxed).saturating_sub(left);
         self.used.store(used, Ordering::Relaxed);
-        used.saturating_sub(self.paused_at.load(Ordering::Relaxed)) >= Limits::SLICE_FUEL
+        used.saturating_sub(self.paused_at.load(Ordering::Relaxed)) >= Limits::SLICE_FUEL || self.turn_is_over()
+    }
+
+    fn turn_is_over(&self) -> bool {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).is_over()
     }
 
     /// Lets others run.

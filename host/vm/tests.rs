@@ -84,7 +84,8 @@ impl World {
     fn enter<T>(&mut self, call: impl AsyncFnOnce(&VmExports, &mut Store<State>) -> wasmtime::Result<T>) -> T {
         let state = self.vm.store.data_mut();
         state.log.set_left(state.limits.log_bytes);
-        state.owner = Some(Owner { event: 0, name: "test".into(), origin: None });
+        let log_left = Arc::default();
+        state.owner = Some(Owner { event: 0, name: "test".into(), origin: None, log_left });
         self.vm.store.set_fuel(1_000_000_000).unwrap();
         let exports = self.vm.exports();
         block_on(call(&exports, &mut self.vm.store)).unwrap()

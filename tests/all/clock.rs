@@ -136,9 +136,12 @@ fn r1_rates_are_by_module_and_named() {
     ask(&one, "thrown", ()).unwrap();
     assert!(ask(&one, "thrown", ()).is_err());
     assert!(ask(&one, "other", ()).unwrap_err().message().ends_with("none is allowed"));
-    // a tenant's own rate, from the next call on
+    // a tenant's own rate, from the next call on; what it had taken before stays taken
     one.set_limits(Some(rated(&[("test:rate", 100)]))).unwrap();
+    assert!(ask(&one, "thrown", ()).is_err());
+    clock.advance(Duration::from_millis(10));
     ask(&one, "thrown", ()).unwrap();
+    assert!(ask(&one, "thrown", ()).is_err());
     // to and fro: nobody has more of it by that
     for _ in 0..3 {
         two.set_limits(Some(rated(&[("test:rate", 100)]))).unwrap();

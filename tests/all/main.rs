@@ -49,6 +49,7 @@ mod opaque;
 mod pool;
 mod require;
 mod scripts;
+mod steps;
 mod task;
 mod testing;
 mod values;
@@ -78,5 +79,9 @@ fn main() -> std::process::ExitCode {
         testing::trials(),
         values::trials(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
+    if !arguments.list && !conclusion.has_failed() && !steps::check() {
+        return std::process::ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
 }

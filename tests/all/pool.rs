@@ -5,6 +5,7 @@ mod fairness;
 mod life;
 mod mailbox;
 mod memory;
+mod paid;
 mod sight;
 mod tenants;
 mod workers;
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         life::trials(),
         mailbox::trials(),
         memory::trials(),
+        paid::trials(),
         sight::trials(),
         tenants::trials(),
         workers::trials(),

@@ -22,7 +22,9 @@ macro_rules! trials {
 
 pub(crate) fn trial(module: &str, name: &str, test: fn()) -> Trial {
     let module = module.split_once("::").map_or(module, |(_, module)| module);
-    Trial::test(format!("{module}::{name}"), move || {
+    let name = format!("{module}::{name}");
+    Trial::test(name.clone(), move || {
+        crate::steps::begin(&name);
         test();
         Ok(())
     })
@@ -42,6 +44,7 @@ pub(crate) fn cache() -> CompileCache {
 /// whose matter is the placement set it themselves.
 pub(crate) fn builder(limits: Limits) -> motu::MotuBuilder {
     let builder = Motu::builder().limits(limits).compile_cache(cache()).on_log(|_| ()).host_module(crm());
+    let builder = builder.on_step(crate::steps::recorder());
     match std::env::var("MOTU_PLACEMENT").as_deref() {
         Ok("thread-per-tenant") => builder.placement(Placement::ThreadPerTenant),
         Ok(other) => panic!("MOTU_PLACEMENT={other}: there is thread-per-tenant; leave it out for the pool"),
@@ -90,7 +93,9 @@ pub(crate) fn tenant() -> Tenant {
 }
 
 pub(crate) fn bundle(files: &[(&str, &str)]) -> Bundle {
-    Bundle::from_files(files.iter().map(|(path, text)| (*path, *text))).unwrap()
+    let bundle = Bundle::from_files(files.iter().map(|(path, text)| (*path, *text))).unwrap();
+    crate::steps::own(bundle.digest());
+    bundle
 }
 
 pub(crate) fn load_files(limits: Limits, files: &[(&str, &str)]) -> Result<Loaded, Error> {
@@ -98,7 +103,9 @@ pub(crate) fn load_files(limits: Limits, files: &[(&str, &str)]) -> Result<Loade
 }
 
 pub(crate) fn try_load(limits: Limits, source: impl Into<Vec<u8>>) -> Result<Loaded, Error> {
-    run(motu(limits).load(&Bundle::from_files([("init.luau", source)]).unwrap()))
+    let bundle = Bundle::from_files([("init.luau", source)]).unwrap();
+    crate::steps::own(bundle.digest());
+    run(motu(limits).load(&bundle))
 }
 
 /// A bundle of one file under the usual limits.

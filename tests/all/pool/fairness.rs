@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use motu::{Limits, Motu, TenantRef};
+use motu::{Limits, Metering, Motu, TenantRef};
 
 use super::{deployed, on_both, workers};
 use crate::support::{builder, limits, run};
@@ -66,7 +66,7 @@ fn with_weight(motu: &Motu, tenant: &str, weight: u32) -> TenantRef {
 /// Weights 1, 2 and 4 under saturation: shares within a tenth.
 fn r3_weights_share_out_the_fuel() {
     for count in [1, 2] {
-        let motu = builder(limits()).placement(workers(count)).build().unwrap();
+        let motu = builder(limits()).metering(Metering::Fuel).placement(workers(count)).build().unwrap();
         // with two workers, twice as many tenants: one instance runs on one worker at a time
         let tenants: Vec<TenantRef> =
             (0..3 * count).map(|n| with_weight(&motu, &format!("r3:{n}"), 1 << (n % 3))).collect();
@@ -83,6 +83,7 @@ fn r3_weights_share_out_the_fuel() {
 /// One tenant with eight bundles beside one with one: each gets half.
 fn r3_more_instances_are_no_larger_share() {
     let motu = builder(Limits { event_fuel: Some(50_000_000), restarts: None, ..limits() })
+        .metering(Metering::Fuel)
         .placement(workers(1))
         .build()
         .unwrap();
@@ -101,7 +102,7 @@ fn r3_fuel_per_second_is_held_to() {
     on_both(
         &Limits { fuel_per_second: Some(rate), event_fuel: Some(50_000_000), restarts: None, ..limits() },
         |builder| {
-            let motu = builder.build().unwrap();
+            let motu = builder.metering(Metering::Fuel).build().unwrap();
             let tenant = deployed(&motu, "r3:1", SPIN);
             let over = AtomicBool::new(false);
             let (fuel, took) = std::thread::scope(|scope| {
@@ -128,7 +129,7 @@ fn r3_fuel_per_second_is_held_to() {
 /// On one worker, a tenant over its rate whose sleep is over: its time has come, and it can't run. It must not be looked at again
 /// and again meanwhile, before everybody else.
 fn r3_one_that_is_held_and_has_slept_is_left_alone() {
-    let motu = builder(limits()).placement(workers(1)).build().unwrap();
+    let motu = builder(limits()).metering(Metering::Fuel).placement(workers(1)).build().unwrap();
     // less than a slice each time, so that it is held while it waits
     let source = "return { go = function() while true do task.wait(0.001) for i = 1, 1e4 do end end end }";
     let held = deployed(&motu, "r3:held", source);

@@ -1,0 +1,161 @@
+//! The meter of invariant M8: each turn of a job on a worker, in the whole suite, is looked at for its processor time and its fuel.
+//!
+//! A *step* is what a worker does between two looks at its queue. None may take over [`STEP_MAX`], nor, if it is longer than a slice is
+//! meant to be, more than [`RATIO_MAX`] times what a plain script takes for its fuel. (Shorter ones end with their turn, and a
+//! share goes by time.) Samples are kept by the test and by what ran. After the suite, a test with a suspect is run alone,
+//! five times, and fails by the median, so that a busy machine fails nothing.
+//!
+//! `MOTU_STEPS=FILE` has the steps of a run written to a file, worst first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use motu::{Digest, Step};
+
+/// The longest that a step may take: twice what is promised, for slow machines.
+const STEP_MAX: Duration = Duration::from_millis(2);
+
+/// The most that a step may take of the time that a plain script takes for its fuel, beyond [`SHORT`].
+const RATIO_MAX: u64 = 3;
+
+/// A step that is shorter is within its turn, give or take.
+const SHORT: Duration = Duration::from_micros(400);
+
+/// How many times a suspect is run alone.
+const RUNS: usize = 5;
+
+/// Tests that hold a worker on purpose, with functions or sinks of the embedder's that compute or block.
+const EXEMPT: &[&str] = &[];
+
+const VARIABLE: &str = "MOTU_STEPS";
+
+/// The worst steps of one thing that ran in one test.
+#[derive(Clone, Debug, Default)]
+struct Worst {
+    steps: u64,
+    /// The longest step, in nanoseconds, and its fuel.
+    longest: (u64, u64),
+    /// The step with the most time beyond what its fuel is worth, that time, and its fuel.
+    dearest: (u64, u64, u64),
+}
+
+impl Worst {
+    fn add(&mut self, step: &Step) {
+        self.steps += 1;
+        if step.nanos > self.longest.0 {
+            self.longest = (step.nanos, step.fuel);
+        }
+        let paid = RATIO_MAX * step.fuel * 1000 / step.pace.max(1);
+        let unpaid = step.nanos.saturating_sub(paid);
+        if unpaid > self.dearest.0 {
+            self.dearest = (unpaid, step.nanos, step.fuel);
+        }
+    }
+
+    /// How far it is beyond what is allowed: 1 is at the bound.
+    fn badness(&self) -> f64 {
+        let over = |nanos: u64, most: Duration| nanos as f64 / most.as_nanos() as f64;
+        over(self.longest.0, STEP_MAX).max(over(self.dearest.0, SHORT))
+    }
+}
+
+type Samples = BTreeMap<(String, String), Worst>;
+
+static SAMPLES: Mutex<Samples> = Mutex::new(BTreeMap::new());
+static OWNERS: Mutex<Option<HashMap<String, String>>> = Mutex::new(None);
+
+thread_local! {
+    static TEST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn samples() -> MutexGuard<'static, Samples> {
+    SAMPLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is made on this thread from here on is the test's.
+pub(crate) fn begin(test: &str) {
+    TEST.set(test.to_owned());
+}
+
+/// Steps of this bundle are this test's, also in a Motu that another test has made.
+pub(crate) fn own(bundle: Digest) {
+    let mut owners = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
+    owners.get_or_insert_default().insert(bundle.to_string(), TEST.with_borrow(Clone::clone));
+}
+
+/// For [`MotuBuilder::on_step`](motu::MotuBuilder::on_step): samples for the test that makes the Motu.
+pub(crate) fn recorder() -> impl Fn(Step) + Send + Sync + 'static {
+    let made = TEST.with_borrow(Clone::clone);
+    move |step| {
+        let digest = step.what.split(' ').next().unwrap_or_default();
+        let owners = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let test = owners.as_ref().and_then(|owners| owners.get(digest)).unwrap_or(&made).clone();
+        drop(owners);
+        samples().entry((test, step.what.clone())).or_default().add(&step);
+    }
+}
+
+fn table(samples: &Samples) -> String {
+    let mut rows: Vec<_> = samples.iter().collect();
+    rows.sort_by(|(_, a), (_, b)| b.badness().total_cmp(&a.badness()));
+    let mut text = String::new();
+    for ((test, what), worst) in rows {
+        let (badness, us) = (worst.badness(), |nanos: u64| nanos as f64 / 1000.0);
+        let ((long, fuel), (_, dear, dear_fuel)) = (worst.longest, worst.dearest);
+        let _ = writeln!(
+            text,
+            "{badness:.3}\t{test}\t{what}\tlongest {:.0} us for {fuel}\tdearest {:.0} us for {dear_fuel}\t{} steps",
+            us(long),
+            us(dear),
+            worst.steps
+        );
+    }
+    text
+}
+
+/// After the suite: whether every test's steps were within bounds. Says which weren't.
+pub(crate) fn check() -> bool {
+    let seen = std::mem::take(&mut *samples());
+    if let Some(file) = std::env::var_os(VARIABLE) {
+        std::fs::write(file, table(&seen)).unwrap();
+        return true;
+    }
+    let mut suspects: Vec<&str> = Vec::new();
+    for ((test, _), worst) in &seen {
+        if worst.badness() > 1.0
+            && !EXEMPT.contains(&test.as_str())
+            && !test.is_empty()
+            && suspects.last() != Some(&test.as_str())
+        {
+            suspects.push(test);
+        }
+    }
+    let mut good = true;
+    for test in suspects {
+        let mut runs: Vec<(f64, String)> = (0..RUNS).map(|run| alone(test, run)).collect();
+        runs.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let (badness, worst) = &runs[RUNS / 2];
+        if *badness > 1.0 {
+            good = false;
+            println!("step too long, or paid too little, in {test}, the median of {RUNS} runs alone:\n  {worst}");
+        }
+    }
+    good
+}
+
+/// Runs a test in a process of its own. How bad its worst step was, and which.
+fn alone(test: &str, run: usize) -> (f64, String) {
+    let file = std::env::temp_dir().join(format!("motu-steps-{}-{run}", std::process::id()));
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this).args(["--exact", test]).env(VARIABLE, &file).output().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(&file); // it may never have been written
+    assert!(output.status.success(), "{test}, alone: {}", String::from_utf8_lossy(&output.stdout));
+    let worst = text.lines().find(|line| line.split('\t').nth(1) == Some(test)).unwrap_or("0\tno step");
+    let badness = worst.split('\t').next().and_then(|badness| badness.parse().ok()).unwrap_or(0.0);
+    (badness, worst.to_owned())
+}
