@@ -26,6 +26,7 @@ pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+mod weigh;
 pub(crate) mod writer;
 
 use serde::Serialize;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use codec::{decode, encode};
 pub use error::WireError;
 pub(crate) use token::exact_from_int;
+pub(crate) use weigh::weigh;
 
 /// Tables in tables, at most, whatever the limits say: what recursion on the host's stack can bear.
 pub(crate) const DEPTH_MAX: u32 = 512;
