@@ -67,6 +67,12 @@ impl Log {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether a line of so many bytes may be logged now.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), OverLog> {
+        let left = self.left();
+        if bytes > left as usize { Err(OverLog { left }) } else { Ok(()) }
+    }
+
     /// Hands a line of so many bytes to the sink.
     pub(crate) fn write(
         &self,
