@@ -12,13 +12,14 @@ use std::task::Poll;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Granted, HostFunction};
+use crate::functions::{Granted, HostFunction, VALUES_AT_ONCE};
 use crate::limits::Limits;
 use crate::log::{Log, LogLevel, OverLog};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::vm::Gauge;
+use crate::wire::Encoded;
 use crate::wit::{Handle, Handles, Held, Resource};
 
 /// A call of a host function: who calls, and for which event.
@@ -41,11 +42,22 @@ pub(crate) struct Spent {
     fuel: AtomicU64,
     /// It is pending only to give way.
     gives_way: AtomicBool,
+    /// What it has come to, and will be written when it goes on, in bytes.
+    holds: AtomicU64,
 }
 
 impl Spent {
     pub(crate) fn take_fuel(&self) -> u64 {
         self.fuel.swap(0, Ordering::Relaxed)
+    }
+
+    /// The call has come to something of about this size, which its instance gets when it goes on.
+    pub(crate) fn hold(&self, bytes: u64) {
+        self.holds.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_held(&self) -> u64 {
+        self.holds.swap(0, Ordering::Relaxed)
     }
 
     pub(crate) fn gave_way(&self) -> bool {
@@ -208,6 +220,26 @@ impl CallContext {
         let value = self.get(handle)?;
         self.local.close(handle.0);
         Some(value)
+    }
+
+    /// Whether the event may log a line of so many bytes now.
+    pub(crate) fn has_room_to_log(&self, bytes: usize) -> Result<(), OverLog> {
+        self.local.log.has_room(bytes)
+    }
+
+    /// Reads a value: on the worker if it is few values, else aside. What follows runs on a worker.
+    ///
+    /// # Errors
+    /// It isn't a value, or the host is shutting down.
+    pub(crate) async fn read(&self, encoded: Encoded) -> Result<Value, Error> {
+        let read = if encoded.has_at_most(VALUES_AT_ONCE) {
+            encoded.decode()
+        } else {
+            let read = self.function.aside.run(&self.tenant, move || encoded.decode()).await;
+            self.give_way().await;
+            read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?
+        };
+        read.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
     }
 
     /// Logs a line for the event, within what it may log; `bytes` is what the fields count for.

@@ -1,8 +1,9 @@
 //! The one error of the library: opaque, with its context, and a small kind to match on.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::outcome::Usage;
 use crate::value::Value;
@@ -111,8 +112,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     traceback: String,
-    #[serde(with = "crate::value::encoded")]
-    value: Option<Value>,
+    value: Option<Thrown>,
     event: Option<String>,
     usage: Usage,
 }
@@ -137,9 +137,10 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
-    pub(crate) fn with_script(mut self, traceback: String, value: Option<Value>) -> Error {
+    /// `value` is what the script threw, as it crossed: it is not read here.
+    pub(crate) fn with_script(mut self, traceback: String, value: Option<Vec<u8>>) -> Error {
         self.0.traceback = traceback;
-        self.0.value = value;
+        self.0.value = value.map(Thrown::new);
         self
     }
 
@@ -176,8 +177,11 @@ impl Error {
     }
 
     /// What the script threw, when that was not a string and could cross.
+    ///
+    /// An error keeps the bytes that crossed, no more than the limit `result_bytes`. The first call reads them, on the caller's
+    /// thread: a value may take 40 times as much memory as its bytes, and a tenth of a second.
     pub fn value(&self) -> Option<&Value> {
-        self.0.value.as_ref()
+        self.0.value.as_ref().and_then(Thrown::value)
     }
 
     /// The event that failed; none when it was loading.
@@ -203,7 +207,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("message", &self.0.message)
             .field("traceback", &self.0.traceback)
-            .field("value", &self.0.value)
+            .field("value", &self.value())
             .field("event", &self.0.event)
             .field("usage", &self.0.usage)
             .finish()
@@ -211,3 +215,73 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What a script threw: as it crossed, and as a value once somebody has asked for it. Clones share both.
+#[derive(Clone)]
+struct Thrown(Arc<(Vec<u8>, OnceLock<Option<Value>>)>);
+
+impl Thrown {
+    fn new(bytes: Vec<u8>) -> Thrown {
+        Thrown(Arc::new((bytes, OnceLock::new())))
+    }
+
+    /// None if the bytes are no value, which only a guest that is broken sends.
+    fn value(&self) -> Option<&Value> {
+        let (bytes, read) = &*self.0;
+        read.get_or_init(|| Value::decode(bytes).ok()).as_ref()
+    }
+}
+
+/// As the bytes that it crossed as.
+impl Serialize for Thrown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Thrown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Thrown, D::Error> {
+        let thrown = Thrown::new(Vec::deserialize(deserializer)?);
+        match Value::decode(&thrown.0.0) {
+            Ok(_) => Ok(thrown),
+            Err(error) => Err(serde::de::Error::custom(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
+
+    use super::{Error, ErrorKind, Value};
+
+    /// Whether somebody has read what was thrown.
+    fn is_read(error: &Error) -> bool {
+        error.0.value.as_ref().unwrap().0.1.get().is_some()
+    }
+
+    #[test]
+    fn t06_what_was_thrown_is_read_when_it_is_asked_for() {
+        let thrown: Value = (0..100_000).map(|_| true).collect();
+        let bytes = thrown.encode().unwrap();
+        let error = Error::new(ErrorKind::Script, "a").with_script(String::new(), Some(bytes.clone())).with_event("b");
+        let clone = error.clone();
+        // neither a clone, nor text, nor serde reads it
+        let json = serde_json::to_vec(&error).unwrap();
+        assert!(error.to_string().contains('a') && !is_read(&error) && !is_read(&clone));
+        assert_eq!(clone.value(), Some(&thrown));
+        assert!(is_read(&error), "clones share it");
+        assert_eq!(serde_json::to_vec(&error).unwrap(), json);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&json).unwrap()["value"], serde_json::json!(bytes));
+        assert_eq!(serde_json::from_slice::<Error>(&json).unwrap().value(), Some(&thrown));
+    }
+
+    #[test]
+    fn t06_bytes_that_are_no_value_are_none() {
+        let error = Error::new(ErrorKind::Script, "a").with_script(String::new(), Some(vec![0xc1]));
+        assert_eq!(error.value(), None);
+        assert!(format!("{error:?}").contains("value: None"));
+        assert!(serde_json::from_slice::<Error>(&serde_json::to_vec(&error).unwrap()).is_err());
+        assert_eq!(Error::new(ErrorKind::Script, "a").value(), None);
+    }
+}

@@ -4,13 +4,21 @@
 //! message to the instance. What has more to compute then (it gives way) comes back itself, to be polled by a worker for its
 //! event: the runtime is for waiting. Invariant M6: a panic in one is caught at the boundary, and ends the instance that called.
 
+mod arguments;
+mod aside;
 mod caller;
 pub(crate) mod tariff;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 
-pub(crate) use caller::{Begun, Call, Called, Caller, Decided, Granted, Outcome};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use arguments::Arguments;
+pub(crate) use aside::{Aside, VALUES_AT_ONCE};
+pub(crate) use caller::{Admission, Begun, Call, Called, Caller, Decided, Granted, Outcome, Trying};
 
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
@@ -22,6 +30,7 @@ use crate::grant::FunctionName;
 use crate::guest::exports::motu::guest::vm::{HostFunction as GuestFunction, Module as GuestModule};
 use crate::module::{Body, Derived, HostModule};
 use crate::rates::Rates;
+use crate::tenant::Tenant;
 use crate::wit::{self, Function, Kind, Package, Resource};
 
 /// The host functions of a Motu.
@@ -36,7 +45,13 @@ pub(crate) struct Functions {
     polls: Arc<Polls>,
     /// Of calls, by the package's number.
     rates: Rates<usize>,
+    aside: Arc<Aside>,
+    /// Refusals that the operator was told of: a tenant's, of a function by its number.
+    told: Mutex<HashSet<(Tenant, u32)>>,
 }
+
+/// How many refusals are remembered as told. When there are more, all are forgotten, and told once more.
+const TOLD_MAX: usize = 10_000;
 
 pub(crate) struct HostFunction {
     described: Arc<Function>,
@@ -51,6 +66,7 @@ pub(crate) struct HostFunction {
     pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
     /// What grants may name beside its arguments.
     derived: Vec<Derived>,
+    pub(crate) aside: Arc<Aside>,
 }
 
 impl HostFunction {
@@ -71,17 +87,29 @@ impl HostFunction {
         }
     }
 
-    /// What a grant's pattern for this argument is held against.
-    fn argument<'a>(&self, arguments: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
-        match self.derived.iter().find(|derived| derived.name == name) {
-            Some(Derived { of, read, .. }) => {
-                let text = wit::text_argument(&self.described, arguments, of)?;
-                read(&text).map(Cow::Owned)
+    /// What a grant's pattern for this argument is held against, with the fuel that it costs to find it.
+    ///
+    /// A text of more than `NARROWED_BYTES_MAX` bytes fits no pattern: nobody looks at it.
+    fn narrowed<'a>(&self, arguments: &'a Arguments, name: &str) -> (Option<Cow<'a, str>>, u64) {
+        let derived = self.derived.iter().find(|derived| derived.name == name);
+        let of = derived.map_or(name, |derived| &derived.of);
+        let text = wit::text_argument(&self.described, arguments, of);
+        let Some(text) = text.filter(|text| text.len() <= NARROWED_BYTES_MAX) else { return (None, tariff::TEXT) };
+        let bytes = text.len() as u64;
+        let fuel = tariff::TEXT + tariff::TEXT_BYTE * bytes;
+        match (std::str::from_utf8(text), derived) {
+            (Err(_), _) => (None, fuel),
+            (Ok(text), None) => (Some(Cow::Borrowed(text)), fuel),
+            (Ok(text), Some(derived)) => {
+                let found = (derived.read)(text).map(Cow::Owned);
+                (found, fuel + tariff::DERIVED + tariff::DERIVED_BYTE * bytes)
             }
-            None => wit::text_argument(&self.described, arguments, name),
         }
     }
 }
+
+/// The longest argument that patterns of grants are held against, in bytes. It is more than the longest URL.
+pub(crate) const NARROWED_BYTES_MAX: usize = 8_192;
 
 /// A VM's place with the watchdog.
 pub(crate) struct Seat(Arc<Slot>);
@@ -117,10 +145,12 @@ impl Functions {
             all: Vec::new(),
             modules: Vec::new(),
             packages: Vec::new(),
+            aside: Arc::new(Aside::new(runtime.clone())),
             runtime,
             _own: own,
             polls,
             rates: Rates::new(clock),
+            told: Mutex::default(),
         };
         let mut numbered = 0;
         for module in modules {
@@ -145,8 +175,9 @@ impl Functions {
             let (interface, shown) = (described.interface().into(), described.grant.as_str().into());
             let (package, resources) = (package.clone(), numbered.clone());
             let package_number = self.packages.len();
+            let aside = self.aside.clone();
             let function =
-                HostFunction { described, package, package_number, interface, shown, body, resources, derived };
+                HostFunction { described, package, package_number, interface, shown, body, resources, derived, aside };
             self.all.push(Arc::new(function));
         }
         self.packages.push(package.clone());
@@ -174,6 +205,15 @@ impl Functions {
     /// Every function, by its name as a grant.
     pub(crate) fn names(&self) -> impl Iterator<Item = FunctionName<'_>> {
         self.all.iter().map(|function| function.name())
+    }
+
+    /// Whether the operator is to be told that a tenant was refused a function: once for each, whatever VMs come and go.
+    fn tells(&self, tenant: &Tenant, number: u32) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        told.insert((tenant.clone(), number))
     }
 
     /// Where the watchdog sees what a VM polls.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::error::Error;
 pub use error::GrantError;
 use glob::Glob;
-pub(crate) use list::Decision;
+pub(crate) use list::{Decision, Narrowed};
 pub use list::{Grants, GrantsError, NotCovered};
 
 /// Permission to call host functions, by their WIT names.
@@ -42,7 +42,7 @@ pub use list::{Grants, GrantsError, NotCovered};
 /// Then, each in brackets, what arguments must be like: a name, `=` and a pattern, in which `*` stands for any run of
 /// characters, also none, and everything else for itself; `\` before `*`, `\` or `]` takes away their meaning. All the
 /// patterns must fit. A function that has no such argument, or a call that gives it no value, is not granted, even by
-/// `[scope=*]`.
+/// `[scope=*]`. Nor is one whose argument has more than 8,192 bytes.
 ///
 /// A grant is read from text (`"motu:kv/*".parse()`, or serde) and shown as text. Two ways to write the same are equal, and
 /// are shown alike: `*:*/*` is `*`.

@@ -67,6 +67,12 @@ impl Log {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether a line of so many bytes, and its end, may be logged now.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), OverLog> {
+        let left = self.left();
+        if bytes >= left as usize { Err(OverLog { left }) } else { Ok(()) }
+    }
+
     /// Hands a line to the sink. Each counts its text, its fields and its end.
     pub(crate) fn write(
         &self,

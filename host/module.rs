@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
+use crate::functions::{Arguments, VALUES_AT_ONCE};
 use crate::guest::motu::guest::types::{Answer, FailureKind, Refusal};
 use crate::value::Value;
 use crate::wit::{self, Function, Mismatch, Package};
@@ -23,8 +24,7 @@ pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A function over bytes: reads the arguments as its WIT says, and writes the result so.
-pub(crate) type Body =
-    Arc<dyn Fn(CallContext, &Arc<Function>, &[u8], Bounds) -> Result<Answering, Mismatch> + Send + Sync>;
+pub(crate) type Body = Arc<dyn Fn(CallContext, &Arc<Function>, Arguments, Bounds) -> Answering + Send + Sync>;
 
 /// Finds something in an argument.
 type Reading = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -112,12 +112,50 @@ impl HostModule {
     /// of [`build`](crate::MotuBuilder::build).
     ///
     /// The future is polled once on the worker that runs the script, and if it isn't done then, on a tokio runtime, until it is
-    /// done or [gives way](CallContext::give_way). Its result is written on a worker. It must not block. A panic in it ends the
-    /// instance that called.
-    pub fn function<A, R, F, Fut, E>(mut self, name: &str, function: F) -> HostModule
+    /// done or [gives way](CallContext::give_way). It must not block. A panic in it ends the instance that called.
+    ///
+    /// Arguments of up to 8,192 values are read on the worker, and such results are written there. Longer ones are read and
+    /// written on a blocking thread of the runtime, one at a time, by turns of the tenants. The function itself works on
+    /// what it was given: if that can be long, it yields with [`give_way`](CallContext::give_way) now and then.
+    pub fn function<A, R, F, Fut, E>(self, name: &str, function: F) -> HostModule
     where
-        A: DeserializeOwned,
-        R: Serialize + DeserializeOwned + Send,
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        E: Into<Failed>,
+    {
+        self.implement(name, function, Arguments::values)
+    }
+
+    /// As [`function`](Self::function), for one that takes each argument that is a `value` [unread](wire::Encoded): those
+    /// don't count among the values that are to be read.
+    pub(crate) fn unread_function<A, R, F, Fut, E>(self, name: &str, function: F) -> HostModule
+    where
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        E: Into<Failed>,
+    {
+        let Some(described) = self.described(name) else { return self.implement(name, function, Arguments::values) };
+        let is_unread: Vec<bool> = described.params.iter().map(|param| param.ty.is_any()).collect();
+        self.implement(name, function, move |arguments| {
+            let read = is_unread.iter().enumerate().filter(|(_, is_unread)| !**is_unread);
+            read.filter_map(|(index, _)| arguments.get(index)).map(|argument| argument.values).sum()
+        })
+    }
+
+    /// `values` says how many values of the arguments are read.
+    fn implement<A, R, F, Fut, E>(
+        mut self,
+        name: &str,
+        function: F,
+        values: impl Fn(&Arguments) -> usize + Send + Sync + 'static,
+    ) -> HostModule
+    where
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
         F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
         E: Into<Failed>,
@@ -128,13 +166,33 @@ impl HostModule {
             return self;
         };
         self.wrong.extend(wit::fits::<A, R>(&described).err());
-        let body = move |context: CallContext, described: &Arc<Function>, arguments: &[u8], bounds: Bounds| {
-            let arguments: A = wit::arguments(described, arguments, &context)?;
-            let spent = context.spent.clone();
-            let future = function(context, arguments);
-            let described = described.clone();
+        let function = Arc::new(function);
+        let body = move |context: CallContext, described: &Arc<Function>, arguments: Arguments, bounds: Bounds| {
+            let (function, described) = (function.clone(), described.clone());
+            let is_short = values(&arguments) <= VALUES_AT_ONCE;
             let answering: Answering = Box::pin(async move {
-                let (mut future, mut has_waited) = (pin!(future), false);
+                let read = match is_short {
+                    true => {
+                        let read = wit::counted_arguments::<A>(&described, &arguments, &context);
+                        drop(arguments);
+                        read
+                    }
+                    false => {
+                        let (caller, described) = (context.clone(), described.clone());
+                        let read = move || wit::counted_arguments::<A>(&described, &arguments, &caller);
+                        let Some(read) = context.function.aside.run(&context.tenant, read).await else {
+                            return ended();
+                        };
+                        context.spent.give_way().await; // the function begins on a worker
+                        read
+                    }
+                };
+                let arguments = match read {
+                    Ok(arguments) => arguments,
+                    Err(mismatch) => return mismatched(&mismatch),
+                };
+                let (caller, spent) = (context.clone(), context.spent.clone());
+                let (mut future, mut has_waited) = (pin!(function(context, arguments)), false);
                 let done = poll_fn(|context| {
                     let polled = future.as_mut().poll(context);
                     has_waited |= polled.is_pending();
@@ -142,14 +200,17 @@ impl HostModule {
                 });
                 let done = done.await.map_err(Into::<Failed>::into);
                 if has_waited {
+                    if let Ok(result) = &done {
+                        spent.hold(wire::weigh(result, bounds.bytes.into()));
+                    }
                     spent.give_way().await; // the answer is written on a worker: it may be long
                 }
                 match done {
-                    Ok(result) => answer(&described, &result, bounds),
+                    Ok(result) => written(&caller, &described, result, bounds).await,
                     Err(error) => failed(&described, &error),
                 }
             });
-            Ok(answering)
+            answering
         };
         if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
             self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
@@ -222,13 +283,47 @@ impl HostModule {
     }
 }
 
+/// Writes a result on the worker, or aside if it is long.
+async fn written<R>(context: &CallContext, described: &Arc<Function>, result: R, bounds: Bounds) -> Answer
+where
+    R: Serialize + Send + 'static,
+{
+    match wit::short_result(described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
+        Err(mismatch) if mismatch.is_too_many() => (),
+        short => return answered(short),
+    }
+    let owned = described.clone();
+    let write = move || answer(&owned, &result, bounds);
+    let Some(answer) = context.function.aside.run(&context.tenant, write).await else { return ended() };
+    context.spent.give_way().await; // it is counted on a worker
+    answer
+}
+
 pub(crate) fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {
-    match wit::result(function, result, bounds.depth, bounds.bytes) {
+    answered(wit::result(function, result, bounds.depth, bounds.bytes))
+}
+
+fn answered(result: Result<wit::Answer, Mismatch>) -> Answer {
+    match result {
         Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
         Ok(wit::Answer::Error(value)) => Answer::Refused(Refusal { kind: FailureKind::Host, value }),
         Err(mismatch) if mismatch.is_over_limit() => refused(FailureKind::Limit, &mismatch.to_string()),
         Err(mismatch) => refused(FailureKind::Host, &mismatch.to_string()),
     }
+}
+
+/// Arguments that aren't what the WIT says.
+pub(crate) fn mismatched(mismatch: &Mismatch) -> Answer {
+    if mismatch.is_malformed() {
+        tracing::error!(%mismatch, "a guest sent arguments that can't be read");
+        return refused(FailureKind::Host, &mismatch.to_string());
+    }
+    refused(FailureKind::Script, &mismatch.to_string())
+}
+
+/// There is no runtime any more.
+fn ended() -> Answer {
+    refused(FailureKind::Host, "the host is shutting down")
 }
 
 pub(crate) fn failed(function: &Function, error: &Failed) -> Answer {
@@ -245,10 +340,13 @@ pub(crate) fn failed(function: &Function, error: &Failed) -> Answer {
     refused(kind, &format!("{}: {text}", function.called))
 }
 
+/// The longest text that a host function's error has.
+const MESSAGE_BYTES_MAX: usize = 4_096;
+
 /// What a script throws, as text.
 pub(crate) fn refused(kind: FailureKind, message: &str) -> Answer {
     // a long text is cut: it is the host's, but may hold what a script sent
-    let cut: String = message.chars().take(4096).collect();
+    let cut = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message);
     let value = Value::string(cut).encode().unwrap_or_default();
     Answer::Refused(Refusal { kind, value })
 }

@@ -228,7 +228,7 @@ impl Provider {
         let loaded = self.0.clone();
         let export = loaded.exports.iter().find(|export| export.grant == function.grant).map(|export| export.index);
         Arc::new(move |context, described, arguments, bounds| {
-            call::begin(&loaded, export, context, described, arguments, bounds)
+            call::begin(&loaded, export, context, described, &arguments, bounds)
         })
     }
 }

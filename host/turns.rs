@@ -1,14 +1,14 @@
 //! Who is next, of tenants that share a number of places: each has so many at most, and those who wait have turns, one after
 //! each other. First come, first served would let one that asks often enough keep all others waiting.
 
-#[cfg(feature = "http")]
 mod places;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 #[cfg(feature = "http")]
-pub(crate) use places::{Place, Places};
+pub(crate) use places::Place;
+pub(crate) use places::Places;
 
 /// Shared places, and what waits for them. `K` is whose it is.
 pub(crate) struct Turns<K, T> {
@@ -39,7 +39,6 @@ impl<K: Clone + Eq + Hash, T> Turns<K, T> {
     }
 
     /// Lets go of what waits and is of no more use, from the first on.
-    #[cfg(feature = "http")]
     pub(crate) fn forget(&mut self, key: &K, is_gone: impl Fn(&T) -> bool) {
         if let Some(line) = self.lines.get_mut(key) {
             while line.waiting.front().is_some_and(&is_gone) {

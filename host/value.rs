@@ -12,22 +12,6 @@ use std::cmp::Ordering;
 
 use crate::wire::{self, WireError};
 
-/// A value within something else that serde writes: as the bytes that it crosses as.
-pub(crate) mod encoded {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-
-    use super::Value;
-
-    pub(crate) fn serialize<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(Value::encode).transpose().map_err(ser::Error::custom)?.serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
-        let bytes = Option::<Vec<u8>>::deserialize(from)?;
-        bytes.map(|bytes| Value::decode(&bytes)).transpose().map_err(de::Error::custom)
-    }
-}
-
 /// A Luau value that crossed, or will cross, between the host and a script.
 ///
 /// Two values are equal when a script could not tell them apart, with these choices: numbers are compared by their bits

@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::log::{Log, LogSink};
 use crate::metering::{Pace, Turn, processor_nanos};
 use crate::tenant::Tenant;
+#[cfg(test)]
 use crate::value::Value;
 use crate::waits::{Owner, Waits};
 use meter::Meter;
@@ -400,14 +401,7 @@ pub(crate) fn failed(failure: Failure) -> Error {
     let text = |bytes: Vec<u8>| {
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
     };
-    let value = failure.value.and_then(|bytes| match Value::decode(&bytes) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::warn!(%error, "a guest sent an error value that can't be read");
-            None
-        }
-    });
-    Error::new(kind, text(failure.message)).with_script(text(failure.traceback), value)
+    Error::new(kind, text(failure.message)).with_script(text(failure.traceback), failure.value)
 }
 
 /// What a store keeps beside the guest.

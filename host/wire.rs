@@ -21,6 +21,7 @@
 
 mod codec;
 pub(crate) mod de;
+mod encoded;
 mod error;
 pub(crate) mod ser;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use codec::{decode, encode};
+pub(crate) use encoded::Encoded;
 pub use error::WireError;
 pub(crate) use token::exact_from_int;
 pub(crate) use weigh::weigh;
@@ -49,6 +51,7 @@ const EXT_HANDLE: i8 = 3;
 /// The names by which `Value` asks our own serializer and deserializer to keep apart what serde would mix up. To any other
 /// they are names of plain newtypes.
 pub(crate) const VALUE: &str = "$motu::Value";
+pub(crate) const ENCODED: &str = "$motu::Encoded";
 pub(crate) const STRING: &str = "$motu::String";
 pub(crate) const INTEGER: &str = "$motu::Integer";
 pub(crate) const VECTOR: &str = "$motu::Vector";

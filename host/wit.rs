@@ -43,7 +43,9 @@ mod tests;
 mod types;
 
 pub(crate) use argument::text_argument;
+#[cfg(test)]
 pub(crate) use de::arguments;
+pub(crate) use de::counted_arguments;
 #[cfg(feature = "providers")]
 pub(crate) use de::each_argument;
 pub use error::WitError;
@@ -54,6 +56,6 @@ pub(crate) use luau::luau_types;
 pub(crate) use mismatch::Mismatch;
 pub(crate) use package::{Function, Kind, Package, Resource, modules};
 pub(crate) use parse::parse;
-pub(crate) use ser::{Answer, result};
+pub(crate) use ser::{Answer, result, short_result};
 #[cfg(feature = "providers")]
 pub(crate) use types::{Int, Ty};

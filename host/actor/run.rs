@@ -146,7 +146,7 @@ impl Body {
                 Message::Called { wait, called: Called::Answer { answer, fuel }, held, .. } => {
                     self.answers.push_back((wait, Came::Answer(answer), fuel, held));
                 }
-                Message::Called { wait, called: Called::GivesWay { begun, fuel }, held, .. } => {
+                Message::Called { wait, called: Called::GivesWay { begun, fuel, .. }, held, .. } => {
                     self.answers.push_back((wait, Came::GivesWay(begun), fuel, held));
                 }
                 Message::Called { wait, called: Called::Panicked { what, message }, .. } => {

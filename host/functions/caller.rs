@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +10,11 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::AbortHandle;
 
-use super::{Functions, HostFunction, Seat, tariff};
+use super::tariff::Crossing;
+use super::watchdog::Polls;
+use super::{Arguments, Functions, HostFunction, Seat, tariff};
 use crate::context::{CallContext, Local, Spent};
-use crate::grant::{Decision, Grants};
+use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
 use crate::sight;
@@ -62,8 +64,6 @@ pub(crate) struct Caller {
 pub(crate) struct Decided {
     version: u64,
     by_number: Vec<Option<Decision>>,
-    /// By number, whether a refusal was logged: once for each.
-    logged: Vec<bool>,
 }
 
 /// What a call that was pending came to, with the fuel that this has cost.
@@ -76,6 +76,8 @@ pub(crate) enum Called {
     GivesWay {
         begun: Begun,
         fuel: u64,
+        /// What it holds that will be its answer, in bytes.
+        bytes: u64,
     },
     Panicked {
         what: String,
@@ -89,14 +91,15 @@ impl Called {
         match self {
             Called::Answer { answer: Answer::Value(bytes), .. } => bytes.len() as u64,
             Called::Answer { answer: Answer::Refused(refusal), .. } => refusal.value.len() as u64,
-            Called::Answer { answer: Answer::Elapsed, .. } | Called::GivesWay { .. } | Called::Panicked { .. } => 0,
+            Called::GivesWay { bytes, .. } => *bytes,
+            Called::Answer { answer: Answer::Elapsed, .. } | Called::Panicked { .. } => 0,
         }
     }
 }
 
 /// What a call came to at once.
 pub(crate) enum Outcome {
-    /// With the fuel that this costs.
+    /// With the fuel that the function charged; the answer itself is not counted yet.
     Ready(Answer, u64),
     /// It computes, and lets others have the worker; with the fuel that this has cost.
     GivesWay(Begun, u64),
@@ -126,18 +129,99 @@ impl Drop for Call {
     }
 }
 
+/// Whether a call may be made.
+pub(crate) enum Admission {
+    Granted,
+    /// What it is answered instead.
+    Refused(Answer),
+    /// There are more grants to be held against the arguments.
+    More,
+}
+
+/// The grants of a function, of which one must fit the arguments of a call; and how far they were tried.
+pub(crate) struct Trying<'a> {
+    number: u32,
+    arguments: &'a Arguments,
+    narrowed: Option<Narrowed>,
+    next: usize,
+    /// What patterns are held against, by name: each is found once.
+    texts: Vec<(Box<str>, Option<Cow<'a, str>>)>,
+}
+
+/// How much of trying grants is a step.
+const TRYING_FUEL: u64 = 1_000_000;
+
+impl<'a> Trying<'a> {
+    pub(crate) fn new(number: u32, arguments: &'a Arguments) -> Trying<'a> {
+        Trying { number, arguments, narrowed: None, next: 0, texts: Vec::new() }
+    }
+
+    /// Tries some of the grants: whether one fits, if that is known by now. With the fuel for it.
+    pub(super) fn step(&mut self, function: &HostFunction, narrowed: &Narrowed) -> (Option<bool>, u64) {
+        let mut fuel = 0;
+        while fuel < TRYING_FUEL {
+            let Some(names) = narrowed.names(self.next) else { return (Some(false), fuel) };
+            fuel += tariff::PATTERN;
+            for name in names {
+                if !self.texts.iter().any(|(known, _)| **known == *name) {
+                    let (text, cost) = function.narrowed(self.arguments, name);
+                    fuel += cost;
+                    self.texts.push((name.into(), text));
+                }
+                fuel += tariff::PATTERN_BYTE * self.text(name).map_or(0, |text| text.len() as u64);
+            }
+            if narrowed.fits(self.next, &|name: &str| self.text(name).map(Cow::Borrowed)) {
+                return (Some(true), fuel);
+            }
+            self.next += 1;
+        }
+        (None, fuel)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.texts.iter().find(|(known, _)| **known == *name)?.1.as_deref()
+    }
+}
+
 impl Caller {
-    pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: &[u8], owner: &Owner) -> Outcome {
+    /// Whether the call may be made, and the fuel that it took to see it; to be asked again while there is more to see.
+    ///
+    /// The rate is counted before any argument is looked at: who asks too often is told so for little.
+    pub(crate) fn admit(&mut self, trying: &mut Trying<'_>) -> (Admission, u64) {
+        let functions = self.functions.clone();
+        let number = trying.number;
+        let Some(function) = functions.get(number) else {
+            let unknown = refused(FailureKind::Host, &format!("there is no host function {number}"));
+            return (Admission::Refused(unknown), 0);
+        };
+        let narrowed = match trying.narrowed.clone() {
+            Some(narrowed) => narrowed,
+            None => {
+                let decision = self.decided(number, function);
+                if decision == Decision::Denied {
+                    return (Admission::Refused(self.deny(number, function, false)), 0);
+                }
+                if let Err(refusal) = self.within_rate(function) {
+                    return (Admission::Refused(refusal), 0);
+                }
+                let Decision::Narrowed(narrowed) = decision else { return (Admission::Granted, 0) };
+                trying.narrowed = Some(narrowed.clone());
+                narrowed
+            }
+        };
+        match trying.step(function, &narrowed) {
+            (Some(true), fuel) => (Admission::Granted, fuel),
+            (Some(false), fuel) => (Admission::Refused(self.deny(number, function, true)), fuel),
+            (None, fuel) => (Admission::More, fuel),
+        }
+    }
+
+    /// Makes a call that was [admitted](Self::admit).
+    pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: Arguments, owner: &Owner) -> Outcome {
         let functions = self.functions.clone();
         let Some(function) = functions.get(number) else {
-            return ready(refused(FailureKind::Host, &format!("there is no host function {number}")), 0);
+            return Outcome::Ready(refused(FailureKind::Host, &format!("there is no host function {number}")), 0);
         };
-        if !self.may_call(number, function, arguments) {
-            return ready(self.deny(number, function), 0);
-        }
-        if let Err(refusal) = self.within_rate(function) {
-            return ready(refusal, 0);
-        }
         let context = CallContext {
             tenant: self.tenant.clone(),
             event: owner.name.clone(),
@@ -148,17 +232,12 @@ impl Caller {
             granted: self.granted.clone(),
         };
         let (described, bounds) = (&function.described, self.bounds);
-        let _poll = functions.polls.begin(&self.seat.0, number);
-        let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)));
+        let begun = {
+            let _poll = functions.polls.begin(&self.seat.0, number);
+            catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)))
+        };
         match begun {
-            Ok(Ok(future)) => {
-                poll(&functions, &mut self.spent, &self.answer, Begun { wait, number, future, spent: None })
-            }
-            Ok(Err(mismatch)) if mismatch.is_malformed() => {
-                tracing::error!(%mismatch, "a guest sent arguments that can't be read");
-                ready(refused(FailureKind::Host, &mismatch.to_string()), 0)
-            }
-            Ok(Err(mismatch)) => ready(refused(FailureKind::Script, &mismatch.to_string()), 0),
+            Ok(future) => self.go_on(Begun { wait, number, future, spent: None }),
             Err(panic) => panicked(function, &*panic),
         }
     }
@@ -173,8 +252,8 @@ impl Caller {
         poll(&functions, &mut self.spent, &self.answer, begun)
     }
 
-    /// Whether a grant allows the call. What was decided is kept until the grants change.
-    fn may_call(&mut self, number: u32, function: &HostFunction, arguments: &[u8]) -> bool {
+    /// What the grants say of a function. It is kept until they change.
+    fn decided(&mut self, number: u32, function: &HostFunction) -> Decision {
         let version = self.granted.version.load(Ordering::Acquire);
         if self.decided.version != version {
             self.decided = Decided { version, ..Decided::default() };
@@ -183,9 +262,8 @@ impl Caller {
         if self.decided.by_number.len() <= at {
             self.decided.by_number.resize(at + 1, None);
         }
-        let Some(kept) = self.decided.by_number.get_mut(at) else { return false };
-        let decision = kept.get_or_insert_with(|| self.granted.get().of(&function.name()));
-        decision.allows(&|name: &str| -> Option<Cow<'_, str>> { function.argument(arguments, name) })
+        let Some(kept) = self.decided.by_number.get_mut(at) else { return Decision::Denied };
+        kept.get_or_insert_with(|| self.granted.get().of(&function.name())).clone()
     }
 
     /// Counts a call against the tenant's rate, if its package has one.
@@ -204,18 +282,11 @@ impl Caller {
         })
     }
 
-    fn deny(&mut self, number: u32, function: &HostFunction) -> Answer {
+    fn deny(&self, number: u32, function: &HostFunction, narrowed: bool) -> Answer {
         let (described, tenant) = (&function.described, &self.tenant);
-        let at = number as usize;
-        let narrowed = matches!(self.decided.by_number.get(at), Some(Some(Decision::Narrowed(_))));
         let grant = &described.grant;
         sight::denied();
-        if self.decided.logged.len() <= at {
-            self.decided.logged.resize(at + 1, false);
-        }
-        if let Some(logged) = self.decided.logged.get_mut(at)
-            && !std::mem::replace(logged, true)
-        {
+        if self.functions.tells(tenant, number) {
             tracing::warn!(%tenant, grant, "a host function was refused for want of a grant; the next refusals aren't logged");
         }
         let called = &described.called;
@@ -234,16 +305,16 @@ type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
 /// Polls a call on the worker. What waits for something moves to the runtime.
 fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut begun: Begun) -> Outcome {
     let Some(function) = functions.get(begun.number) else {
-        return ready(refused(FailureKind::Host, "there is no such host function"), 0);
+        return Outcome::Ready(refused(FailureKind::Host, "there is no such host function"), 0);
     };
     let mut context = Context::from_waker(Waker::noop());
     match catch_unwind(AssertUnwindSafe(|| begun.future.as_mut().poll(&mut context))) {
-        Ok(Poll::Ready(answer)) => ready(answer, spent.take_fuel()),
+        Ok(Poll::Ready(answer)) => Outcome::Ready(answer, spent.take_fuel()),
         Err(panic) => panicked(function, &*panic),
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
-            let waiting = waiting(functions, function.shown.clone(), std::mem::take(spent), begun);
+            let waiting = waiting(functions.polls.clone(), function.shown.clone(), std::mem::take(spent), begun);
             let task = functions.runtime.spawn(async move { tell(wait, waiting.await) });
             Outcome::Pending(Call(task.abort_handle()), fuel)
         }
@@ -258,37 +329,43 @@ fn what(shown: &str) -> String {
     format!("the host function {shown}")
 }
 
-fn ready(answer: Answer, charged: u64) -> Outcome {
-    let fuel = tariff::answer(&answer).saturating_add(charged);
-    Outcome::Ready(answer, fuel)
-}
-
 /// A call on the runtime: until it is done, or has more to compute.
-fn waiting(
-    functions: &Functions,
-    shown: Arc<str>,
-    spent: Arc<Spent>,
-    begun: Begun,
-) -> impl Future<Output = Called> + use<> {
-    let (polls, number) = (functions.polls.clone(), begun.number);
-    let (slot, mut begun) = (polls.slot(), Some(begun));
-    poll_fn(move |context| {
+async fn waiting(polls: Arc<Polls>, shown: Arc<str>, spent: Arc<Spent>, begun: Begun) -> Called {
+    let (slot, number, mut begun) = (polls.slot(), begun.number, Some(begun));
+    let called = poll_fn(|context| {
         let Some(running) = &mut begun else { return Poll::Pending };
         let _poll = polls.begin(&slot, number);
         match catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context))) {
-            Ok(Poll::Ready(answer)) => {
-                let fuel = tariff::answer(&answer).saturating_add(spent.take_fuel());
-                Poll::Ready(Called::Answer { answer, fuel })
-            }
+            Ok(Poll::Ready(answer)) => Poll::Ready(Called::Answer { answer, fuel: spent.take_fuel() }),
             Ok(Poll::Pending) if spent.gave_way() => match begun.take() {
                 Some(begun) => {
-                    let (fuel, spent) = (spent.take_fuel(), Some(spent.clone()));
-                    Poll::Ready(Called::GivesWay { begun: Begun { spent, ..begun }, fuel })
+                    let (fuel, bytes, spent) = (spent.take_fuel(), spent.take_held(), Some(spent.clone()));
+                    Poll::Ready(Called::GivesWay { begun: Begun { spent, ..begun }, fuel, bytes })
                 }
                 None => Poll::Pending,
             },
             Ok(Poll::Pending) => Poll::Pending,
             Err(panic) => Poll::Ready(Called::Panicked { what: what(&shown), message: panic_text(&*panic) }),
         }
-    })
+    });
+    match called.await {
+        Called::Answer { answer, fuel } => {
+            let fuel = fuel.saturating_add(counted(&answer).await);
+            Called::Answer { answer, fuel }
+        }
+        called => called,
+    }
+}
+
+/// What it costs that an answer crosses, found on the runtime.
+async fn counted(answer: &Answer) -> u64 {
+    let (mut fuel, mut crossing) = (tariff::answer(answer), Crossing::default());
+    loop {
+        let counted = crossing.step(tariff::crossing(answer), |_, _, _| ());
+        fuel = fuel.saturating_add(counted.fuel);
+        if counted.is_done {
+            return fuel;
+        }
+        tokio::task::yield_now().await;
+    }
 }

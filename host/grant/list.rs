@@ -161,6 +161,18 @@ impl Decision {
     }
 }
 
+impl Narrowed {
+    /// The names of the arguments that one of the ways depends on, by its index; none beyond the last.
+    pub(crate) fn names(&self, way: usize) -> Option<impl Iterator<Item = &str>> {
+        self.0.get(way).map(|arguments| arguments.iter().map(|argument| &*argument.name))
+    }
+
+    /// Whether one of the ways fits, by its index.
+    pub(crate) fn fits<'v>(&self, way: usize, value_of: &dyn Fn(&str) -> Option<Cow<'v, str>>) -> bool {
+        self.0.get(way).is_some_and(|arguments| fit(arguments, value_of))
+    }
+}
+
 impl FromIterator<Grant> for Grants {
     fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Grants {
         Grants(grants.into_iter().collect())

@@ -19,9 +19,10 @@ use super::val::{self, Given, Room};
 use super::{Loaded, ProviderLimits};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
+use crate::functions::Arguments;
 use crate::guest::motu::guest::types::Answer;
-use crate::module::{Answering, Bounds, answer, failed};
-use crate::wit::{Function, Handle, Mismatch};
+use crate::module::{Answering, Bounds, answer, failed, mismatched};
+use crate::wit::{Function, Handle};
 
 /// Fuel for a fresh store, beside what the component burns at its start.
 const STORE_FUEL: u64 = 1_000_000;
@@ -34,29 +35,32 @@ pub(super) fn begin(
     export: Option<ComponentExportIndex>,
     context: CallContext,
     described: &Arc<Function>,
-    arguments: &[u8],
+    arguments: &Arguments,
     bounds: Bounds,
-) -> Result<Answering, Mismatch> {
+) -> Answering {
     let (loaded, described) = (loaded.clone(), described.clone());
-    let (given, most) = (arguments.len(), loaded.limits.argument_bytes);
+    let (given, most) = (arguments.bytes().len(), loaded.limits.argument_bytes);
     if given > most as usize {
         let text = format!("the arguments take {given} bytes, over the limit argument_bytes of {most}");
         let error = loaded.limit(&text);
-        return Ok(Box::pin(async move { failed(&described, &error.into()) }));
+        return Box::pin(async move { failed(&described, &error.into()) });
     }
     let passed = RefCell::new(Passed::default());
     let resource = |handle, is_given_away| passed.borrow_mut().pass(&context, handle, is_given_away);
     let room = Room::of(loaded.limits.values, &resource);
-    let params = match val::arguments(&described, arguments, &context, &room) {
+    let params = match val::arguments(&described, arguments.bytes(), &context, &room) {
         Ok(params) => params,
-        Err(mismatch) if !room.is_over() => return Err(mismatch),
+        Err(mismatch) if !room.is_over() => {
+            let answer = mismatched(&mismatch);
+            return Box::pin(async move { answer });
+        }
         Err(_) => {
             let error = loaded.over_values("the arguments are more values than that");
-            return Ok(Box::pin(async move { failed(&described, &error.into()) }));
+            return Box::pin(async move { failed(&described, &error.into()) });
         }
     };
     let passed = passed.into_inner();
-    Ok(Box::pin(async move {
+    Box::pin(async move {
         let called = loaded.call(export, &context, (&params, passed), &described).await;
         let (results, opened) = match called {
             Ok(called) => called,
@@ -82,7 +86,7 @@ pub(super) fn begin(
                 refused
             }
         }
-    }))
+    })
 }
 
 /// What a poll of a call came to.

@@ -8,7 +8,8 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{StoreContextMut, Trap};
 
 use super::{State, Stop, panic_text};
-use crate::functions::{Begun, Call, Caller, Outcome, tariff};
+use crate::functions::tariff::Crossing;
+use crate::functions::{Admission, Arguments, Begun, Call, Caller, Outcome, Trying, tariff};
 use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel, add_to_linker};
 use crate::guest::motu::guest::types::Answer;
 use crate::log::{LogLevel, OverLog};
@@ -31,15 +32,35 @@ async fn called(
     function: u32,
     arguments: Vec<u8>,
 ) -> wasmtime::Result<Called> {
-    charge(&mut store, tariff::call(&arguments))?;
+    charge(&mut store, tariff::call(arguments.len()))?;
+    let bytes = arguments.len() as u64;
+    let mut arguments = Arguments::new(arguments);
+    loop {
+        let counted = arguments.count();
+        charge(&mut store, counted.fuel)?;
+        if counted.is_done {
+            break;
+        }
+        store.data().meter.pause().await;
+    }
     #[cfg(test)]
-    if let Some(called) = store.data_mut().scripted.answer(wait, function, &arguments) {
+    if let Some(called) = store.data_mut().scripted.answer(wait, function, arguments.bytes()) {
         return Ok(called);
     }
     let owner = store.data().owner()?;
-    let outcome = store.data_mut().caller()?.call(wait, function, &arguments, &owner);
-    let bytes = arguments.len() as u64;
-    drop(arguments);
+    let mut trying = Trying::new(function, &arguments);
+    let admission = loop {
+        let (admission, fuel) = store.data_mut().caller()?.admit(&mut trying);
+        charge(&mut store, fuel)?;
+        match admission {
+            Admission::More => store.data().meter.pause().await,
+            admission => break admission,
+        }
+    };
+    let outcome = match admission {
+        Admission::Refused(answer) => Outcome::Ready(answer, 0),
+        _ => store.data_mut().caller()?.call(wait, function, arguments, &owner),
+    };
     match computed(&mut store, outcome).await? {
         Ok(answer) => Ok(Called::Ready(answer)),
         Err(call) => {
@@ -86,10 +107,18 @@ async fn computed(
                 outcome = store.data_mut().caller()?.go_on(begun);
             }
             Outcome::Ready(answer, fuel) => {
-                if charge(store, fuel)? {
-                    store.data().meter.pause().await;
+                let mut fuel = fuel.saturating_add(tariff::answer(&answer));
+                let mut crossing = Crossing::default();
+                loop {
+                    let counted = crossing.step(tariff::crossing(&answer), |_, _, _| ());
+                    fuel = fuel.saturating_add(counted.fuel);
+                    if charge(store, std::mem::take(&mut fuel))? {
+                        store.data().meter.pause().await;
+                    }
+                    if counted.is_done {
+                        return Ok(Ok(answer));
+                    }
                 }
-                return Ok(Ok(answer));
             }
             Outcome::Pending(call, fuel) => {
                 if charge(store, fuel)? {

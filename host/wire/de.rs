@@ -10,7 +10,7 @@ use serde::forward_to_deserialize_any;
 
 use super::token::{Reader, Token};
 use super::writer::as_int;
-use super::{DEPTH_MAX, VALUE, WireError};
+use super::{DEPTH_MAX, ENCODED, VALUE, WireError};
 use tables::{List, Numbered, Pairs, Variant};
 
 type Result<T> = std::result::Result<T, WireError>;
@@ -25,6 +25,16 @@ pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 pub(crate) struct Source<'de> {
     pub(crate) reader: Reader<'de>,
     depth_left: u32,
+    /// A value whose end is known: it is passed over without a look at what is in it.
+    known: Known,
+}
+
+/// Where a value begins and ends.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) has_handles: bool,
 }
 
 impl<'de> Source<'de> {
@@ -33,7 +43,34 @@ impl<'de> Source<'de> {
     }
 
     pub(crate) fn at(reader: Reader<'de>) -> Self {
-        Self { reader, depth_left: DEPTH_MAX }
+        Self { reader, depth_left: DEPTH_MAX, known: Known::default() }
+    }
+
+    /// Says where the value ends that may come next.
+    pub(crate) fn knows(&mut self, known: Known) {
+        self.known = known;
+    }
+
+    /// A whole value, as its bytes.
+    fn whole(&mut self) -> Result<&'de [u8]> {
+        let (start, known) = (self.reader.at(), self.known);
+        match start == known.start && known.end > start {
+            true => self.reader.pass(known.end)?,
+            false => self.reader.skip()?,
+        }
+        Ok(self.reader.since(start))
+    }
+
+    /// The same, for who will not read it: it holds no handle.
+    fn unread(&mut self) -> Result<&'de [u8]> {
+        let (start, known) = (self.reader.at(), self.known);
+        let has_handles = if start == known.start && known.end > start {
+            self.reader.pass(known.end)?;
+            known.has_handles
+        } else {
+            self.reader.skip_seen()?
+        };
+        if has_handles { Err(WireError::stray_handle()) } else { Ok(self.reader.since(start)) }
     }
 
     /// Reads a table's entries, one level down.
@@ -177,9 +214,10 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == VALUE {
-            let start = self.reader.at();
-            self.reader.skip()?;
-            return visitor.visit_borrowed_bytes(self.reader.since(start));
+            return visitor.visit_borrowed_bytes(self.whole()?);
+        }
+        if name == ENCODED {
+            return visitor.visit_borrowed_bytes(self.unread()?);
         }
         visitor.visit_newtype_struct(self)
     }

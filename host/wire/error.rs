@@ -29,6 +29,8 @@ enum Kind {
     TooDeep(u32),
     /// Over so many bytes.
     TooLarge(u32),
+    /// More values than are written at once.
+    TooMany,
     /// Not what the format allows.
     Malformed,
     /// Well formed, but there is no such value on the other side.
@@ -87,13 +89,23 @@ impl WireError {
         Self::new(Kind::TooLarge(bytes_max), String::new())
     }
 
+    /// Seen by nobody: whoever asks for few values tries again.
+    #[cold]
+    pub(crate) fn too_many() -> Self {
+        Self::new(Kind::TooMany, "more values than are written at once".to_owned())
+    }
+
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.0.kind == Kind::TooMany
+    }
+
     pub(crate) fn malformed(at: usize, what: impl fmt::Display) -> Self {
         Self::new(Kind::Malformed, format!("malformed at byte {at}: {what}"))
     }
 
     /// serde's messages quote the value: a megabyte of a string, say.
     pub(crate) fn mismatch(message: impl fmt::Display) -> Self {
-        Self::new(Kind::Mismatch, shortened(&message.to_string(), MESSAGE_CHARS_MAX))
+        Self::new(Kind::Mismatch, start_of(message))
     }
 
     /// What a handle is where the WIT doesn't say so.
@@ -137,6 +149,38 @@ impl WireError {
     }
 }
 
+/// The start of a message. What comes after it is not even written: serde's messages escape all of what they quote.
+fn start_of(message: impl fmt::Display) -> String {
+    let mut start = Start { text: String::new(), left: MESSAGE_CHARS_MAX };
+    if fmt::write(&mut start, format_args!("{message}")).is_err() {
+        start.text.push_str("...");
+    }
+    start.text
+}
+
+/// Takes so many more characters, and then no more.
+struct Start {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Start {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        match more.char_indices().nth(self.left) {
+            Some((end, _)) => {
+                self.text.push_str(more.get(..end).unwrap_or_default());
+                self.left = 0;
+                Err(fmt::Error)
+            }
+            None => {
+                self.text.push_str(more);
+                self.left = self.left.saturating_sub(more.chars().count());
+                Ok(())
+            }
+        }
+    }
+}
+
 fn shortened(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
@@ -165,7 +209,9 @@ impl Fault {
         match self.kind {
             Kind::TooDeep(most) => write!(f, ": over the limit {limits}_depth of {most}"),
             Kind::TooLarge(most) => write!(f, ": over the limit {limits}_bytes of {most}"),
-            Kind::Malformed | Kind::Mismatch | Kind::Refused => write!(f, ": {}", self.message),
+            Kind::TooMany | Kind::Malformed | Kind::Mismatch | Kind::Refused => {
+                write!(f, ": {}", self.message)
+            }
         }
     }
 }
@@ -190,7 +236,7 @@ impl serde::ser::Error for WireError {
 
 impl serde::de::Error for WireError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Kind::Refused, shortened(&message.to_string(), MESSAGE_CHARS_MAX))
+        Self::new(Kind::Refused, start_of(message))
     }
 
     // What serde says itself, in its own words, is about the shape: no refusal.
@@ -237,5 +283,33 @@ impl fmt::Display for OneOf {
                 rest.iter().try_for_each(|name| write!(f, ", `{name}`"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text that counts how much of it was asked for.
+    struct Long<'a>(&'a std::cell::Cell<usize>);
+
+    impl fmt::Display for Long<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            (0..1_000_000).try_for_each(|_| {
+                self.0.set(self.0.get() + 1);
+                f.write_str("a\u{e9}")
+            })
+        }
+    }
+
+    #[test]
+    fn t08_no_more_of_a_message_is_made_than_is_kept() {
+        let written = std::cell::Cell::new(0);
+        let error = WireError::mismatch(Long(&written));
+        assert_eq!(error.said(), format!("{}...", "a\u{e9}".repeat(MESSAGE_CHARS_MAX / 2)));
+        assert!(written.get() <= MESSAGE_CHARS_MAX, "{}", written.get());
+        let just = "x".repeat(MESSAGE_CHARS_MAX);
+        assert_eq!(WireError::mismatch(&just).said(), just);
+        assert_eq!(WireError::mismatch("").said(), "");
     }
 }

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::token::Reader;
 use super::writer::Writer;
-use super::{HANDLE, INTEGER, STRING, VECTOR, WireError};
+use super::{ENCODED, HANDLE, INTEGER, STRING, VECTOR, WireError};
 
 type Result<T = ()> = std::result::Result<T, WireError>;
 
@@ -31,6 +31,8 @@ enum Leaf {
     String,
     Integer,
     Vector,
+    /// A value that is written already.
+    Encoded,
 }
 
 impl State {
@@ -219,6 +221,7 @@ impl<'a> Serializer for &'a mut State {
     fn serialize_bytes(self, value: &[u8]) -> Result {
         match self.leaf {
             Leaf::String => self.writer.string(value),
+            Leaf::Encoded => self.writer.append(value),
             _ => self.writer.buffer(value),
         }
     }
@@ -257,11 +260,21 @@ impl<'a> Serializer for &'a mut State {
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
-        _: u32,
+        name: &'static str,
+        index: u32,
         variant: &'static str,
         value: &T,
     ) -> Result {
+        if name == ENCODED {
+            // the index is its depth
+            if self.depth.saturating_add(index) > self.depth_max {
+                return Err(WireError::too_deep(self.depth_max));
+            }
+            self.leaf = Leaf::Encoded;
+            value.serialize(&mut *self)?;
+            self.leaf = Leaf::Plain;
+            return Ok(());
+        }
         self.variant(variant)?;
         value.serialize(&mut *self).map_err(|error| error.in_field(variant))?;
         self.depth -= 1;

@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// Goes on where another reader of the same bytes was.
+    pub(crate) fn resumed(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
     pub(crate) fn at(&self) -> usize {
         self.at
     }
@@ -148,17 +153,31 @@ impl<'a> Reader<'a> {
 
     /// Passes over a whole value, however deep, without recursing.
     pub(crate) fn skip(&mut self) -> Result<(), WireError> {
-        let mut pending: u64 = 1;
+        self.skip_seen().map(drop)
+    }
+
+    /// Passes over a whole value, and says whether there was a handle in it.
+    pub(crate) fn skip_seen(&mut self) -> Result<bool, WireError> {
+        let (mut pending, mut has_handles): (u64, bool) = (1, false);
         while pending > 0 {
             pending -= 1;
             // Each length is at most the bytes that are left, so the sum can't overflow before they run out.
             pending = pending.saturating_add(match self.token()? {
                 Token::Array(items) => items as u64,
                 Token::Map(pairs) => pairs as u64 * 2,
+                Token::Handle(_) => {
+                    has_handles = true;
+                    0
+                }
                 _ => 0,
             });
         }
-        Ok(())
+        Ok(has_handles)
+    }
+
+    /// Goes on at `end`, to which all was read before.
+    pub(crate) fn pass(&mut self, end: usize) -> Result<(), WireError> {
+        self.take(end.saturating_sub(self.at)).map(drop)
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {

@@ -5,9 +5,19 @@ use rmp::encode;
 use super::token::exact_from_int;
 use super::{EXT_HANDLE, EXT_INTEGER, EXT_VECTOR, WireError};
 
+/// What is written before its length is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    String,
+    Array,
+    Map,
+}
+
 pub(crate) struct Writer {
     out: Vec<u8>,
     bytes_max: u32,
+    /// How many more values may be written: heads of tables, keys and scalars.
+    values_left: usize,
 }
 
 /// The largest magnitude up to which every integer is a double.
@@ -22,7 +32,12 @@ pub(crate) fn as_int(number: f64) -> Option<i64> {
 
 impl Writer {
     pub(crate) fn new(bytes_max: u32) -> Self {
-        Self { out: Vec::with_capacity(128), bytes_max }
+        Self { out: Vec::with_capacity(128), bytes_max, values_left: usize::MAX }
+    }
+
+    /// Bounds the values that may be written. Those that are appended as they are don't count.
+    pub(crate) fn at_most(&mut self, values: usize) {
+        self.values_left = values;
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -48,9 +63,13 @@ impl Writer {
         (self.bytes_max as usize).checked_sub(self.out.len())
     }
 
-    /// Called after each few bytes: writing into a Vec can't fail, so what rmp returns is of no interest.
-    fn written<T>(&self, _: T) -> Result<(), WireError> {
-        if self.left().is_none() { Err(WireError::too_large(self.bytes_max)) } else { Ok(()) }
+    /// Called after the head of each value: writing into a Vec can't fail, so what rmp returns is of no interest.
+    fn written<T>(&mut self, _: T) -> Result<(), WireError> {
+        if self.left().is_none() {
+            return Err(WireError::too_large(self.bytes_max));
+        }
+        self.values_left = self.values_left.checked_sub(1).ok_or_else(WireError::too_many)?;
+        Ok(())
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), WireError> {
@@ -59,6 +78,14 @@ impl Writer {
         }
         self.out.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// A byte of a string whose bytes come one by one: sixteen take as long as a value.
+    pub(crate) fn raw(&mut self, byte: u8) -> Result<(), WireError> {
+        if self.out.len().is_multiple_of(16) {
+            self.values_left = self.values_left.checked_sub(1).ok_or_else(WireError::too_many)?;
+        }
+        self.append(&[byte])
     }
 
     /// MessagePack's lengths have 32 bits.
@@ -146,6 +173,29 @@ impl Writer {
     pub(crate) fn map(&mut self, len: usize) -> Result<(), WireError> {
         let len = self.count(len)?;
         let done = encode::write_map_len(&mut self.out, len);
+        self.written(done)
+    }
+
+    /// A byte for the head of a string or a table whose length is known only at its end, which [`end`](Self::end)s it.
+    pub(crate) fn begin(&mut self) -> Result<usize, WireError> {
+        let at = self.len();
+        self.append(&[0])?;
+        Ok(at)
+    }
+
+    /// Writes the head of what was begun at `at`: as short as it can be. What was written since is moved, if the head is longer
+    /// than a byte.
+    pub(crate) fn end(&mut self, at: usize, what: Begun, len: usize) -> Result<(), WireError> {
+        let count = self.count(len)?;
+        let mut head = Vec::with_capacity(5);
+        let done = match what {
+            Begun::String => encode::write_str_len(&mut head, count),
+            Begun::Array => encode::write_array_len(&mut head, count),
+            Begun::Map => encode::write_map_len(&mut head, count),
+        };
+        if at < self.out.len() {
+            drop(self.out.splice(at..=at, head));
+        }
         self.written(done)
     }
 

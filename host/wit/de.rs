@@ -16,6 +16,7 @@ use super::handle::{Handles, Held};
 use super::mismatch::Mismatch;
 use super::package::{Function, Resource};
 use super::types::{Int, Ty};
+use crate::functions::Arguments;
 use crate::value::Value;
 use crate::wire::de::{Source, large_int};
 use crate::wire::token::Token;
@@ -24,13 +25,8 @@ use access::Args;
 
 type Result<T> = std::result::Result<T, WireError>;
 
-/// The arguments of a call: what `bytes` says, a list of them, as the function's WIT has them.
-///
-/// `A` is the one parameter's own type; of several, a tuple; of none, `()`. Arguments that are missing are nil.
-///
-/// # Errors
-/// An argument isn't what the WIT says, or the Rust type would not have it: the error names the function, the argument and
-/// the place in it.
+/// As [`counted_arguments`], of bytes that nobody has counted.
+#[cfg(test)]
 pub(crate) fn arguments<A: DeserializeOwned>(
     function: &Function,
     bytes: &[u8],
@@ -39,12 +35,31 @@ pub(crate) fn arguments<A: DeserializeOwned>(
     read_arguments(function, bytes, Guard { handles, fitting: false })
 }
 
+/// The arguments of a call, as the function's WIT has them. A value that the Rust type takes [unread](crate::wire::Encoded) is
+/// passed over.
+///
+/// `A` is the one parameter's own type; of several, a tuple; of none, `()`. Arguments that are missing are nil.
+///
+/// # Errors
+/// An argument isn't what the WIT says, or the Rust type would not have it: the error names the function, the argument and
+/// the place in it.
+pub(crate) fn counted_arguments<A: DeserializeOwned>(
+    function: &Function,
+    arguments: &Arguments,
+    handles: &dyn Handles,
+) -> std::result::Result<A, Mismatch> {
+    read(function, Args::of(function, arguments, Guard { handles, fitting: false }))
+}
+
 pub(super) fn read_arguments<A: DeserializeOwned>(
     function: &Function,
     bytes: &[u8],
     guard: Guard<'_>,
 ) -> std::result::Result<A, Mismatch> {
-    let mut args = Args::new(function, bytes, guard);
+    read(function, Args::new(function, bytes, guard))
+}
+
+fn read<A: DeserializeOwned>(function: &Function, mut args: Args<'_, '_>) -> std::result::Result<A, Mismatch> {
     let read = args.begin().and_then(|()| args.read()).and_then(|value| args.finish().map(|()| value));
     read.map_err(|error| Mismatch::argument(function, args.under_way(), error))
 }
@@ -52,7 +67,7 @@ pub(super) fn read_arguments<A: DeserializeOwned>(
 /// The arguments of a call, each by its own type: what `seed` makes of it.
 ///
 /// # Errors
-/// As of [`arguments`].
+/// As of [`counted_arguments`].
 #[cfg(feature = "providers")]
 pub(crate) fn each_argument<'a, 'de, S: DeserializeSeed<'de>>(
     function: &'a Function,

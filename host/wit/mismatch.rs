@@ -52,6 +52,11 @@ impl Mismatch {
         self.error.is_over_limit()
     }
 
+    /// A result is more values than were asked for.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.error.is_too_many()
+    }
+
     /// It is as the WIT says, but a Rust type's own code would not have it.
     pub(crate) fn is_refused(&self) -> bool {
         self.error.is_refused()

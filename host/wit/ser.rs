@@ -35,7 +35,20 @@ pub(crate) fn result<R: Serialize + ?Sized>(
     depth_max: u32,
     bytes_max: u32,
 ) -> std::result::Result<Answer, Mismatch> {
+    short_result(function, value, depth_max, bytes_max, usize::MAX)
+}
+
+/// The same, if it is no more than so many values. Else nothing is left of it, and the error says that it
+/// [is too many](Mismatch::is_too_many).
+pub(crate) fn short_result<R: Serialize + ?Sized>(
+    function: &Function,
+    value: &R,
+    depth_max: u32,
+    bytes_max: u32,
+    values_max: usize,
+) -> std::result::Result<Answer, Mismatch> {
     let mut state = State::new(depth_max.min(DEPTH_MAX), bytes_max);
+    state.writer.at_most(values_max);
     let mut failed = false;
     let typed = Typed { state: &mut state, ty: function.result.as_ref(), whole: Some(&mut failed), raw: false };
     value.serialize(typed).map_err(|error| Mismatch::result(function, error))?;
@@ -178,7 +191,7 @@ impl<'a, 't> Typed<'a, 't> {
             Some(Ty::Int(int)) => {
                 let (low, high) = int.range();
                 match u8::try_from(value) {
-                    Ok(byte) if self.raw => self.state.writer.append(&[byte]),
+                    Ok(byte) if self.raw => self.state.writer.raw(byte),
                     _ if low <= value && value <= high => write_integer(self.state, value),
                     _ => Err(super::de::out_of_range(value, *int)),
                 }
@@ -240,7 +253,7 @@ impl<'a, 't> Serializer for Typed<'a, 't> {
 
     fn serialize_u8(self, value: u8) -> Result {
         match self.present() {
-            _ if self.raw => self.state.writer.append(&[value]), // one of very many
+            _ if self.raw => self.state.writer.raw(value), // one of very many
             Some(Ty::Any) => self.state.serialize_u8(value),
             _ => self.integer(value.into()),
         }

@@ -143,6 +143,11 @@ impl Ty {
         ty
     }
 
+    /// Whether it is `value`: anything that crosses.
+    pub(crate) fn is_any(&self) -> bool {
+        matches!(self.peeled(), Ty::Any)
+    }
+
     /// Whether nil is one of its values.
     pub(crate) fn takes_nil(&self) -> bool {
         matches!(self.peeled(), Ty::Option(_) | Ty::Any)

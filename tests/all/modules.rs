@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod kv;
 mod log;
+mod paid;
 #[cfg(feature = "providers")]
 mod provider;
 mod small;
@@ -49,6 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         http::trials(),
         kv::trials(),
         log::trials(),
+        paid::trials(),
         provider::trials(),
         small::trials(),
         typed::trials(),

@@ -28,7 +28,7 @@ pub use client::{HttpSettings, HttpSettingsError};
 use limits::HttpLimits;
 pub use networks::{NetworkError, Networks};
 pub use resolve::{Lookup, Resolver, Resolving, SystemResolver};
-use target::Target;
+use target::{Target, URL_BYTES_MAX};
 use types::{Failure, Request, Response};
 
 use crate::context::CallContext;
@@ -51,6 +51,10 @@ pub(super) fn module(settings: HttpSettings) -> Result<HostModule, Error> {
     Ok(module.function("fetch", fetch).narrowed_by("fetch", "host", "url", host))
 }
 
+/// Fuel to take a URL apart, and for each byte of it.
+const URL_FUEL: u64 = 40_000;
+const URL_BYTE_FUEL: u64 = 600;
+
 struct Http {
     client: Client,
     under_way: UnderWay,
@@ -72,6 +76,7 @@ impl Http {
             redirects: limits.http_redirects,
             timeout_ms: u64::try_from(limits.http_timeout.as_millis()).unwrap_or(u64::MAX),
         };
+        context.charge(URL_FUEL + URL_BYTE_FUEL * url.len().min(URL_BYTES_MAX) as u64);
         let may = |host: &str| context.allows("host", host);
         let by = By { tenant: context.tenant().clone(), spent: context.spent.clone() };
         Ok(self.client.fetch(&by, url, request, &limits, &may).await)

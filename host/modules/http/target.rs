@@ -33,6 +33,7 @@ impl Target {
     /// Reads a URL as browsers do: what they take for an address (`0x7f.1`, `2130706433`) is one.
     pub(crate) fn parse(text: &str) -> Result<Target, Failure> {
         bounded(text)?;
+        can_have_host(text)?;
         Url::parse(text).map_err(|error| unreadable(text, error)).and_then(Target::new)
     }
 
@@ -40,15 +41,13 @@ impl Target {
     pub(crate) fn redirect(&self, location: &[u8]) -> Result<Target, Failure> {
         let text = std::str::from_utf8(location).map_err(|_| invalid("a redirect's URL isn't UTF-8"))?;
         bounded(text)?;
+        can_have_host(text)?;
         self.url.join(text).map_err(|error| unreadable(text, error)).and_then(Target::new)
     }
 
     fn new(mut url: Url) -> Result<Target, Failure> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid(format!(
-                "a URL begins with http:// or https://, this one with {:.32}:",
-                url.scheme().escape_debug()
-            )));
+            return Err(scheme(url.scheme()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("a URL can't have a user or a password: send the header authorization"));
@@ -122,6 +121,72 @@ impl Target {
     }
 }
 
+/// The longest name of a host, and the longest part of one, as servers of names have them.
+const HOST_CHARS_MAX: usize = 253;
+const LABEL_CHARS_MAX: usize = 63;
+
+/// What stands between the parts of a name.
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
+
+/// Refuses a URL whose host can be none by its length, before anything is computed of it: to write a name in ASCII takes a time that
+/// goes with the square of its parts' lengths. A character that isn't ASCII takes at least one there, so what has too many
+/// characters has too many in ASCII.
+///
+/// This finds the host as browsers do (the WHATWG's standard), or something longer.
+fn can_have_host(text: &str) -> Result<(), Failure> {
+    let text = text.trim_matches(|char| char <= ' ');
+    let text: String = text.chars().filter(|char| !matches!(char, '\t' | '\n' | '\r')).collect();
+    let is_of_scheme = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '+' | '-' | '.'))
+    };
+    let slashes = ['/', '\\'];
+    let rest = match text.split_once(':').filter(|(before, _)| is_of_scheme(before)) {
+        Some((before, rest)) if ["http", "https"].iter().any(|known| before.eq_ignore_ascii_case(known)) => rest,
+        Some((before, _)) => return Err(scheme(&before.to_ascii_lowercase())),
+        None => match text.strip_prefix(slashes).filter(|rest| rest.starts_with(slashes)) {
+            Some(rest) => rest,
+            None => return Ok(()), // the host is another URL's, or there is none
+        },
+    };
+    let authority = rest.trim_start_matches(slashes).split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if host.starts_with('[') {
+        return Ok(()); // an address
+    }
+    let host = unescaped(host.split(':').next().unwrap_or_default());
+    let is_too_long = |part: &str, most: usize| part.chars().nth(most).is_some();
+    let name = host.strip_suffix(DOTS).unwrap_or(&host);
+    match is_too_long(name, HOST_CHARS_MAX) || name.split(DOTS).any(|label| is_too_long(label, LABEL_CHARS_MAX)) {
+        true => Err(no_name()),
+        false => Ok(()),
+    }
+}
+
+/// A host with the bytes that `%XX` stands for.
+fn unescaped(host: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut bytes = Vec::with_capacity(host.len());
+    let mut rest = host.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let value = match (*first, digit(after.first()), digit(after.get(1))) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high << 4 | low).ok(),
+            _ => None,
+        };
+        bytes.push(value.unwrap_or(*first));
+        rest = after.get(if value.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn scheme(scheme: &str) -> Failure {
+    invalid(format!("a URL begins with http:// or https://, this one with {:.32}:", scheme.escape_debug()))
+}
+
+fn no_name() -> Failure {
+    invalid("the URL's host is no name: it is too long, or a part between dots is empty or too long")
+}
+
 /// A host's name, such as it is looked up.
 fn domain(name: &str) -> Result<String, Failure> {
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -129,8 +194,8 @@ fn domain(name: &str) -> Result<String, Failure> {
     if !name.bytes().all(is_known) {
         return Err(invalid("the URL's host has characters that no host's name has"));
     }
-    if name.len() > 253 || !name.split('.').all(|label| (1..=63).contains(&label.len())) {
-        return Err(invalid("the URL's host is no name: it is too long, or a part between dots is empty or too long"));
+    if name.len() > HOST_CHARS_MAX || !name.split('.').all(|label| (1..=LABEL_CHARS_MAX).contains(&label.len())) {
+        return Err(no_name());
     }
     if name.parse::<IpAddr>().is_ok() {
         return Err(invalid("the URL's host is an address with a dot too many"));

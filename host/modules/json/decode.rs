@@ -1,13 +1,24 @@
-//! A text to a value. Nothing recurses: the tables that are open are a list.
+//! A text to a value, as the bytes that it crosses as, in steps. Nothing recurses: the tables that are open are a list. And
+//! nothing is a tree, which would take long to be dropped: what is read is a run of bytes, and keys are known by their hashes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 
 use super::text::{Fault, Result, Text, shortened};
 use super::{DEPTH_MAX, SyntaxError, number, stand_in, string};
 use crate::value::Value;
+use crate::wire::Encoded;
+use crate::wire::writer::{Begun, Writer};
 
 /// What a value is counted as, beside the bytes of a string: its place in a table that may have as much room again.
 const VALUE_BYTES: usize = 2 * size_of::<Value>();
+
+/// The bytes of a text, and of tables that are moved when they end, that are read in a step.
+const STEP_BYTES: usize = 64 << 10;
+
+static TRUE: Value = Value::Boolean(true);
+static FALSE: Value = Value::Boolean(false);
+static NIL: Value = Value::Nil;
 
 /// A text that is being read, in steps.
 ///
@@ -20,23 +31,47 @@ const VALUE_BYTES: usize = 2 * size_of::<Value>();
 /// or a bound was hit: each where it is. A `null` that is a table is an error at the start.
 pub(super) struct Decoder<'a> {
     text: Text<'a>,
+    out: Writer,
     /// What must come next, for an error.
     expected: &'static str,
     null: Option<&'a Value>,
     /// The tables that are being read, outermost first.
     open: Vec<Open>,
+    /// The entry that was read last has no value.
+    is_left_out: bool,
+    /// A string that is being read.
+    string: Option<Reading>,
+    deepest: usize,
     depth_max: u32,
     bytes_max: usize,
     bytes_left: usize,
+    /// Two, so that keys of a script's choice have a hash of 128 bits that it can't know.
+    hashers: (RandomState, RandomState),
+    /// Bytes of tables that were moved in this step.
+    moved: usize,
 }
 
-type Entries = BTreeMap<Vec<u8>, Value>;
-
 /// A table whose end is not read yet.
-enum Open {
-    Array(Vec<Value>),
-    /// What it has, and the key of what comes next.
-    Object(Entries, Vec<u8>),
+struct Open {
+    is_object: bool,
+    /// Where its head is.
+    at: usize,
+    /// The entries that it has.
+    count: usize,
+    /// The keys that were read.
+    keys: BTreeSet<u128>,
+    /// Where the last key begins.
+    key_at: usize,
+}
+
+/// A string whose end is not read yet.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// Where it begins in the text.
+    start: usize,
+    /// Where its head is.
+    at: usize,
+    is_key: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -47,148 +82,249 @@ impl<'a> Decoder<'a> {
         bytes_max: usize,
     ) -> std::result::Result<Decoder<'a>, SyntaxError> {
         let null = stand_in(null).map_err(|message| Fault::new(0, message).in_text(text))?;
-        let depth_max = depth_max.min(DEPTH_MAX);
         let mut text = Text::new(text);
         text.skip_spaces();
-        Ok(Decoder { text, expected: "a value", null, open: Vec::new(), depth_max, bytes_max, bytes_left: bytes_max })
+        Ok(Decoder {
+            text,
+            out: Writer::new(u32::MAX),
+            expected: "a value",
+            null,
+            open: Vec::new(),
+            is_left_out: false,
+            string: None,
+            deepest: 0,
+            depth_max: depth_max.min(DEPTH_MAX),
+            bytes_max,
+            bytes_left: bytes_max,
+            hashers: (RandomState::new(), RandomState::new()),
+            moved: 0,
+        })
+    }
+
+    /// How much of the text was read.
+    pub(super) fn at(&self) -> usize {
+        self.text.at()
     }
 
     /// Reads some of the text: the value, once all of it is read.
-    pub(super) fn step(&mut self, values: usize) -> Option<std::result::Result<Value, SyntaxError>> {
-        let read = self.some(values).and_then(|value| value.map(|value| self.end(value)).transpose());
+    pub(super) fn step(&mut self, values: usize) -> Option<std::result::Result<Encoded, SyntaxError>> {
+        self.moved = 0;
+        let read = self.some(values).and_then(|is_whole| if is_whole { self.end().map(Some) } else { Ok(None) });
         read.map_err(|fault| fault.in_text(self.text.whole())).transpose()
     }
 
-    fn end(&mut self, value: Value) -> Result<Value> {
+    fn end(&mut self) -> Result<Encoded> {
         self.text.skip_spaces();
         match self.text.peek() {
-            None => Ok(value),
+            None => {
+                let bytes = std::mem::replace(&mut self.out, Writer::new(0)).into_bytes();
+                Ok(Encoded::written(bytes, u32::try_from(self.deepest).unwrap_or(u32::MAX)))
+            }
             Some(_) => Err(self.text.unexpected("the end of the text after the value")),
         }
     }
 
-    /// Reads so many values, or begins of tables.
-    fn some(&mut self, values: usize) -> Result<Option<Value>> {
+    /// Reads so many values, or begins of tables. Whether the value is whole.
+    fn some(&mut self, values: usize) -> Result<bool> {
+        let from = self.text.at();
         for _ in 0..values {
-            let start = self.text.at();
-            let value = match self.text.peek() {
-                Some(b'[') => {
-                    self.enter(b'[')?;
-                    if !self.text.skip(b']') {
-                        self.open.push(Open::Array(Vec::new()));
-                        self.expected = "a value or `]` after `[`";
-                        continue;
-                    }
-                    Value::Array(Vec::new())
-                }
-                Some(b'{') => {
-                    self.enter(b'{')?;
-                    if !self.text.skip(b'}') {
-                        let entries = Entries::new();
-                        let key = self.key(&entries, "a key in double quotes or `}` after `{`")?;
-                        self.open.push(Open::Object(entries, key));
-                        self.expected = "a value after `:`";
-                        continue;
-                    }
-                    Value::Array(Vec::new())
-                }
-                _ => self.scalar(self.expected)?,
+            if self.text.at() - from + self.moved > STEP_BYTES {
+                return Ok(false);
+            }
+            let is_value = match self.string {
+                Some(string) => self.string(string)?,
+                None => self.begin()?,
             };
-            match self.put(value, start)? {
-                Next::Whole(value) => return Ok(Some(value)),
-                Next::Value(after) => self.expected = after,
+            if is_value && self.put()? {
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Puts a value that began at `start` where it belongs, and so each table that ends with it.
-    fn put(&mut self, mut value: Value, start: usize) -> Result<Next> {
+    /// Reads a value, or the beginning of one. Whether it is whole.
+    fn begin(&mut self) -> Result<bool> {
+        match self.text.peek() {
+            Some(b'[') => {
+                self.enter(b'[')?;
+                if self.text.skip(b']') {
+                    self.empty()?;
+                    return Ok(true);
+                }
+                self.open(false)?;
+                self.expected = "a value or `]` after `[`";
+                Ok(false)
+            }
+            Some(b'{') => {
+                self.enter(b'{')?;
+                if self.text.skip(b'}') {
+                    self.empty()?;
+                    return Ok(true);
+                }
+                self.open(true)?;
+                self.key("a key in double quotes or `}` after `{`")?;
+                Ok(false)
+            }
+            Some(b'"') => {
+                let start = self.text.at();
+                let at = wrote(self.out.begin())?;
+                self.text.skip(b'"');
+                self.string(Reading { start, at, is_key: false })
+            }
+            _ => self.scalar(self.expected).map(|()| true),
+        }
+    }
+
+    fn open(&mut self, is_object: bool) -> Result {
+        let at = wrote(self.out.begin())?;
+        self.open.push(Open { is_object, at, count: 0, keys: BTreeSet::new(), key_at: 0 });
+        self.deepest = self.deepest.max(self.open.len());
+        Ok(())
+    }
+
+    fn empty(&mut self) -> Result {
+        self.deepest = self.deepest.max(self.open.len() + 1);
+        wrote(self.out.array(0))
+    }
+
+    /// A value is whole: it is an entry of the table that it is in, and so is each table that ends with it. Whether that was
+    /// all.
+    fn put(&mut self) -> Result<bool> {
         loop {
-            match self.open.pop() {
-                None => return Ok(Next::Whole(value)),
-                Some(Open::Array(_)) if matches!(value, Value::Nil) => {
-                    let message = "a list can't hold nil; give the option `null`, a value that stands for `null`";
-                    return Err(Fault::new(start, message));
+            let Some(open) = self.open.last_mut() else { return Ok(true) };
+            open.count += usize::from(!std::mem::take(&mut self.is_left_out));
+            let (is_object, bracket, expected) = match open.is_object {
+                false => (false, b']', "`,` or `]` after an item"),
+                true => (true, b'}', "`,` or `}` after a value"),
+            };
+            if self.goes_on(bracket, expected)? {
+                match is_object {
+                    false => self.expected = "a value after `,`",
+                    true => self.key("a key in double quotes after `,`")?,
                 }
-                Some(Open::Array(mut items)) => {
-                    items.push(value);
-                    if self.goes_on(b']', "`,` or `]` after an item")? {
-                        self.open.push(Open::Array(items));
-                        return Ok(Next::Value("a value after `,`"));
-                    }
-                    value = Value::Array(items);
-                }
-                Some(Open::Object(mut entries, key)) => {
-                    entries.insert(key, value);
-                    if self.goes_on(b'}', "`,` or `}` after a value")? {
-                        let key = self.key(&entries, "a key in double quotes after `,`")?;
-                        self.open.push(Open::Object(entries, key));
-                        return Ok(Next::Value("a value after `:`"));
-                    }
-                    value = table(entries);
-                }
+                return Ok(false);
             }
+            let Some(Open { at, count, .. }) = self.open.pop() else { return Ok(true) };
+            // a table without entries is the empty one in both cases
+            let what = if is_object && count > 0 { Begun::Map } else { Begun::Array };
+            if count > 15 {
+                self.moved += self.out.len() - at;
+            }
+            wrote(self.out.end(at, what, count))?;
         }
     }
 
-    /// Reads what is no table; `expected` says what must come, for an error.
-    fn scalar(&mut self, expected: &str) -> Result<Value> {
+    /// Reads what is no table and no string; `expected` says what must come, for an error.
+    fn scalar(&mut self, expected: &str) -> Result {
         let start = self.text.at();
-        let value = match self.text.peek() {
-            Some(b'"') => return self.string().map(Value::String),
-            Some(b'-' | b'0'..=b'9') => number::read(&mut self.text)?,
-            Some(byte) if byte.is_ascii_alphabetic() => self.word()?,
-            _ => return Err(self.text.unexpected_start(expected)),
+        match self.text.peek() {
+            Some(b'-' | b'0'..=b'9') => {
+                let number = number::read(&mut self.text)?;
+                self.count(start, 0)?;
+                self.write(&number)
+            }
+            Some(byte) if byte.is_ascii_alphabetic() => self.word(start),
+            _ => Err(self.text.unexpected_start(expected)),
+        }
+    }
+
+    fn word(&mut self, start: usize) -> Result {
+        let value = match self.text.take_word() {
+            b"true" => &TRUE,
+            b"false" => &FALSE,
+            b"null" => self.null.unwrap_or(&NIL),
+            word => {
+                let word = shortened(word);
+                return Err(Fault::new(
+                    start,
+                    format!("`{word}` is no value; the words of JSON are `true`, `false` and `null`"),
+                ));
+            }
         };
-        let bytes = match &value {
+        let bytes = match value {
             Value::String(bytes) | Value::Buffer(bytes) => bytes.len(),
             _ => 0,
         };
         self.count(start, bytes)?;
-        Ok(value)
-    }
-
-    fn word(&mut self) -> Result<Value> {
-        let start = self.text.at();
-        match self.text.take_word() {
-            b"true" => Ok(Value::Boolean(true)),
-            b"false" => Ok(Value::Boolean(false)),
-            b"null" => Ok(self.null.cloned().unwrap_or_default()),
-            word => {
-                let word = shortened(word);
-                Err(Fault::new(
-                    start,
-                    format!("`{word}` is no value; the words of JSON are `true`, `false` and `null`"),
-                ))
+        if !matches!(value, Value::Nil) {
+            return self.write(value);
+        }
+        match self.open.last() {
+            // a key without a value isn't there
+            Some(open) if open.is_object => {
+                self.out.truncate(open.key_at);
+                self.is_left_out = true;
+                Ok(())
             }
+            Some(_) => {
+                let message = "a list can't hold nil; give the option `null`, a value that stands for `null`";
+                Err(Fault::new(start, message))
+            }
+            None => self.write(value),
         }
     }
 
-    fn string(&mut self) -> Result<Vec<u8>> {
-        let start = self.text.at();
-        let bytes = string::read(&mut self.text)?;
-        self.count(start, bytes.len())?;
-        Ok(bytes)
+    fn write(&mut self, value: &Value) -> Result {
+        wrote(match value {
+            Value::Boolean(value) => self.out.boolean(*value),
+            Value::Number(number) => self.out.number(*number),
+            Value::Integer(integer) => self.out.integer(*integer),
+            Value::String(bytes) => self.out.string(bytes),
+            Value::Buffer(bytes) => self.out.buffer(bytes),
+            Value::Vector(vector) => self.out.vector(*vector),
+            _ => self.out.nil(),
+        })
     }
 
-    /// Reads a key that is not among the entries, to the beginning of its value.
-    fn key(&mut self, entries: &Entries, expected: &str) -> Result<Vec<u8>> {
-        let start = self.text.at();
-        if self.text.peek() != Some(b'"') {
-            return Err(self.text.unexpected_start(expected));
+    /// Reads a piece of a string. Whether a value is whole with it.
+    fn string(&mut self, string: Reading) -> Result<bool> {
+        self.string = Some(string);
+        if !string::read(&mut self.text, &mut self.out)? {
+            return Ok(false);
         }
-        let key = self.string()?;
-        if entries.contains_key(&key) {
-            let key = Value::String(key);
-            return Err(Fault::new(start, format!("the key {key} is there twice in an object")));
+        self.string = None;
+        let bytes = self.out.len() - string.at - 1;
+        self.count(string.start, bytes)?;
+        if !string.is_key {
+            wrote(self.out.end(string.at, Begun::String, bytes))?;
+            return Ok(true);
         }
+        self.keyed(string)?;
+        wrote(self.out.end(string.at, Begun::String, bytes))?;
         self.text.skip_spaces();
         if !self.text.skip(b':') {
             return Err(self.text.unexpected("`:` after a key"));
         }
         self.text.skip_spaces();
-        Ok(key)
+        self.expected = "a value after `:`";
+        Ok(false)
+    }
+
+    /// A key was read, which must not be among those before it.
+    fn keyed(&mut self, string: Reading) -> Result {
+        let key = self.out.since(string.at + 1);
+        let (one, other) = &self.hashers;
+        let hash = u128::from(one.hash_one(key)) << 64 | u128::from(other.hash_one(key));
+        let is_new = self.open.last_mut().is_some_and(|open| {
+            open.key_at = string.at;
+            open.keys.insert(hash)
+        });
+        if is_new {
+            return Ok(());
+        }
+        let key = Value::string(key);
+        Err(Fault::new(string.start, format!("the key {key} is there twice in an object")))
+    }
+
+    /// Begins to read a key, and reads on to the beginning of its value, unless it is long.
+    fn key(&mut self, expected: &str) -> Result {
+        let start = self.text.at();
+        if self.text.peek() != Some(b'"') {
+            return Err(self.text.unexpected_start(expected));
+        }
+        let at = wrote(self.out.begin())?;
+        self.text.skip(b'"');
+        self.string(Reading { start, at, is_key: true }).map(drop)
     }
 
     /// Goes into a table, to what comes first in it.
@@ -230,17 +366,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-enum Next {
-    /// All is read.
-    Whole(Value),
-    /// This comes next.
-    Value(&'static str),
-}
-
-/// What has entries is a map, by name; a key without a value isn't there.
-fn table(entries: Entries) -> Value {
-    let mut pairs = Vec::with_capacity(entries.len());
-    let entries = entries.into_iter().filter(|(_, value)| !matches!(value, Value::Nil));
-    pairs.extend(entries.map(|(key, value)| (Value::String(key), value)));
-    if pairs.is_empty() { Value::Array(Vec::new()) } else { Value::Map(pairs) }
+/// What is written is bounded by what was counted, so it has room.
+fn wrote<T>(done: std::result::Result<T, crate::wire::WireError>) -> Result<T> {
+    done.map_err(|error| Fault::new(0, error.said()))
 }

@@ -25,10 +25,8 @@ mod tests;
 mod text;
 mod writer;
 
-use std::future::ready;
-
 use decode::Decoder;
-use encode::encode;
+use encode::Encoder;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -36,27 +34,52 @@ use crate::context::CallContext;
 use crate::error::Error;
 use crate::module::HostModule;
 use crate::value::Value;
+use crate::wire::Encoded;
 
 pub(super) fn module() -> Result<HostModule, Error> {
     Ok(HostModule::from_wit(include_str!("json.wit"))?
         .function("decode", |context: CallContext, (text, options): (ByteBuf, Option<DecodeOptions>)| async move {
             Ok::<_, Error>(decode(&context, &text, options.unwrap_or_default()).await)
         })
-        .function("encode", |context: CallContext, (value, options): (Value, Option<EncodeOptions>)| {
-            let limits = context.limits();
-            let options = options.unwrap_or_default();
-            let text = encode(&value, &options, limits.result_depth, limits.payload_bytes as usize);
-            ready(Ok::<_, Error>(text.map(ByteBuf::from)))
-        }))
+        .unread_function(
+            "encode",
+            |context: CallContext, (value, options): (Encoded, Option<EncodeOptions>)| async move {
+                Ok::<_, Error>(encode(&context, &value, options.unwrap_or_default()).await.map(ByteBuf::from))
+            },
+        ))
 }
 
-async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> Result<Value, SyntaxError> {
-    context.charge(decode_fuel(text));
+/// Reads a text in steps. What was read is charged, also of a text that is wrong further on.
+async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> Result<Encoded, SyntaxError> {
     let limits = context.limits();
     let mut decoder = Decoder::new(text, &options.null, limits.payload_depth, decoded_bytes(limits.payload_bytes))?;
+    let mut from = 0;
     loop {
-        match decoder.step(VALUES_A_STEP) {
+        let step = decoder.step(VALUES_A_STEP);
+        context.charge(decode_fuel(text.get(from..decoder.at()).unwrap_or_default()));
+        from = decoder.at();
+        match step {
+            Some(Err(error)) => {
+                context.charge(PLACE_FUEL.saturating_mul(error.offset.into()));
+                return Err(error);
+            }
             Some(read) => return read,
+            None => context.give_way().await,
+        }
+    }
+}
+
+/// Writes a text in steps. What was written is charged, also of a value that can't be written further on.
+async fn encode(context: &CallContext, value: &Encoded, options: EncodeOptions) -> Result<Vec<u8>, String> {
+    let limits = context.limits();
+    let mut encoder = Encoder::new(value, &options, limits.result_depth, limits.payload_bytes as usize)?;
+    let mut charged = 0;
+    loop {
+        let step = encoder.step();
+        context.charge(encoder.fuel().saturating_sub(charged));
+        charged = encoder.fuel();
+        match step {
+            Some(text) => return text,
             None => context.give_way().await,
         }
     }
@@ -65,8 +88,11 @@ async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> R
 /// How many values are read, at most, until others have the worker: about a slice.
 const VALUES_A_STEP: usize = 1_000;
 
-/// What reading a text costs beside what crosses: fuel for its values, keys and escapes, as if none of their signs stood in
-/// a string.
+/// Fuel for each byte before an error, whose line and column are counted.
+const PLACE_FUEL: u64 = 20;
+
+/// What reading a part of a text costs beside what crosses: fuel for its values, keys and escapes, as if none of their signs
+/// stood in a string.
 fn decode_fuel(text: &[u8]) -> u64 {
     let fuel = |byte: &u8| match byte {
         b',' | b'[' | b'{' => 500,

@@ -62,6 +62,9 @@ fn integer(literal: &str) -> std::result::Result<Value, String> {
     Err(format!("{literal} is neither a double nor a 64-bit integer, and would be rounded; have it sent as a string"))
 }
 
+/// From here on, integers are written with an exponent.
+pub(super) const INTEGERS_MAX: f64 = 1e21;
+
 /// The fewest digits that are read back as this finite number; all of them if it is an integer below 1e21, and an exponent
 /// from there on and below 1e-6. The sign of -0 stays.
 #[allow(clippy::cast_possible_truncation, reason = "it is an integer below 1e21")]
@@ -69,9 +72,11 @@ pub(super) fn write(number: f64) -> String {
     let size = number.abs();
     if number == 0.0 && number.is_sign_negative() {
         "-0.0".to_owned()
-    } else if size < 1e21 && number.trunc() == number {
+    } else if size < 1e18 && number.trunc() == number {
+        (number as i64).to_string()
+    } else if size < INTEGERS_MAX && number.trunc() == number {
         (number as i128).to_string()
-    } else if (1e-6..1e21).contains(&size) {
+    } else if (1e-6..INTEGERS_MAX).contains(&size) {
         number.to_string()
     } else {
         format!("{number:e}")

@@ -1,27 +1,45 @@
 //! Strings as they stand in a text.
 
 use super::text::{Fault, Result, Text};
+use crate::wire::writer::Writer;
 
-/// Reads a string, from its first quote to its last: UTF-8, without more room than it takes unless it has escapes.
-pub(super) fn read(text: &mut Text<'_>) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    text.skip(b'"');
-    loop {
+/// How much of a string without escapes is read at once.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Escapes that are read at once.
+const ESCAPES: usize = 512;
+
+/// Reads a piece of a string, whose first quote was read: UTF-8. Whether it is the last, with the closing quote.
+pub(super) fn read(text: &mut Text<'_>, out: &mut Writer) -> Result<bool> {
+    for _ in 0..ESCAPES {
         let start = text.at();
-        let plain = text.take_while(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-        if let Err(error) = std::str::from_utf8(plain) {
-            let at = error.valid_up_to();
-            let byte = plain.get(at).copied().unwrap_or_default();
-            return Err(Fault::new(start + at, format!("the byte 0x{byte:02X} in a string is not UTF-8")));
+        let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+        let plain = text.take_some(PIECE_BYTES, is_plain);
+        let is_cut = plain.len() == PIECE_BYTES;
+        let valid = match std::str::from_utf8(plain) {
+            Ok(_) => plain,
+            // a character that goes on in the next piece
+            Err(error) if is_cut && error.error_len().is_none() => {
+                text.back(plain.len() - error.valid_up_to());
+                plain.get(..error.valid_up_to()).unwrap_or_default()
+            }
+            Err(error) => {
+                let at = error.valid_up_to();
+                let byte = plain.get(at).copied().unwrap_or_default();
+                return Err(Fault::new(start + at, format!("the byte 0x{byte:02X} in a string is not UTF-8")));
+            }
+        };
+        put(out, valid)?;
+        if is_cut && !valid.is_empty() {
+            return Ok(false);
         }
-        out.extend_from_slice(plain);
         let end = text.at();
         match text.peek() {
             Some(b'"') => {
                 text.skip(b'"');
-                return Ok(out);
+                return Ok(true);
             }
-            Some(b'\\') => escape(text, &mut out)?,
+            Some(b'\\') => escape(text, out)?,
             Some(control) => {
                 let escape = match control {
                     b'\n' => "\\n".to_owned(),
@@ -35,9 +53,14 @@ pub(super) fn read(text: &mut Text<'_>) -> Result<Vec<u8>> {
             None => return Err(text.unexpected("the closing quote of a string")),
         }
     }
+    Ok(false)
 }
 
-fn escape(text: &mut Text<'_>, out: &mut Vec<u8>) -> Result {
+fn put(out: &mut Writer, bytes: &[u8]) -> Result {
+    out.append(bytes).map_err(|error| Fault::new(0, error.said()))
+}
+
+fn escape(text: &mut Text<'_>, out: &mut Writer) -> Result {
     let start = text.at();
     text.skip(b'\\');
     let byte = match text.peek() {
@@ -49,14 +72,12 @@ fn escape(text: &mut Text<'_>, out: &mut Vec<u8>) -> Result {
         Some(b't') => b'\t',
         Some(b'u') => {
             let character = unicode(text, start)?;
-            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            return Ok(());
+            return put(out, character.encode_utf8(&mut [0; 4]).as_bytes());
         }
         _ => return Err(text.unexpected("one of `\"`, `\\`, `/`, `b`, `f`, `n`, `r`, `t`, `u` after `\\`")),
     };
     text.take();
-    out.push(byte);
-    Ok(())
+    put(out, &[byte])
 }
 
 /// Reads `uXXXX`, or both halves of a surrogate pair, which began at `start`.

@@ -11,10 +11,12 @@ mod bad;
 mod good;
 mod hostile;
 mod random;
+mod steps;
 mod writing;
 
-use super::{Decoder, EncodeOptions, SyntaxError, encode};
+use super::{Decoder, EncodeOptions, Encoder, SyntaxError};
 use crate::value::Value;
+use crate::wire::Encoded;
 
 /// More memory than the texts here need.
 const PLENTY: usize = 1 << 30;
@@ -24,7 +26,21 @@ fn decode(text: &[u8], null: &Value, depth_max: u32, bytes_max: usize) -> Result
     let mut decoder = Decoder::new(text, null, depth_max, bytes_max)?;
     loop {
         if let Some(read) = decoder.step(3) {
-            return read;
+            return read.map(|encoded| encoded.decode().unwrap());
+        }
+    }
+}
+
+fn encoded(value: &Value) -> Encoded {
+    Encoded::written(value.encode().unwrap(), 0)
+}
+
+fn encode(value: &Value, options: &EncodeOptions, depth_max: u32, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let value = encoded(value);
+    let mut encoder = Encoder::new(&value, options, depth_max, bytes_max)?;
+    loop {
+        if let Some(written) = encoder.step() {
+            return written;
         }
     }
 }

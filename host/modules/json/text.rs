@@ -82,6 +82,20 @@ impl<'a> Text<'a> {
         rest.get(..len).unwrap_or_default()
     }
 
+    /// The same, but so many at most.
+    pub(super) fn take_some(&mut self, most: usize, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
+        let rest = self.rest();
+        let rest = rest.get(..most).unwrap_or(rest);
+        let len = rest.iter().position(|byte| !wanted(*byte)).unwrap_or(rest.len());
+        self.at += len;
+        rest.get(..len).unwrap_or_default()
+    }
+
+    /// Gives back some of what was taken last.
+    pub(super) fn back(&mut self, bytes: usize) {
+        self.at = self.at.saturating_sub(bytes);
+    }
+
     /// Takes letters, digits and underscores.
     pub(super) fn take_word(&mut self) -> &'a [u8] {
         self.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -7,13 +7,34 @@ pub(super) struct Writer {
     bytes_max: usize,
 }
 
+/// Whether a byte of a text needs an escape.
+static IS_SPECIAL: [bool; 256] = special();
+
+#[allow(clippy::indexing_slicing, reason = "it runs when Motu is built")]
+const fn special() -> [bool; 256] {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        special[byte] = true;
+        byte += 1;
+    }
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special
+}
+
 impl Writer {
     pub(super) fn new(bytes_max: usize) -> Writer {
         Writer { out: Vec::new(), bytes_max }
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.out
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// All that was written.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result {
@@ -28,11 +49,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Text in quotes. What JSON doesn't make one escape stays as it is.
-    pub(super) fn string(&mut self, text: &str) -> Result {
-        self.put(b"\"")?;
+    /// Text within quotes. What JSON doesn't make one escape stays as it is.
+    pub(super) fn escaped(&mut self, text: &str) -> Result {
+        let is_special = |byte: &u8| IS_SPECIAL.get(usize::from(*byte)).copied().unwrap_or_default();
         let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|byte| *byte < b' ' || *byte == b'"' || *byte == b'\\') {
+        while let Some(at) = rest.iter().position(is_special) {
             let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
             self.put(plain)?;
             let Some((byte, after)) = special.split_first() else { break };
@@ -44,12 +65,14 @@ impl Writer {
                 b'\n' => self.put(b"\\n")?,
                 b'\r' => self.put(b"\\r")?,
                 b'\t' => self.put(b"\\t")?,
-                control => self.put(format!("\\u{control:04x}").as_bytes())?,
+                control => {
+                    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + (value - 10) };
+                    self.put(&[b'\\', b'u', b'0', b'0', digit(control >> 4), digit(control & 15)])?;
+                }
             }
             rest = after;
         }
-        self.put(rest)?;
-        self.put(b"\"")
+        self.put(rest)
     }
 
     /// Room for so many bytes more, and for nothing past the most.

@@ -1,39 +1,32 @@
 //! `motu:log`: lines with a level and fields, to where `print` goes.
 
-use std::future::{Ready, ready};
-
 use serde_bytes::ByteBuf;
 
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
-use crate::log::LogLevel;
+use crate::log::{LogLevel, OverLog};
 use crate::module::HostModule;
-use crate::value::Value;
+use crate::wire::Encoded;
 
 pub(super) fn module() -> Result<HostModule, Error> {
     Ok(HostModule::from_wit(include_str!("log.wit"))?
-        .function("debug", at(LogLevel::Debug))
-        .function("info", at(LogLevel::Info))
-        .function("warn", at(LogLevel::Warn))
-        .function("error", at(LogLevel::Error)))
+        .unread_function("debug", |context, line| write(context, LogLevel::Debug, line))
+        .unread_function("info", |context, line| write(context, LogLevel::Info, line))
+        .unread_function("warn", |context, line| write(context, LogLevel::Warn, line))
+        .unread_function("error", |context, line| write(context, LogLevel::Error, line)))
 }
 
-fn at(level: LogLevel) -> impl Fn(CallContext, (ByteBuf, Value)) -> Ready<Result<(), Error>> {
-    move |context, (message, fields)| ready(write(&context, level, message.into_vec(), fields))
-}
-
-fn write(context: &CallContext, level: LogLevel, message: Vec<u8>, fields: Value) -> Result<(), Error> {
-    let unreadable = |error: crate::WireError| Error::new(ErrorKind::Script, error.to_string());
-    let fields = match fields {
-        Value::Nil => None,
-        fields => {
-            let bytes = fields.encode().map_err(unreadable)?.len();
-            Some((fields, bytes))
-        }
+/// The fields are read only if the line may be logged: until then, they are the bytes that count for it.
+async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBuf, Encoded)) -> Result<(), Error> {
+    let fields = if fields.is_nil() { None } else { Some(fields) };
+    let (length, bytes) = (message.len(), fields.as_ref().map_or(0, |fields| fields.bytes().len()));
+    let over = |OverLog { left }| {
+        Error::new(ErrorKind::Limit, format!("over the limit log_bytes: a line of {length} bytes with {left} left"))
     };
-    let bytes = message.len();
-    context.log(level, message, fields).map_err(|over| {
-        let left = over.left;
-        Error::new(ErrorKind::Limit, format!("over the limit log_bytes: a line of {bytes} bytes with {left} left"))
-    })
+    context.has_room_to_log(length.saturating_add(bytes)).map_err(over)?;
+    let fields = match fields {
+        Some(fields) => Some((context.read(fields).await?, bytes)),
+        None => None,
+    };
+    context.log(level, message.into_vec(), fields).map_err(over)
 }

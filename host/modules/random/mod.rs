@@ -15,8 +15,8 @@ const BYTES_MAX: u32 = 65_536;
 
 pub(super) fn module() -> Result<HostModule, Error> {
     Ok(HostModule::from_wit(include_str!("random.wit"))?
-        .function("bytes", |_, count: u32| ready(bytes(count)))
-        .function("uuid", |_, (): ()| ready(uuid()))
+        .function("bytes", |context: CallContext, count: u32| ready(bytes(&context, count)))
+        .function("uuid", |context: CallContext, (): ()| ready(uuid(&context)))
         .function("number", |context: CallContext, (): ()| ready(Ok::<_, Error>(seeded(&context, Rng::f64))))
         .function("integer", |context: CallContext, range: (i64, i64)| ready(integer(&context, range))))
 }
@@ -37,17 +37,23 @@ fn integer(context: &CallContext, (min, max): (i64, i64)) -> Result<i64, Error> 
     Ok(seeded(context, |rng| rng.i64(min..=max)))
 }
 
-fn bytes(count: u32) -> Result<ByteBuf, Error> {
+/// Fuel for a call of the system, and for each byte that it gives: it makes 300 MB a second.
+const SYSTEM_FUEL: u64 = 10_000;
+const BYTE_FUEL: u64 = 60;
+
+fn bytes(context: &CallContext, count: u32) -> Result<ByteBuf, Error> {
     if count > BYTES_MAX {
         let message = format!("{count} bytes are asked for, and {BYTES_MAX} can be had at once");
         return Err(Error::new(ErrorKind::Limit, message));
     }
+    context.charge(SYSTEM_FUEL + BYTE_FUEL * u64::from(count));
     let mut bytes = vec![0; count as usize];
     fill(&mut bytes)?;
     Ok(ByteBuf::from(bytes))
 }
 
-fn uuid() -> Result<String, Error> {
+fn uuid(context: &CallContext) -> Result<String, Error> {
+    context.charge(SYSTEM_FUEL);
     let mut bytes = [0; 16];
     fill(&mut bytes)?;
     let mut number = u128::from_be_bytes(bytes);

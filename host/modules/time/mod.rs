@@ -42,6 +42,16 @@ fn answer<T>(result: Result<T, String>) -> Answer<T> {
     ready(Ok(result))
 }
 
+/// Fuel for each byte of a text that is read, and of a pattern, whose directives take 100 ns each.
+const TEXT_BYTE: u64 = 400;
+const PATTERN_BYTE: u64 = 1_000;
+
+/// Charges for a text and a pattern as far as they are looked at.
+fn charge(context: &CallContext, text: &str, pattern: &str) {
+    let bytes = |text: &str| text.len().min(text::TEXT_MAX) as u64;
+    context.charge(TEXT_BYTE * bytes(text) + PATTERN_BYTE * bytes(pattern));
+}
+
 pub(super) fn module() -> Result<HostModule, Error> {
     type How = Option<Disambiguation>;
     Ok(HostModule::from_wit(WIT)?
@@ -61,15 +71,26 @@ pub(super) fn module() -> Result<HostModule, Error> {
             answer(difference(from, to, largest, &zone))
         })
         .function("start-of", |_, (at, period, zone): (f64, Period, String)| answer(start_of(at, period, &zone)))
-        .function("parse", |_, (text, zone): (String, Option<String>)| answer(parse(&text, zone.as_deref())))
-        .function("parse-rfc2822", |_, text: String| answer(parse_rfc2822(&text)))
-        .function("parse-pattern", |_, (text, pattern, zone): (String, String, Option<String>)| {
+        .function("parse", |context: CallContext, (text, zone): (String, Option<String>)| {
+            charge(&context, &text, "");
+            answer(parse(&text, zone.as_deref()))
+        })
+        .function("parse-rfc2822", |context: CallContext, text: String| {
+            charge(&context, &text, "");
+            answer(parse_rfc2822(&text))
+        })
+        .function("parse-pattern", |context: CallContext, (text, pattern, zone): (String, String, Option<String>)| {
+            charge(&context, &text, &pattern);
             answer(parse_pattern(&text, &pattern, zone.as_deref()))
         })
-        .function("format", |_, (at, zone, pattern): (f64, String, Option<String>)| {
+        .function("format", |context: CallContext, (at, zone, pattern): (f64, String, Option<String>)| {
+            charge(&context, "", pattern.as_deref().unwrap_or_default());
             answer(format(at, &zone, pattern.as_deref()))
         })
-        .function("parse-duration", |_, text: String| answer(parse_duration(&text)))
+        .function("parse-duration", |context: CallContext, text: String| {
+            charge(&context, &text, "");
+            answer(parse_duration(&text))
+        })
         .function("format-duration", |_, seconds: f64| answer(format_duration(seconds)))
         .function("zone-exists", |_, name: String| ready(Ok::<_, Error>(zone_exists(&name))))
         .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones()))))

@@ -11,7 +11,7 @@ use super::types::Disambiguation;
 use super::{pattern, zone};
 
 /// Bytes of a text that is read, at most.
-const TEXT_MAX: usize = 256;
+pub(super) const TEXT_MAX: usize = 256;
 
 /// Reads a date and time of ISO 8601, RFC 3339 or RFC 9557. The zone is for text that says none.
 ///

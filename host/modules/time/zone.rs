@@ -1,5 +1,8 @@
 //! Time zones by name, from the database in the program.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use jiff::fmt::strtime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
@@ -19,9 +22,7 @@ pub(crate) fn zone_exists(name: &str) -> bool {
 
 /// The names of all zones, sorted.
 pub(crate) fn zones() -> Vec<String> {
-    let mut names: Vec<_> = database().available().map(|name| name.as_str().to_owned()).collect();
-    names.sort_unstable();
-    names
+    index().names.clone()
 }
 
 /// The zone of a name.
@@ -49,6 +50,9 @@ fn look_up(name: &str) -> Option<TimeZone> {
     if name.starts_with(['+', '-']) {
         return fixed(name);
     }
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     database().get(name).ok().filter(|zone| !zone.is_unknown())
 }
 
@@ -63,9 +67,35 @@ fn fixed(name: &str) -> Option<TimeZone> {
 
 /// The zone whose city that is.
 fn similar(name: &str) -> Option<String> {
-    let city = name.rsplit('/').next()?.trim().replace(' ', "_");
-    database()
-        .available()
-        .map(|name| name.as_str().to_owned())
-        .find(|known| known.rsplit('/').next().is_some_and(|known| known.eq_ignore_ascii_case(&city)))
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let city = name.rsplit('/').next()?.trim().replace(' ', "_").to_ascii_lowercase();
+    index().cities.get(&city).cloned()
+}
+
+/// No zone has a longer name: what is longer isn't looked for.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The zones' names in two orders.
+pub(super) struct Index {
+    /// Sorted.
+    pub(super) names: Vec<String>,
+    /// By the last part of the name, in lower case.
+    cities: HashMap<String, String>,
+}
+
+/// Made once: to go through all names takes as long as a hundred calls. It says nothing but what the program has in it.
+pub(super) fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut names: Vec<String> = database().available().map(|name| name.as_str().to_owned()).collect();
+        let mut cities = HashMap::new();
+        for name in &names {
+            let city = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+            cities.entry(city).or_insert_with(|| name.clone());
+        }
+        names.sort_unstable();
+        Index { names, cities }
+    })
 }

@@ -6,8 +6,9 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{Guard, Result, Typed};
+use crate::functions::Arguments;
 use crate::wire::WireError;
-use crate::wire::de::Source;
+use crate::wire::de::{Known, Source};
 use crate::wire::token::Token;
 use crate::wit::package::Function;
 #[cfg(feature = "providers")]
@@ -26,6 +27,8 @@ pub(super) struct Args<'a, 'de> {
     function: &'a Function,
     source: Source<'de>,
     guard: Guard<'a>,
+    /// Where each is, if that is known.
+    counted: Option<&'a Arguments>,
     /// So many were given.
     given: usize,
     /// So many were read.
@@ -35,7 +38,15 @@ pub(super) struct Args<'a, 'de> {
 
 impl<'a, 'de> Args<'a, 'de> {
     pub(super) fn new(function: &'a Function, bytes: &'de [u8], guard: Guard<'a>) -> Self {
-        Args { function, source: Source::new(bytes), guard, given: 0, read: 0, under_way: None }
+        Args { function, source: Source::new(bytes), guard, counted: None, given: 0, read: 0, under_way: None }
+    }
+
+    /// The same, of arguments that were counted.
+    pub(super) fn of(function: &'a Function, arguments: &'de Arguments, guard: Guard<'a>) -> Self
+    where
+        'de: 'a,
+    {
+        Args { counted: Some(arguments), ..Args::new(function, arguments.bytes(), guard) }
     }
 
     pub(super) fn under_way(&self) -> Option<usize> {
@@ -70,6 +81,10 @@ impl<'a, 'de> Args<'a, 'de> {
         let param = self.function.params.get(self.read)?;
         self.under_way = Some(self.read);
         let is_given = self.read < self.given;
+        if let Some(counted) = self.counted.and_then(|arguments| arguments.get(self.read)) {
+            let (start, end, has_handles) = (counted.start, counted.end, counted.has_handles);
+            self.source.knows(Known { start, end, has_handles });
+        }
         self.read += 1;
         let mut absent = absent();
         let source = if is_given { &mut self.source } else { &mut absent };

@@ -168,7 +168,7 @@ fn never_more_bytes_than_allowed() {
     let mut writer = Writer::new(1000);
     let stopped = (0..).find(|_| writer.put(b"1234567").is_err());
     assert_eq!(stopped, Some(142));
-    assert!(writer.spaces(7).is_err() && writer.string("12345").is_err() && writer.spaces(usize::MAX).is_err());
-    let bytes = writer.into_bytes();
+    assert!(writer.spaces(7).is_err() && writer.escaped("\u{1}2").is_err() && writer.spaces(usize::MAX).is_err());
+    let bytes = writer.take();
     assert!(bytes.len() <= 1000 && bytes.capacity() <= 1000);
 }

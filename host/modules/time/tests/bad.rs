@@ -227,3 +227,19 @@ fn durations() {
     assert_eq!(format_duration(1e300).unwrap_err(), "1e300 seconds are more than 10,000 years");
     assert!(format_duration(f64::MIN).is_err());
 }
+
+/// The hint takes a look into an index that is made once, not through all names; and what is no name's length none at all.
+#[test]
+fn t08_a_zone_that_is_none_is_cheap_to_refuse() {
+    use super::super::zone;
+
+    assert!(std::ptr::eq(zone::index(), zone::index()), "made once");
+    assert_eq!(zone::index().names.len(), super::zones().len());
+    let said = |name: &str| zone::find(name).unwrap_err();
+    assert!(said("Nowhere/Nothing").contains("names are like Europe/Berlin"));
+    assert!(said("new york").contains("names are like America/New_York"));
+    assert!(said("Asia/berlin").contains("names are like Europe/Berlin"));
+    let long = "x ".repeat(500_000);
+    assert!(said(&long).len() < 300);
+    assert!(!zone::zone_exists(&long));
+}

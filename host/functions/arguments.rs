@@ -1,0 +1,93 @@
+//! The arguments of a call, as a guest sent them: measured in steps, before anybody reads them.
+
+use super::tariff::{Counted, Crossing};
+use crate::wire::token::Token;
+
+/// The bytes of a call's arguments, which are a list; and once all of them are [counted](Self::count), where each one is. So an
+/// argument is found, and passed on unread, without a look at those before it or at what is in it.
+pub(crate) struct Arguments {
+    bytes: Vec<u8>,
+    crossing: Crossing,
+    /// Of the argument that is being counted: values to come.
+    pending: u64,
+    all: Vec<Argument>,
+    is_begun: bool,
+}
+
+/// One of them, as the count has found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Argument {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// How many values it is, each key and each table among them.
+    pub(crate) values: usize,
+    /// Whether there is a handle of a resource in it.
+    pub(crate) has_handles: bool,
+}
+
+/// More arguments than a function has are an error, so it doesn't matter where they are.
+const PLACES_MAX: usize = 256;
+
+impl Arguments {
+    pub(crate) fn new(bytes: Vec<u8>) -> Arguments {
+        Arguments { bytes, crossing: Crossing::default(), pending: 0, all: Vec::new(), is_begun: false }
+    }
+
+    /// Arguments that are counted to the end at once.
+    #[cfg(test)]
+    pub(crate) fn counted(bytes: Vec<u8>) -> Arguments {
+        let mut arguments = Arguments::new(bytes);
+        while !arguments.count().is_done {}
+        arguments
+    }
+
+    /// Counts some of the values.
+    pub(crate) fn count(&mut self) -> Counted {
+        let (pending, all, is_begun) = (&mut self.pending, &mut self.all, &mut self.is_begun);
+        self.crossing.step(&self.bytes, |token, start, end| {
+            if !std::mem::replace(is_begun, true) {
+                return; // the list of them
+            }
+            if *pending == 0 {
+                if all.len() >= PLACES_MAX {
+                    return;
+                }
+                all.push(Argument { start, ..Argument::default() });
+                *pending = 1;
+            }
+            // each length is at most the bytes that are left, so the sum can't overflow before they run out
+            let inner = match token {
+                Token::Array(items) => *items as u64,
+                Token::Map(pairs) => (*pairs as u64).saturating_mul(2),
+                _ => 0,
+            };
+            *pending = pending.saturating_add(inner).saturating_sub(1);
+            if let Some(argument) = all.last_mut() {
+                argument.values += 1;
+                argument.end = end;
+                argument.has_handles |= matches!(token, Token::Handle(_));
+            }
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// An argument by its index, if it was given and is whole.
+    pub(crate) fn get(&self, index: usize) -> Option<Argument> {
+        let is_last = index + 1 == self.all.len();
+        self.all.get(index).copied().filter(|_| !is_last || self.pending == 0)
+    }
+
+    /// The bytes of an argument by its index.
+    pub(crate) fn encoded(&self, index: usize) -> Option<&[u8]> {
+        let argument = self.get(index)?;
+        self.bytes.get(argument.start..argument.end)
+    }
+
+    /// How many values there are in all.
+    pub(crate) fn values(&self) -> usize {
+        self.all.iter().map(|argument| argument.values).sum()
+    }
+}

@@ -1,0 +1,133 @@
+//! What a call costs before the function sees it: counted in steps, texts found once, refusals told once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that fails may panic"
+)]
+
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Arguments, Functions, NARROWED_BYTES_MAX, Trying};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::grant::{Decision, Grants, Narrowed};
+use crate::module::HostModule;
+use crate::value::Value;
+
+fn arguments(all: &[Value]) -> Arguments {
+    Arguments::counted(Value::Array(all.to_vec()).encode().unwrap())
+}
+
+/// A module whose function is narrowed by what is found in its first argument; with how often that was looked for.
+fn functions() -> (Functions, Arc<AtomicUsize>) {
+    let found = Arc::new(AtomicUsize::new(0));
+    let counted = found.clone();
+    let wit = "package test:t; interface t { fetch: func(url: string, note: list<u8>); }";
+    let module = HostModule::from_wit(wit)
+        .unwrap()
+        .function("fetch", |_, _: (String, serde_bytes::ByteBuf)| ready(Ok::<_, Error>(())))
+        .narrowed_by("fetch", "host", "url", move |url| {
+            counted.fetch_add(1, Ordering::AcqRel);
+            Some(url.to_owned())
+        });
+    (Functions::new(&[module], None, Clock::default()).unwrap(), found)
+}
+
+fn narrowed(functions: &Functions, grants: impl IntoIterator<Item = String>) -> Narrowed {
+    match Grants::parse(grants).unwrap().of(&functions.get(0).unwrap().name()) {
+        Decision::Narrowed(narrowed) => narrowed,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether a grant fits, the fuel for it, and the steps.
+fn tried(functions: &Functions, narrowed: &Narrowed, arguments: &Arguments) -> (bool, u64, usize) {
+    let (mut trying, mut fuel, mut steps) = (Trying::new(0, arguments), 0, 0);
+    loop {
+        let (fits, cost) = trying.step(functions.get(0).unwrap(), narrowed);
+        assert!(cost <= 2_000_000 + super::tariff::DERIVED_BYTE * NARROWED_BYTES_MAX as u64, "{cost}");
+        fuel += cost;
+        steps += 1;
+        if let Some(fits) = fits {
+            return (fits, fuel, steps);
+        }
+    }
+}
+
+#[test]
+fn t01_what_a_grant_names_is_found_once_for_a_call_and_paid() {
+    let (functions, found) = functions();
+    let url = "x".repeat(1000);
+    let mut costs = Vec::new();
+    for count in [1, 20, 200] {
+        found.store(0, Ordering::Release);
+        let grants = narrowed(&functions, (0..count).map(|n| format!("test:t/t.fetch[host=h{n}]")));
+        let (fits, fuel, _) = tried(&functions, &grants, &arguments(&[url.as_str().into()]));
+        assert!(!fits);
+        assert_eq!(found.load(Ordering::Acquire), 1, "{count} grants");
+        costs.push(fuel);
+    }
+    assert!(costs[0] >= super::tariff::DERIVED_BYTE * 1000, "{costs:?}");
+    let each = costs[1] - costs[0];
+    assert!(each >= 19 * super::tariff::PATTERN_BYTE * 1000, "each pattern is paid by the text's length: {costs:?}");
+}
+
+#[test]
+fn t02_texts_are_bounded_and_patterns_are_tried_in_steps() {
+    let (functions, found) = functions();
+    let grants = narrowed(&functions, (0..1000).map(|n| format!("test:t/t.fetch[note=a*b{n}*c]")));
+    let note = |bytes: usize| arguments(&["u".into(), Value::string("a".repeat(bytes))]);
+    let (fits, fuel, steps) = tried(&functions, &grants, &note(NARROWED_BYTES_MAX));
+    assert!(!fits && steps > 100, "{steps} steps");
+    assert!(fuel >= 1000 * super::tariff::PATTERN_BYTE * NARROWED_BYTES_MAX as u64, "{fuel}");
+    // what is longer is looked at by nobody
+    let (fits, fuel, _) = tried(&functions, &grants, &note(NARROWED_BYTES_MAX + 1));
+    assert!(!fits && fuel < 1000 * 2 * super::tariff::PATTERN + super::tariff::TEXT + 1, "{fuel}");
+    let all = narrowed(&functions, ["test:t/t.fetch[note=*]".to_owned(), "test:t/t.fetch[host=*]".to_owned()]);
+    assert!(tried(&functions, &all, &note(NARROWED_BYTES_MAX)).0);
+    let long = arguments(&[Value::string("u".repeat(NARROWED_BYTES_MAX + 1)), Value::string("n".repeat(1 << 20))]);
+    assert!(!tried(&functions, &all, &long).0);
+    assert_eq!(found.load(Ordering::Acquire), 0);
+    // what isn't UTF-8 fits nothing
+    assert!(!tried(&functions, &all, &arguments(&[Value::string(b"\xff".to_vec()), Value::Nil])).0);
+}
+
+#[test]
+fn t07_values_are_counted_in_steps_and_an_argument_is_found_without_a_walk() {
+    let many: Value = (0..1_000_000).map(|_| true).collect();
+    let bytes = Value::Array(vec![many, "after".into()]).encode().unwrap();
+    let (mut arguments, mut steps, mut fuel) = (Arguments::new(bytes), 0, 0);
+    loop {
+        let counted = arguments.count();
+        assert!(counted.fuel <= 10_000_000, "{}", counted.fuel);
+        steps += 1;
+        fuel += counted.fuel;
+        if counted.is_done {
+            break;
+        }
+    }
+    assert!(steps >= 100, "{steps}");
+    assert_eq!(fuel, 1_000_003 * 1_000, "each value, and the list of them, as before");
+    assert_eq!(arguments.get(0).unwrap().values, 1_000_001);
+    assert_eq!(arguments.encoded(1).unwrap(), b"\xa5after");
+    assert_eq!(arguments.get(2), None);
+    // what was cut is no argument, and no handle is overlooked
+    let cut = Arguments::counted(vec![0x92, 0x01, 0x92, 0x01]);
+    assert!(cut.get(0).is_some() && cut.get(1).is_none());
+    let handle = Arguments::counted(vec![0x92, 0x01, 0x91, 0xd6, 3, 0, 0, 0, 0]);
+    assert!(!handle.get(0).unwrap().has_handles && handle.get(1).unwrap().has_handles);
+}
+
+#[test]
+fn t22_the_operator_is_told_of_a_refusal_once_for_a_tenant_and_a_function() {
+    let (functions, _) = functions();
+    let tenants: Vec<crate::Tenant> = (0..3).map(|n| format!("guild:{n}").parse().unwrap()).collect();
+    let told = |number: u32| tenants.iter().filter(|tenant| functions.tells(tenant, number)).count();
+    assert_eq!((told(0), told(1)), (3, 3));
+    // whatever VMs come and go: they have no part in it
+    assert_eq!((told(0), told(1)), (0, 0));
+}

@@ -1,0 +1,128 @@
+//! A value that crosses unread: what a function passes on, or reads by itself in steps, costs no tree of values.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use super::token::{Reader, Token};
+use super::{ENCODED, WireError, decode};
+use crate::value::Value;
+
+/// A value as the bytes that it crosses as, where the WIT says `value`. It holds no handle of a resource.
+///
+/// As an argument, it costs a copy of its bytes, however many values they are. As a result, likewise, if its depth is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    /// How deep tables lie in each other, if that is known.
+    depth: Option<u32>,
+}
+
+/// A nil, on the wire.
+const NIL: u8 = 0xc0;
+
+impl Default for Encoded {
+    fn default() -> Encoded {
+        Encoded { bytes: vec![NIL], depth: Some(0) }
+    }
+}
+
+impl Encoded {
+    /// A value that was just written, `depth` tables deep.
+    pub(crate) fn written(bytes: Vec<u8>, depth: u32) -> Encoded {
+        Encoded { bytes, depth: Some(depth) }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn is_nil(&self) -> bool {
+        self.bytes == [NIL]
+    }
+
+    /// Reads it, all at once.
+    ///
+    /// # Errors
+    /// It isn't a value. Scripts can't cause it.
+    pub(crate) fn decode(&self) -> Result<Value, WireError> {
+        decode(&self.bytes)
+    }
+
+    /// Whether it is so many values at most: each key and each table counts. It looks at no more than that.
+    pub(crate) fn has_at_most(&self, values: usize) -> bool {
+        let mut reader = Reader::new(&self.bytes);
+        let is_read = (0..values).all(|_| reader.at() < self.bytes.len() && reader.token().is_ok());
+        !is_read || reader.at() >= self.bytes.len()
+    }
+
+    /// How deep tables lie in each other: found by a look at each value, unless it is known.
+    pub(crate) fn depth(&self) -> Result<u32, WireError> {
+        self.depth.map_or_else(|| depth(&self.bytes), Ok)
+    }
+}
+
+fn depth(bytes: &[u8]) -> Result<u32, WireError> {
+    let mut reader = Reader::new(bytes);
+    // values to come, of each table that is open
+    let mut open: Vec<u64> = Vec::new();
+    let mut deepest = 0;
+    loop {
+        let inner = match reader.token()? {
+            Token::Array(items) => Some(items as u64),
+            Token::Map(pairs) => Some((pairs as u64).saturating_mul(2)),
+            Token::Handle(_) => return Err(WireError::stray_handle()),
+            _ => None,
+        };
+        if let Some(inner) = inner {
+            open.push(inner);
+            deepest = deepest.max(open.len());
+        }
+        loop {
+            match open.last_mut() {
+                None => return reader.finish().map(|()| u32::try_from(deepest).unwrap_or(u32::MAX)),
+                Some(0) => drop(open.pop()),
+                Some(left) => {
+                    *left -= 1;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let depth = self.depth().map_err(serde::ser::Error::custom)?;
+        // serde has no word for it; a variant's index is the place for a number
+        serializer.serialize_newtype_variant(ENCODED, depth, "", serde_bytes::Bytes::new(&self.bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Encoded, D::Error> {
+        deserializer.deserialize_newtype_struct(ENCODED, EncodedVisitor)
+    }
+}
+
+struct EncodedVisitor;
+
+impl<'de> Visitor<'de> for EncodedVisitor {
+    type Value = Encoded;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value that crosses")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Encoded, E> {
+        Ok(Encoded { bytes: bytes.to_vec(), depth: None })
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Encoded, D::Error> {
+        // not our own deserializer, which gives the bytes
+        let value = Value::deserialize(from)?;
+        let bytes = value.encode().map_err(D::Error::custom)?;
+        Ok(Encoded { bytes, depth: None })
+    }
+}

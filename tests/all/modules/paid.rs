@@ -1,0 +1,180 @@
+//! Work that the host does for a script before and after a function runs is paid by who caused it, and done in steps: grants that
+//! look at arguments (t01, t02), values that are thrown (t06), values that cross (t07), errors (t08).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use motu::{Error, ErrorKind, HostModule, Limits, Motu, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::charge::cost;
+use super::{ask, tenant};
+use crate::support::{builder, limits};
+
+trials![
+    t01_an_argument_is_looked_at_once_after_the_rate_and_paid,
+    t01_a_host_that_can_be_none_is_denied,
+    t02_a_long_argument_fits_no_pattern,
+    t06_a_thrown_value_is_kept_as_its_bytes,
+    t07_many_values_are_read_and_written_beside_the_workers,
+    t07_many_values_cost_the_same_each_time,
+    t08_a_refusal_is_paid,
+];
+
+const WIT: &str = "package test:paid; interface paid {
+    fetch: func(url: string, note: list<u8>);
+    flags: func(all: list<bool>) -> list<bool>;
+}";
+
+const SOURCE: &str = "local paid, json, time = require('@test/paid'), require('@motu/json'), require('@motu/time')
+return {
+    fetch = function(n) return (pcall(paid.fetch, string.rep('x', n), '')) end,
+    note = function(n) return (pcall(paid.fetch, '', string.rep('x', n))) end,
+    fetches = function(n) local done = 0 for i = 1, n do if pcall(paid.fetch, 'url', '') then done += 1 end end return done end,
+    flags = function(n) return #paid.flags(table.create(n, true)) end,
+    throw = function(n) error(table.create(n, true)) end,
+    encode = function(n) return #json.encode(table.create(n, true)) end,
+    zone = function(name) return (pcall(time.format, 0, name)) end,
+}";
+
+/// A boolean that knows which thread has read or written it.
+#[derive(Clone)]
+struct Flag;
+
+static THREADS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// One trial at a time has flags read.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Counts a flag for a thread of Motu's. Those that build one, to see whether the type fits, are none of them.
+fn here() {
+    let thread = std::thread::current();
+    if let Some(name) = thread.name().filter(|name| name.starts_with("motu-")) {
+        *THREADS.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Flag, D::Error> {
+        here();
+        bool::deserialize(from).map(|_| Flag)
+    }
+}
+
+impl Serialize for Flag {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        here();
+        true.serialize(to)
+    }
+}
+
+fn made(limits: Limits) -> (Motu, Arc<AtomicUsize>) {
+    let found = Arc::new(AtomicUsize::new(0));
+    let counted = found.clone();
+    let module = HostModule::from_wit(WIT)
+        .unwrap()
+        .function("fetch", |_, _: (String, serde_bytes::ByteBuf)| async { Ok::<_, Error>(()) })
+        .narrowed_by("fetch", "host", "url", move |url| {
+            counted.fetch_add(1, Ordering::AcqRel);
+            Some(url.to_owned())
+        })
+        .function("flags", |_, all: Vec<Flag>| async { Ok::<_, Error>(all) });
+    (builder(limits).host_module(module).build().unwrap(), found)
+}
+
+fn t01_an_argument_is_looked_at_once_after_the_rate_and_paid() {
+    let rates = BTreeMap::from([("test:paid".to_owned(), 5)]);
+    let (motu, found) = made(Limits { calls_per_second: rates, ..limits() });
+    let twenty: Vec<String> = (0..20).map(|n| format!("test:paid/paid.fetch[host=h{n}*x]")).collect();
+    let grants: Vec<&str> = twenty.iter().map(String::as_str).collect();
+    let many = tenant(&motu, "t01:many", SOURCE, &grants);
+    // each of the first five is looked at once, whatever grants there are; the others are not
+    assert_eq!(ask(&many, "fetches", 100).unwrap(), Value::from(0));
+    let looked = found.load(Ordering::Acquire);
+    assert!((5..20).contains(&looked), "{looked} times");
+
+    let one = tenant(&motu, "t01:one", SOURCE, &["test:paid/paid.fetch[host=h*x]"]);
+    cost(&one, "fetch", 1).0.unwrap();
+    let [short, long] = [10, 8_000].map(|n| cost(&one, "fetch", n).1);
+    assert!(long - short >= 7_990 * 600, "a denied call pays for the look at its argument: {short}, {long}");
+}
+
+fn t01_a_host_that_can_be_none_is_denied() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local http = require('@motu/http')\nreturn { fetch = function(url) local _, e = pcall(http.fetch, url) return tostring(e) end }";
+    let tenant = tenant(&motu, "t01:http", source, &["motu:http/client.fetch[host=api.example.com]"]);
+    let label: String = (0..900).filter_map(|n| char::from_u32(0x4e00 + n)).collect();
+    let error = ask(&tenant, "fetch", format!("http://{label}.{label}.{label}/")).unwrap();
+    assert!(error.to_string().contains("needs the grant motu:http/client.fetch"), "{error}");
+}
+
+fn t02_a_long_argument_fits_no_pattern() {
+    let (motu, found) = made(limits());
+    let tenant = tenant(&motu, "t02:long", SOURCE, &["test:paid/paid.fetch[note=*]"]);
+    assert_eq!(ask(&tenant, "note", 8_192).unwrap(), Value::from(true));
+    assert_eq!(ask(&tenant, "note", 8_193).unwrap(), Value::from(false));
+    assert_eq!(found.load(Ordering::Acquire), 0);
+}
+
+fn t06_a_thrown_value_is_kept_as_its_bytes() {
+    let (motu, _) = made(limits());
+    let tenant = tenant(&motu, "t06:error", SOURCE, &[]);
+    let error = ask(&tenant, "throw", 1_040_000).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Script);
+    let Some(Value::Array(items)) = error.value() else { panic!("{error}") };
+    assert_eq!(items.len(), 1_040_000);
+    // and no more than a result may have
+    let error = ask(&tenant, "throw", 1_060_000).unwrap_err();
+    assert_eq!((error.kind(), error.value()), (ErrorKind::Script, None));
+}
+
+/// Workers are `motu-0`, `motu-1` and so on.
+fn is_worker(thread: &str) -> bool {
+    thread.strip_prefix("motu-").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+fn t07_many_values_are_read_and_written_beside_the_workers() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (motu, _) = made(limits());
+    let tenant = tenant(&motu, "t07:aside", SOURCE, &["*"]);
+    let by = |n: usize| {
+        THREADS.lock().unwrap().clear();
+        assert_eq!(ask(&tenant, "flags", n as u32).unwrap(), Value::from(n as u32));
+        std::mem::take(&mut *THREADS.lock().unwrap())
+    };
+    let few = by(1_000);
+    assert_eq!(few.values().sum::<usize>(), 2_000, "{few:?}");
+    assert!(few.keys().all(|name| is_worker(name)), "{few:?}");
+    let many = by(100_000);
+    let worked: usize = many.iter().filter(|(name, _)| is_worker(name)).map(|(_, count)| count).sum();
+    assert!(worked <= 8_193, "no more than is written at once before it is known to be long: {many:?}");
+    assert!(many.values().sum::<usize>() >= 200_000, "{many:?}");
+}
+
+fn t07_many_values_cost_the_same_each_time() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (motu, _) = made(limits());
+    let tenant = tenant(&motu, "t07:same", SOURCE, &["*"]);
+    for (event, n) in [("flags", 50_000), ("encode", 100_000), ("throw", 100_000)] {
+        cost(&tenant, event, n).0.ok();
+        let first = cost(&tenant, event, n).1;
+        for _ in 0..5 {
+            assert_eq!(cost(&tenant, event, n).1, first, "{event}");
+        }
+        assert!(first >= 1_000 * 50_000, "each value has a price");
+    }
+}
+
+fn t08_a_refusal_is_paid() {
+    let (motu, _) = made(limits());
+    let (granted, other) =
+        (tenant(&motu, "t08:granted", SOURCE, &["motu:time/*"]), tenant(&motu, "t08:none", SOURCE, &[]));
+    for tenant in [&granted, &other] {
+        cost(tenant, "zone", "UTC").0.unwrap();
+    }
+    let (ok, none, denied) =
+        (cost(&granted, "zone", "UTC").1, cost(&granted, "zone", "Nowhere/Nothing").1, cost(&other, "zone", "UTC").1);
+    assert!(none >= ok + 20_000, "{ok}, {none}");
+    assert!(denied >= 30_000, "{denied}");
+}
