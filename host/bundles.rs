@@ -11,14 +11,22 @@ use crate::load::Load;
 use crate::motu::{Bundled, Shared};
 use crate::queue::Queue;
 use crate::share::Share;
+use crate::tenant::Tenant;
 
-/// By digest. No load that failed is kept, and nothing that nobody uses, but for images of tenants' bundles: those that were
-/// used last stay, within a budget.
+/// Loaded bundles, by digest. Failed loads are not cached. An entry lives as long as its bundle is in use; images of tenants'
+/// bundles stay longer, within a budget that the tenants share.
 pub(crate) struct Bundles {
     entries: Mutex<HashMap<Digest, Entry>>,
-    kept: Mutex<VecDeque<Arc<Bundled>>>,
+    /// Least recently used first.
+    kept: Mutex<VecDeque<Kept>>,
     /// What the images that are kept may take, in bytes.
     kept_bytes_max: u64,
+}
+
+struct Kept {
+    bundled: Arc<Bundled>,
+    /// The tenant that it is charged to: the first that asked for it.
+    tenant: Tenant,
 }
 
 enum Entry {
@@ -42,17 +50,18 @@ impl Bundles {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a bundle's image although nobody may be using it now, and lets go of those that were used longest ago.
-    pub(crate) fn keep(&self, bundled: &Arc<Bundled>) {
+    /// Keeps a bundle's image for a tenant although nobody may be using it now. Over the budget, images are evicted: the least
+    /// recently used of the tenant whose images take most, so that no tenant evicts those of others that take less.
+    pub(crate) fn keep(&self, bundled: &Arc<Bundled>, tenant: &Tenant) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|other| !Arc::ptr_eq(other, bundled));
-        kept.push_back(bundled.clone());
-        let mut bytes: u64 = kept.iter().map(|bundled| bundled.image_bytes()).sum();
+        let before = kept.iter().position(|other| Arc::ptr_eq(&other.bundled, bundled)).and_then(|at| kept.remove(at));
+        kept.push_back(before.unwrap_or_else(|| Kept { bundled: bundled.clone(), tenant: tenant.clone() }));
+        let mut bytes: u64 = kept.iter().map(|kept| kept.bundled.image_bytes()).sum();
         let mut gone = Vec::new();
         while bytes > self.kept_bytes_max {
-            let Some(oldest) = kept.pop_front() else { break };
-            bytes -= oldest.image_bytes();
-            gone.push(oldest);
+            let Some(evicted) = largest(&kept).and_then(|at| kept.remove(at)) else { break };
+            bytes -= evicted.bundled.image_bytes();
+            gone.push(evicted);
         }
         drop(kept);
         drop(gone); // outside of the lock
@@ -146,4 +155,14 @@ impl Bundles {
             told.into_iter().for_each(|(waiter, made)| (waiter.tell)(made));
         }
     }
+}
+
+/// The least recently used image of the tenant whose images take most.
+fn largest(kept: &VecDeque<Kept>) -> Option<usize> {
+    let mut bytes = HashMap::<&Tenant, u64>::new();
+    for kept in kept {
+        *bytes.entry(&kept.tenant).or_default() += kept.bundled.image_bytes();
+    }
+    let most = bytes.values().copied().max()?;
+    kept.iter().position(|kept| bytes.get(&kept.tenant) == Some(&most))
 }

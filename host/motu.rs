@@ -151,8 +151,9 @@ impl MotuBuilder {
         self
     }
 
-    /// What images of tenants' bundles may take that no instance uses now, in bytes. Those that were used longest ago go
-    /// first, and are made again when they are needed. Default 256 MiB.
+    /// What images of tenants' bundles may take that no instance uses now, in bytes. Over it, images of the tenant whose images
+    /// take most are evicted, least recently used first; they are made again when they are needed. An image counts as that of
+    /// the tenant that asked for it first. Default 256 MiB.
     pub fn image_bytes(mut self, bytes: u64) -> MotuBuilder {
         self.image_bytes = bytes;
         self

@@ -160,7 +160,7 @@ impl Body {
         self.loading = false;
         match loaded {
             Ok(bundled) => {
-                actor.shared.bundles.keep(&bundled);
+                actor.shared.bundles.keep(&bundled, &actor.spec.tenant);
                 self.bundled = Some(bundled);
             }
             Err(error) => self.refuse_all(actor, &error),
