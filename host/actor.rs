@@ -7,6 +7,7 @@
 //! Here is what it consists of and how it is reached; `run` has what a worker does with it, `end` how things end.
 
 mod end;
+mod give_back;
 mod run;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -24,6 +25,7 @@ use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
 use crate::vm::{Entering, Gauge, Vm};
 use crate::waits::Owner;
+use give_back::GivingBack;
 
 /// What an event comes by on its way, for tests that have a worker die there.
 #[doc(hidden)]
@@ -80,6 +82,8 @@ enum Message {
     Command(Command),
     /// The bundle's image was made, or not.
     Loaded(Result<Arc<Bundled>, Error>),
+    /// The memory of a VM that is gone was given back.
+    GivenBack,
     /// A host function that the so manyth VM had called was done.
     Called {
         starts: u64,
@@ -129,6 +133,8 @@ struct Body {
     starts: u64,
     /// A VM is there, at rest or at work.
     live: bool,
+    /// No VM is started meanwhile.
+    giving_back: GivingBack,
     /// The image is being made: nothing can start before.
     loading: bool,
     paused: bool,

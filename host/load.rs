@@ -1,26 +1,28 @@
 //! Loads and checks, as jobs on a queue: sliced like any event, so that none holds a worker. Their fuel is charged to a
-//! share, but no rate holds them up.
+//! share, but no rate holds them up. A load ends with the image of its VM, which is taken in steps too.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind};
+use crate::give_back;
 use crate::guest::motu::guest::types::File as GuestFile;
+use crate::image::Image;
 use crate::limits::Limits;
 use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue};
 use crate::share::Share;
-use crate::vm::{Entering, Entry, Exit, Gauge, Left, Vm};
+use crate::vm::{Capturing, Entering, Entry, Exit, Gauge, Left, Vm};
 
-/// What becomes of it: the exit and the VM it left, and what was used.
-pub(crate) type Done = Box<dyn FnOnce(Result<(Exit, Vm), Error>, Usage) + Send>;
+/// What becomes of it: the exit, the image if a bundle was loaded, and what was used.
+pub(crate) type Done = Box<dyn FnOnce(Result<(Exit, Option<Arc<Image>>), Error>, Usage) + Send>;
 
 /// Whether nobody waits for it any more.
 pub(crate) type Unwanted = Box<dyn Fn() -> bool + Send>;
 
-/// One entry into an empty VM.
+/// One entry into an empty VM, and the image of what it left.
 pub(crate) struct Load {
     queue: Arc<Queue>,
     share: Arc<Share>,
@@ -31,11 +33,19 @@ pub(crate) struct Load {
 }
 
 struct Work {
-    entering: Option<Entering>,
+    doing: Doing,
     /// Fuel of the slices that were run, as long as the exact figure isn't known.
     fuel: u64,
     done: Option<Done>,
     unwanted: Unwanted,
+}
+
+enum Doing {
+    Entry(Entering),
+    /// The bundle is loaded, and its image is being taken.
+    Image(Exit, Capturing),
+    /// It has ended, or was given up.
+    Nothing,
 }
 
 impl Load {
@@ -53,9 +63,10 @@ impl Load {
         let (since, gauge) = (Instant::now(), Gauge::default());
         check_source(bundle, limits)?;
         let vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
+        vm.leave_to(give_back::heir(queue, &share));
         let (files, modules) = (guest_files(bundle), shared.functions.modules().to_vec());
         let entering = if check {
-            vm.without_image().enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
+            vm.enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
         } else {
             vm.enter(
                 Entry::Load { files, entry: bundle.entry().to_owned(), modules },
@@ -64,7 +75,7 @@ impl Load {
                 None,
             )
         };
-        let work = Work { entering: Some(entering), fuel: 0, done: Some(done), unwanted };
+        let work = Work { doing: Doing::Entry(entering), fuel: 0, done: Some(done), unwanted };
         let (queue, deadline) = (queue.clone(), limits.load_deadline);
         let load = Load { queue: queue.clone(), share, deadline, since, gauge, work: Mutex::new(work) };
         queue.push(Arc::new(load));
@@ -75,13 +86,47 @@ impl Load {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, work: &mut Work, result: Result<(Exit, Vm), Error>) {
-        work.entering = None;
+    fn finish(&self, work: &mut Work, result: Result<(Exit, Option<Arc<Image>>), Error>) {
+        work.doing = Doing::Nothing;
         let usage = Usage { fuel: work.fuel, memory_bytes: self.gauge.bytes(), elapsed: self.since.elapsed() };
         if let Some(done) = work.done.take() {
             done(result.map_err(|error| error.with_usage(usage)), usage);
         }
     }
+
+    /// Does what is next, and returns the result once there is one.
+    fn step(&self, work: &mut Work) -> Option<Result<(Exit, Option<Arc<Image>>), Error>> {
+        match std::mem::replace(&mut work.doing, Doing::Nothing) {
+            Doing::Entry(mut entering) => {
+                let left = entering.poll();
+                let fuel = left.as_ref().map_or_else(|| entering.fuel(), |left| left.fuel);
+                self.share.charge(fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel)));
+                let Some(Left { vm, exit, .. }) = left else {
+                    work.doing = Doing::Entry(entering);
+                    return None;
+                };
+                match exit.and_then(|exit| begin_image(exit, vm)) {
+                    Ok((exit, None)) => return Some(Ok((exit, None))),
+                    Ok((exit, Some(capturing))) => work.doing = Doing::Image(exit, capturing),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            Doing::Image(exit, mut capturing) => match capturing.step() {
+                Ok(None) => work.doing = Doing::Image(exit, capturing),
+                Ok(image) => return Some(Ok((exit, image))),
+                Err(error) => return Some(Err(error)),
+            },
+            Doing::Nothing => (),
+        }
+        None
+    }
+}
+
+/// Begins to take an image if the exit is that of a bundle that was loaded.
+fn begin_image(exit: Exit, vm: Option<Vm>) -> Result<(Exit, Option<Capturing>), Error> {
+    let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"))?;
+    let capturing = if let Exit::Loaded(Ok(_)) = exit { Some(vm.into_image()?) } else { None };
+    Ok((exit, capturing))
 }
 
 impl Job for Load {
@@ -92,8 +137,7 @@ impl Job for Load {
     fn run(self: Arc<Self>) -> u64 {
         let mut work = self.work();
         if (work.unwanted)() {
-            work.entering = None;
-            work.done = None;
+            (work.doing, work.done) = (Doing::Nothing, None);
             return 0;
         }
         let over = self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
@@ -101,26 +145,16 @@ impl Job for Load {
             self.finish(&mut work, Err(out_of_time(deadline)));
             return 0;
         }
-        let Some(entering) = &mut work.entering else { return 0 };
-        match entering.poll() {
-            None => {
-                let fuel = entering.fuel();
-                let burnt = fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel));
-                self.share.charge(burnt);
-                drop(work);
-                self.queue.clone().push_again(self);
-                burnt
-            }
-            Some(Left { vm, exit, fuel }) => {
-                let burnt = fuel.saturating_sub(work.fuel);
-                self.share.charge(burnt);
-                work.fuel = fuel;
-                let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"));
-                let result = exit.and_then(|exit| Ok((exit, vm?)));
-                self.finish(&mut work, result);
-                burnt
-            }
+        let before = work.fuel;
+        let result = self.step(&mut work);
+        let burnt = work.fuel.saturating_sub(before);
+        if let Some(result) = result {
+            self.finish(&mut work, result);
+        } else if !matches!(work.doing, Doing::Nothing) {
+            drop(work);
+            self.queue.clone().push_again(self);
         }
+        burnt
     }
 
     fn due(self: Arc<Self>) {} // it asks for no time

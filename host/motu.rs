@@ -577,10 +577,10 @@ impl Bundled {
     pub(crate) fn new(
         shared: &Arc<Shared>,
         bundle: &Bundle,
-        left: Result<(Exit, crate::vm::Vm), Error>,
+        left: Result<(Exit, Option<Arc<Image>>), Error>,
         usage: Usage,
     ) -> Result<Bundled, Error> {
-        let (Exit::Loaded(loaded), vm) = left? else {
+        let (Exit::Loaded(loaded), image) = left? else {
             return Err(Error::internal("the guest gave an answer to something else").with_usage(usage));
         };
         let loaded = loaded.map_err(|failure| failed(failure).with_usage(usage))?;
@@ -591,7 +591,7 @@ impl Bundled {
         let only_handlers = loaded.only_handlers && handlers.len() == names;
         let has_start = handlers.iter().any(|name| name == START);
         let handlers = handlers.iter().filter(|name| *name != START).cloned().collect();
-        let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
+        let image = image.ok_or_else(|| Error::internal("a bundle was loaded without an image").with_usage(usage))?;
         Ok(Bundled {
             shared: Arc::downgrade(shared),
             bundle: bundle.clone(),

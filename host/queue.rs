@@ -83,6 +83,10 @@ impl Queue {
 
     fn put(&self, job: Arc<dyn Job>, rested: bool) {
         let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return drop(job); // outside of the lock: it may call back
+        }
         let at = if rested { job.share().join(state.clock) } else { job.share().at() };
         state.entries += 1;
         let entry = state.entries;
@@ -119,7 +123,7 @@ impl Queue {
         drop(forgotten);
     }
 
-    /// No more work: workers end when they ask next, and what waits is dropped.
+    /// No more work: workers end when they ask next, and what waits is dropped, as is what is put in from now on.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
