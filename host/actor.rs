@@ -9,6 +9,7 @@
 
 mod end;
 mod ending;
+mod give_back;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -29,6 +30,7 @@ use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
 use crate::vm::{Entering, Gauge, Held, Vm};
 use crate::waits::Owner;
 use ending::Endings;
+use give_back::GivingBack;
 
 /// What an event comes by on its way, for tests that have a worker die there.
 #[doc(hidden)]
@@ -85,6 +87,8 @@ enum Message {
     Command(Command),
     /// The bundle's image was made, or not.
     Loaded(Result<Arc<Bundled>, Error>),
+    /// The memory of a VM that is gone was given back.
+    GivenBack,
     /// A host function that the so manyth VM had called was done. Its answer is held for the instance until it goes on.
     Called {
         starts: u64,
@@ -146,6 +150,8 @@ struct Body {
     starts: u64,
     /// A VM is there, at rest or at work.
     live: bool,
+    /// No VM is started meanwhile.
+    giving_back: GivingBack,
     /// The image is being made: nothing can start before.
     loading: bool,
     paused: bool,

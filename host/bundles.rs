@@ -11,18 +11,31 @@ use crate::load::Load;
 use crate::motu::{Bundled, Shared};
 use crate::queue::Queue;
 use crate::share::Share;
+use crate::tenant::Tenant;
 
-/// By digest. No load that failed is kept, and nothing that nobody uses, but for images of tenants' bundles: those that were
-/// used last stay, within a budget.
+/// Loaded bundles, by digest. Failed loads are not cached. An entry lives as long as its bundle is in use; images of tenants'
+/// bundles stay longer, within a budget that the tenants share.
 pub(crate) struct Bundles {
     entries: Mutex<HashMap<Digest, Entry>>,
-    kept: Mutex<VecDeque<Arc<Bundled>>>,
+    /// Least recently used first.
+    kept: Mutex<VecDeque<Kept>>,
     /// What the images that are kept may take, in bytes.
     kept_bytes_max: u64,
 }
 
+struct Kept {
+    bundled: Arc<Bundled>,
+    /// The tenant that it is charged to: the first that asked for it.
+    tenant: Tenant,
+}
+
 enum Entry {
-    Loading(Vec<Waiter>),
+    Loading {
+        waiters: Vec<Waiter>,
+        /// None until it has begun: who came before has no turns for it yet.
+        load: Option<Weak<Load>>,
+        late: Vec<(Arc<Queue>, Share)>,
+    },
     Loaded(Weak<Bundled>),
 }
 
@@ -42,17 +55,18 @@ impl Bundles {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a bundle's image although nobody may be using it now, and lets go of those that were used longest ago.
-    pub(crate) fn keep(&self, bundled: &Arc<Bundled>) {
+    /// Keeps a bundle's image for a tenant although nobody may be using it now. Over the budget, images are evicted: the least
+    /// recently used of the tenant whose images take most, so that no tenant evicts those of others that take less.
+    pub(crate) fn keep(&self, bundled: &Arc<Bundled>, tenant: &Tenant) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|other| !Arc::ptr_eq(other, bundled));
-        kept.push_back(bundled.clone());
-        let mut bytes: u64 = kept.iter().map(|bundled| bundled.image_bytes()).sum();
+        let before = kept.iter().position(|other| Arc::ptr_eq(&other.bundled, bundled)).and_then(|at| kept.remove(at));
+        kept.push_back(before.unwrap_or_else(|| Kept { bundled: bundled.clone(), tenant: tenant.clone() }));
+        let mut bytes: u64 = kept.iter().map(|kept| kept.bundled.image_bytes()).sum();
         let mut gone = Vec::new();
         while bytes > self.kept_bytes_max {
-            let Some(oldest) = kept.pop_front() else { break };
-            bytes -= oldest.image_bytes();
-            gone.push(oldest);
+            let Some(evicted) = largest(&kept).and_then(|at| kept.remove(at)) else { break };
+            bytes -= evicted.bundled.image_bytes();
+            gone.push(evicted);
         }
         drop(kept);
         drop(gone); // outside of the lock
@@ -62,7 +76,7 @@ impl Bundles {
     pub(crate) fn find(&self, bundle: &Bundle) -> Option<Arc<Bundled>> {
         match self.entries().get(&bundle.digest())? {
             Entry::Loaded(bundled) => bundled.upgrade(),
-            Entry::Loading(_) => None,
+            Entry::Loading { .. } => None,
         }
     }
 
@@ -96,7 +110,21 @@ impl Bundles {
     pub(crate) fn ask(shared: &Arc<Shared>, queue: &Arc<Queue>, share: &Share, bundle: &Bundle, waiter: Waiter) {
         let mut entries = shared.bundles.entries();
         match entries.get_mut(&bundle.digest()) {
-            Some(Entry::Loading(waiters)) => return waiters.push(waiter),
+            Some(Entry::Loading { waiters, load, late }) => {
+                waiters.push(waiter);
+                match load {
+                    // it runs in this one's turns too, so that who began it keeps nobody waiting
+                    Some(load) => {
+                        let load = load.upgrade();
+                        drop(entries);
+                        if let Some(load) = load {
+                            load.join(queue, share);
+                        }
+                    }
+                    None => late.push((queue.clone(), share.clone())),
+                }
+                return;
+            }
             Some(Entry::Loaded(bundled)) => {
                 if let Some(bundled) = bundled.upgrade() {
                     drop(entries);
@@ -106,7 +134,7 @@ impl Bundles {
             None => (),
         }
         entries.retain(|_, entry| !matches!(entry, Entry::Loaded(bundled) if bundled.strong_count() == 0));
-        entries.insert(bundle.digest(), Entry::Loading(vec![waiter]));
+        entries.insert(bundle.digest(), Entry::Loading { waiters: vec![waiter], load: None, late: Vec::new() });
         drop(entries);
 
         let (of, bundle_of) = (shared.clone(), bundle.clone());
@@ -116,15 +144,23 @@ impl Bundles {
         });
         let (of, digest) = (Arc::downgrade(shared), bundle.digest());
         let unwanted = Box::new(move || of.upgrade().is_none_or(|shared| shared.bundles.give_up(digest)));
-        if let Err(error) = Load::start(shared, queue, share.clone(), bundle, false, unwanted, done) {
-            shared.bundles.finish(bundle, Err(error));
+        match Load::start(shared, queue, share, bundle, false, unwanted, done) {
+            Ok(begun) => {
+                let mut entries = shared.bundles.entries();
+                let Some(Entry::Loading { load, late, .. }) = entries.get_mut(&bundle.digest()) else { return };
+                *load = Some(Arc::downgrade(&begun));
+                let late = std::mem::take(late);
+                drop(entries);
+                late.iter().for_each(|(queue, share)| begun.join(queue, share));
+            }
+            Err(error) => shared.bundles.finish(bundle, Err(error)),
         }
     }
 
     /// Whether nobody waits for the load any more; it is forgotten then.
     fn give_up(&self, digest: Digest) -> bool {
         let mut entries = self.entries();
-        let Some(Entry::Loading(waiters)) = entries.get(&digest) else { return true };
+        let Some(Entry::Loading { waiters, .. }) = entries.get(&digest) else { return true };
         let unwanted = !waiters.iter().any(|waiter| (waiter.wanted)());
         if unwanted {
             entries.remove(&digest);
@@ -139,11 +175,21 @@ impl Bundles {
             Err(_) => entries.remove(&bundle.digest()),
         };
         drop(entries);
-        if let Some(Entry::Loading(waiters)) = before {
+        if let Some(Entry::Loading { waiters, .. }) = before {
             // nothing of it is left here when they are told: one that uses it shortly is the last to have it
             let told: Vec<_> = waiters.into_iter().map(|waiter| (waiter, made.clone())).collect();
             drop(made);
             told.into_iter().for_each(|(waiter, made)| (waiter.tell)(made));
         }
     }
+}
+
+/// The least recently used image of the tenant whose images take most.
+fn largest(kept: &VecDeque<Kept>) -> Option<usize> {
+    let mut bytes = HashMap::<&Tenant, u64>::new();
+    for kept in kept {
+        *bytes.entry(&kept.tenant).or_default() += kept.bundled.image_bytes();
+    }
+    let most = bytes.values().copied().max()?;
+    kept.iter().position(|kept| bytes.get(&kept.tenant) == Some(&most))
 }

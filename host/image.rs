@@ -5,24 +5,33 @@
 //! instance is a map and no copy. A memory that is given back is kept warm: the pages its tenant dirtied are found with
 //! `PAGEMAP_SCAN` and put right from the image, which is what makes a fresh instance cost microseconds.
 //!
+//! What takes long goes in steps (M8): taking an image ([`Capture`]), and giving large memories and images back
+//! ([`Remains`], which goes to the [`Heir`] that was named).
+//!
 //! Callers: `engine` (plugs [`Memories`] and [`Stacks`] into wasmtime) and `vm` (starts instances, takes images). Keeps
 //! invariant M2: at rest, memory is all the state there is, so an image taken at rest is the whole instance.
 #![allow(unsafe_code)]
 
+mod file;
 mod map;
+mod remains;
 mod scan;
 mod slab;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
-pub(crate) use map::Image;
-use map::{Mapping, Usual, page_bytes};
-use scan::DirtyPages;
+pub(crate) use file::Image;
+use file::{Usual, Writer};
+use map::{Mapping, page_bytes};
+pub(crate) use remains::{Heir, Remains};
+use scan::{DirtyPages, Run};
 use slab::Slab;
 pub(crate) use slab::Stacks;
 
@@ -33,14 +42,11 @@ pub(crate) const EXCEPTION_HEAP_BYTES_MAX: usize = 1 << 20;
 /// What wasmtime reserves for a linear memory: all that 32 bits reach, so that no access needs a bounds check.
 pub(crate) const MEMORY_RESERVATION_BYTES: usize = 4 << 30;
 
-/// A warm memory that has more dirty pages than this gets its image mapped anew instead of copied back: past here the
-/// copy costs more than the faults it saves, and the pages would stay resident.
-const COPY_BACK_PAGES_MAX: usize = 128;
-
 /// How many pages a start copies ahead, at most: those that the first instance of an image has written to.
 const USUAL_PAGES_MAX: usize = 32;
 
-/// How many memories are kept warm in one Motu. Each holds at most [`COPY_BACK_PAGES_MAX`] pages of real memory.
+/// How many memories are kept warm in one Motu. Each holds at most `COPY_BACK_PAGES_MAX` pages of real memory: 32 MiB in all,
+/// which stay until the images go that they belong to.
 const WARM_MEMORIES_MAX: usize = 64;
 
 thread_local! {
@@ -51,7 +57,7 @@ thread_local! {
 
 struct Starting {
     image: Arc<Image>,
-    made: Option<Arc<Slot>>,
+    made: Option<Arc<Lent>>,
 }
 
 /// Runs `instantiate`, whose one linear memory starts from `image`. Returns the memory too, to take images of.
@@ -72,16 +78,37 @@ pub(crate) fn start_from<R>(image: &Arc<Image>, instantiate: impl FnOnce() -> R)
 }
 
 /// A linear memory, kept mapped as long as the handle lives.
-pub(crate) struct MemoryHandle(Arc<Slot>);
+pub(crate) struct MemoryHandle(Arc<Lent>);
 
 impl MemoryHandle {
-    /// Makes an image of the memory. `_at_rest` is the store that it belongs to: holding it means that no wasm code runs.
-    pub(crate) fn capture<T>(&self, _at_rest: &mut wasmtime::Store<T>) -> io::Result<Arc<Image>> {
-        let len = self.0.size.load(Ordering::Acquire);
-        // SAFETY: the first `size` bytes of the slot are mapped readable as long as the slot lives, which `self` ensures;
+    /// Names who gives the memory back in steps, and the images that are taken of it. Without one, whoever drops it does all
+    /// at once.
+    pub(crate) fn leave_to(&self, heir: Heir) {
+        let _ = self.0.heir.set(heir); // the first stays
+    }
+
+    /// Begins to take an image of the memory.
+    pub(crate) fn capture(&self) -> io::Result<Capture> {
+        Ok(Capture(Writer::new(self.0.slot().size(), self.0.heir.get().cloned())?))
+    }
+}
+
+/// An image that is being taken. Dropped before it is done, there is none.
+pub(crate) struct Capture(Writer);
+
+impl Capture {
+    /// Copies some of the memory, in 50 to 200 us. Returns the image once it is whole. The memory is the same, and as it was,
+    /// at each step. `_at_rest` is the store that it belongs to: holding it means that no wasm code runs.
+    pub(crate) fn step<T>(
+        &mut self,
+        memory: &MemoryHandle,
+        _at_rest: &mut wasmtime::Store<T>,
+    ) -> io::Result<Option<Arc<Image>>> {
+        let slot = memory.0.slot();
+        // SAFETY: the first `size` bytes of the slot are mapped readable as long as the slot lives, which the handle ensures;
         // nothing writes meanwhile, because only code running in the store does and the caller has the store.
-        let bytes = unsafe { std::slice::from_raw_parts(self.0.map.base(), len) };
-        Image::new(bytes)
+        let bytes = unsafe { std::slice::from_raw_parts(slot.map.base(), slot.size()) };
+        self.0.step(bytes)
     }
 }
 
@@ -96,31 +123,58 @@ struct Slot {
 impl Slot {
     fn new(image: &Arc<Image>, mapped_bytes: usize) -> io::Result<Slot> {
         let map = Mapping::reserve(mapped_bytes)?;
-        map.overlay_image(image)?;
+        image.overlay(&map)?;
         Ok(Slot { map, image: image.clone(), size: AtomicUsize::new(image.len()) })
     }
 
-    /// Makes the slot equal to its image again, byte for byte. An error means that it must not be used again.
-    fn put_right(&self, dirty: &DirtyPages) -> io::Result<()> {
-        let image_bytes = self.image.len();
-        let size = self.size.swap(image_bytes, Ordering::AcqRel);
-        if size > image_bytes {
-            self.map.drop_pages(image_bytes, size - image_bytes)?;
-        }
-        let runs = dirty.scan(self.map.base() as usize, image_bytes)?;
-        let pages: usize = runs.iter().map(|run| run.len / page_bytes()).sum();
-        if pages > COPY_BACK_PAGES_MAX {
-            return self.map.overlay_image(&self.image);
-        }
-        for run in runs {
-            let Some(clean) = self.image.bytes().get(run.start..run.start + run.len) else {
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn set_size(&self, size: usize) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// Copies pages back from the image. The memory was given back: nobody reads it now.
+    fn copy_back(&mut self, run: Run) -> io::Result<()> {
+        let end = run.start + run.len;
+        let mut at = run.start;
+        while at < end {
+            let clean = self.image.bytes(at, end - at);
+            if clean.is_empty() {
                 return Err(io::Error::other("a dirty page lies outside of its image"));
-            };
-            // SAFETY: the run lies in the first `image_bytes` of the mapping, which are mapped readable and writable, and
-            // nothing else refers to them: the memory was given back and this is its only owner.
-            unsafe { std::ptr::copy_nonoverlapping(clean.as_ptr(), self.map.base().add(run.start), run.len) };
+            }
+            // SAFETY: these bytes lie in the image's part of the mapping, which is mapped readable and writable, and nothing
+            // else refers to them: the memory was given back and this is its only owner.
+            unsafe { std::ptr::copy_nonoverlapping(clean.as_ptr(), self.map.base().add(at), clean.len()) };
+            at += clean.len();
         }
         Ok(())
+    }
+}
+
+/// A slot in use, by a store and by who has a handle of it. When the last of them drops it, it is given back.
+struct Lent {
+    /// Always there until drop.
+    slot: Option<Slot>,
+    owner: Memories,
+    heir: OnceLock<Heir>,
+}
+
+impl Lent {
+    fn slot(&self) -> &Slot {
+        match &self.slot {
+            Some(slot) => slot,
+            None => unreachable!("the slot is taken in drop only"),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            Remains::of_memory(slot, self.owner.clone()).pass_on(self.heir.get());
+        }
     }
 }
 
@@ -140,14 +194,20 @@ impl Memories {
         Memories(Arc::new(Shared {
             warm: Mutex::new(Vec::new()),
             dirty: DirtyPages::new(),
-            exception_heaps: Arc::new(Slab::new(EXCEPTION_HEAP_BYTES_MAX, 0)),
+            exception_heaps: Arc::new(Slab::new(EXCEPTION_HEAP_BYTES_MAX, 0, 0)),
         }))
     }
 
-    /// Forgets the warm memories of an image that nobody will start from again.
+    /// Forgets the warm memories of an image that nobody will start from again. They are the image's heir's.
     pub(crate) fn forget(&self, image: &Arc<Image>) {
+        image.forget(); // before the lock is taken: a memory that comes back is either found here, or sees this
         let forgotten: Vec<Slot> = self.warm().extract_if(.., |slot| Arc::ptr_eq(&slot.image, image)).collect();
-        drop(forgotten); // unmapped outside of the lock
+        Remains::of_unused(forgotten).pass_on(image.heir());
+    }
+
+    /// None where the kernel can't tell.
+    fn dirty(&self) -> Option<&DirtyPages> {
+        self.0.dirty.as_ref()
     }
 
     fn warm(&self) -> MutexGuard<'_, Vec<Slot>> {
@@ -157,12 +217,13 @@ impl Memories {
     /// A start on fresh memory costs a fault for each page that the guest writes to, and often two: one to read it, and one
     /// to copy it, which interrupts the other processors of this process. So the pages that the first instance wrote to
     /// are copied ahead for those after it.
-    fn copy_ahead(&self, slot: &Arc<Slot>) {
-        let Some(dirty) = &self.0.dirty else { return };
+    fn copy_ahead(&self, lent: &Arc<Lent>) {
+        let Some(dirty) = self.dirty() else { return };
+        let slot = lent.slot();
         let mut usual = slot.image.usual.lock().unwrap_or_else(PoisonError::into_inner);
         if let Usual::Watched(first) = &*usual
             && let Some(first) = first.upgrade()
-            && let Ok(runs) = dirty.scan(first.map.base() as usize, slot.image.len())
+            && let Ok(runs) = dirty.scan(first.slot().map.base() as usize, slot.image.len())
             && (1..=USUAL_PAGES_MAX * page_bytes()).contains(&runs.iter().map(|run| run.len).sum())
         {
             *usual = Usual::Known(runs);
@@ -177,7 +238,7 @@ impl Memories {
                     }
                 }
             }
-            Usual::Unknown | Usual::Watched(_) => *usual = Usual::Watched(Arc::downgrade(slot)),
+            Usual::Unknown | Usual::Watched(_) => *usual = Usual::Watched(Arc::downgrade(lent)),
         }
     }
 
@@ -191,17 +252,15 @@ impl Memories {
         Ok((Slot::new(image, mapped_bytes)?, false))
     }
 
-    fn give_back(&self, slot: Slot) {
-        let Some(dirty) = &self.0.dirty else { return };
-        if let Err(error) = slot.put_right(dirty) {
-            tracing::debug!(%error, "a memory could not be put right and is unmapped instead");
-            return;
-        }
+    /// Keeps a memory that equals its image for the next start. Returns one that is not to be kept, to be unmapped.
+    fn keep(&self, slot: Slot) -> Option<Slot> {
         let mut warm = self.warm();
+        if slot.image.is_forgotten() {
+            return Some(slot);
+        }
         let oldest = (warm.len() >= WARM_MEMORIES_MAX).then(|| warm.remove(0));
         warm.push(slot);
-        drop(warm);
-        drop(oldest); // unmapped outside of the lock
+        oldest
     }
 }
 
@@ -231,36 +290,23 @@ unsafe impl MemoryCreator for Memories {
             }
             let (slot, is_warm) =
                 self.take(&starting.image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?;
-            let slot = Arc::new(slot);
+            let lent = Arc::new(Lent { slot: Some(slot), owner: self.clone(), heir: OnceLock::new() });
             if !is_warm {
-                self.copy_ahead(&slot);
+                self.copy_ahead(&lent);
             }
-            starting.made = Some(slot.clone());
-            Ok(Box::new(Linear { slot: Some(slot), owner: self.clone() }) as Box<dyn LinearMemory>)
+            starting.made = Some(lent.clone());
+            Ok(Box::new(Linear(lent)) as Box<dyn LinearMemory>)
         })
     }
 }
 
 /// A guest's memory, as wasmtime sees it.
-struct Linear {
-    /// Always there until drop.
-    slot: Option<Arc<Slot>>,
-    owner: Memories,
-}
-
-impl Linear {
-    fn slot(&self) -> &Slot {
-        match &self.slot {
-            Some(slot) => slot,
-            None => unreachable!("the slot is taken in drop only"),
-        }
-    }
-}
+struct Linear(Arc<Lent>);
 
 // SAFETY: the bytes up to `byte_size` are mapped readable and writable; `as_ptr` never changes.
 unsafe impl LinearMemory for Linear {
     fn byte_size(&self) -> usize {
-        self.slot().size.load(Ordering::Acquire)
+        self.0.slot().size()
     }
 
     fn byte_capacity(&self) -> usize {
@@ -268,27 +314,18 @@ unsafe impl LinearMemory for Linear {
     }
 
     fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
-        let slot = self.slot();
-        let old_size = slot.size.load(Ordering::Acquire);
+        let slot = self.0.slot();
+        let old_size = slot.size();
         if new_size > self.byte_capacity() {
             wasmtime::bail!("a memory can't grow past its reservation");
         }
         slot.map.allow(old_size, new_size.saturating_sub(old_size))?;
-        slot.size.store(new_size, Ordering::Release);
+        slot.set_size(new_size);
         Ok(())
     }
 
     fn as_ptr(&self) -> *mut u8 {
-        self.slot().map.base()
-    }
-}
-
-impl Drop for Linear {
-    fn drop(&mut self) {
-        // a slot that somebody still has a handle of is unmapped with the handle
-        if let Some(slot) = self.slot.take().and_then(Arc::into_inner) {
-            self.owner.give_back(slot);
-        }
+        self.0.slot().map.base()
     }
 }
 

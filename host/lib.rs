@@ -39,6 +39,7 @@ mod engine;
 mod error;
 mod folder;
 mod functions;
+mod give_back;
 mod grant;
 mod guest;
 mod image;

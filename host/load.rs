@@ -1,43 +1,70 @@
 //! Loads and checks, as jobs on a queue: sliced like any event, so that none holds a worker. Their fuel is charged to a
-//! share, but no rate holds them up.
+//! share, but no rate holds them up. A load ends with the image of its VM, which is taken in steps too.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::bundle::Bundle;
 use crate::error::{Error, ErrorKind};
+use crate::give_back;
 use crate::guest::motu::guest::types::File as GuestFile;
+use crate::image::Image;
 use crate::limits::Limits;
 use crate::metering::Turn;
 use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran};
 use crate::share::Share;
-use crate::vm::{Entering, Entry, Exit, Gauge, Left, Vm};
+use crate::vm::{Capturing, Entering, Entry, Exit, Gauge, Left, Vm};
 
-/// What becomes of it: the exit and the VM it left, and what was used.
-pub(crate) type Done = Box<dyn FnOnce(Result<(Exit, Vm), Error>, Usage) + Send>;
+/// What becomes of it: the exit, the image if a bundle was loaded, and what was used.
+pub(crate) type Done = Box<dyn FnOnce(Result<(Exit, Option<Arc<Image>>), Error>, Usage) + Send>;
 
 /// Whether nobody waits for it any more.
 pub(crate) type Unwanted = Box<dyn Fn() -> bool + Send>;
 
-/// One entry into an empty VM.
+/// One entry into an empty VM, and the image of what it left.
 pub(crate) struct Load {
     #[cfg(debug_assertions)]
     bundle: crate::bundle::Digest,
-    share: Share,
     deadline: Option<Duration>,
     since: Instant,
     gauge: Gauge,
+    /// Held by the worker that runs a slice of it.
     work: Mutex<Work>,
+    tickets: Mutex<Tickets>,
+}
+
+#[derive(Default)]
+struct Tickets {
+    /// The tenants that have one, by their shares.
+    payers: HashSet<usize>,
+    /// Tickets whose turn came while another's slice was run.
+    parked: Vec<Arc<Ticket>>,
+}
+
+/// One tenant's turns for a load.
+struct Ticket {
+    load: Arc<Load>,
+    queue: Arc<Queue>,
+    share: Share,
 }
 
 struct Work {
-    entering: Option<Entering>,
+    doing: Doing,
     /// Fuel of the slices that were run, as long as the exact figure isn't known.
     fuel: u64,
     done: Option<Done>,
     unwanted: Unwanted,
+}
+
+enum Doing {
+    Entry(Entering),
+    /// The bundle is loaded, and its image is being taken.
+    Image(Exit, Capturing),
+    /// It has ended, or was given up.
+    Nothing,
 }
 
 impl Load {
@@ -45,19 +72,20 @@ impl Load {
     pub(crate) fn start(
         shared: &Shared,
         queue: &Arc<Queue>,
-        share: Share,
+        share: &Share,
         bundle: &Bundle,
         check: bool,
         unwanted: Unwanted,
         done: Done,
-    ) -> Result<(), Error> {
+    ) -> Result<Arc<Load>, Error> {
         let limits = &shared.limits;
         let (since, gauge) = (Instant::now(), Gauge::default());
         check_source(bundle, limits)?;
         let vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
+        vm.leave_to(give_back::heir(queue, share));
         let (files, modules) = (guest_files(bundle), shared.functions.modules().to_vec());
         let entering = if check {
-            vm.without_image().enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
+            vm.enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
         } else {
             vm.enter(
                 Entry::Load { files, entry: bundle.entry().to_owned(), modules },
@@ -66,86 +94,133 @@ impl Load {
                 None,
             )
         };
-        let work = Work { entering: Some(entering), fuel: 0, done: Some(done), unwanted };
-        let deadline = limits.load_deadline;
-        let load = Load {
+        let work = Work { doing: Doing::Entry(entering), fuel: 0, done: Some(done), unwanted };
+        let load = Arc::new(Load {
             #[cfg(debug_assertions)]
             bundle: bundle.digest(),
-            share,
-            deadline,
+            deadline: limits.load_deadline,
             since,
             gauge,
             work: Mutex::new(work),
-        };
-        queue.push(Arc::new(load));
-        Ok(())
+            tickets: Mutex::default(),
+        });
+        load.join(queue, share);
+        Ok(load)
+    }
+
+    /// Has it run in the turns of one more tenant, who waits for it too.
+    pub(crate) fn join(self: &Arc<Load>, queue: &Arc<Queue>, share: &Share) {
+        if self.tickets().payers.insert(share.id()) {
+            queue.push(Arc::new(Ticket { load: self.clone(), queue: queue.clone(), share: share.clone() }));
+        }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, work: &mut Work, result: Result<(Exit, Vm), Error>) {
-        work.entering = None;
+    fn finish(&self, work: &mut Work, result: Result<(Exit, Option<Arc<Image>>), Error>) {
+        work.doing = Doing::Nothing;
         let usage = Usage { fuel: work.fuel, memory_bytes: self.gauge.bytes(), elapsed: self.since.elapsed() };
         if let Some(done) = work.done.take() {
             done(result.map_err(|error| error.with_usage(usage)), usage);
         }
     }
+
+    /// Does what is next, at the cost of a share, and returns the result once there is one.
+    fn step(&self, work: &mut Work, share: &Share, turn: &Turn) -> Option<Result<(Exit, Option<Arc<Image>>), Error>> {
+        match std::mem::replace(&mut work.doing, Doing::Nothing) {
+            Doing::Entry(mut entering) => {
+                let left = entering.poll(turn);
+                let fuel = left.as_ref().map_or_else(|| entering.fuel(), |left| left.fuel);
+                share.burn(fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel)));
+                let Some(Left { vm, exit, .. }) = left else {
+                    work.doing = Doing::Entry(entering);
+                    return None;
+                };
+                match exit.and_then(|exit| begin_image(exit, vm)) {
+                    Ok((exit, None)) => return Some(Ok((exit, None))),
+                    Ok((exit, Some(capturing))) => work.doing = Doing::Image(exit, capturing),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            Doing::Image(exit, mut capturing) => match capturing.step() {
+                Ok(None) => work.doing = Doing::Image(exit, capturing),
+                Ok(image) => return Some(Ok((exit, image))),
+                Err(error) => return Some(Err(error)),
+            },
+            Doing::Nothing => (),
+        }
+        None
+    }
 }
 
-impl Job for Load {
+/// Begins to take an image if the exit is that of a bundle that was loaded.
+fn begin_image(exit: Exit, vm: Option<Vm>) -> Result<(Exit, Option<Capturing>), Error> {
+    let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"))?;
+    let capturing = if let Exit::Loaded(Ok(_)) = exit { Some(vm.into_image()?) } else { None };
+    Ok((exit, capturing))
+}
+
+impl Load {
+    /// Runs a slice for a tenant that waits.
+    fn run(&self, work: &mut Work, share: &Share, turn: &Turn) -> Ran {
+        let ended = |fuel| Ran { fuel, more: false };
+        if (work.unwanted)() {
+            (work.doing, work.done) = (Doing::Nothing, None);
+            return ended(0);
+        }
+        let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
+        if let Some(deadline) = over() {
+            self.finish(work, Err(out_of_time(deadline)));
+            return ended(0);
+        }
+        let before = work.fuel;
+        let result = self.step(work, share, turn);
+        let fuel = work.fuel.saturating_sub(before);
+        match (result, over()) {
+            (Some(Ok(_)), Some(deadline)) => self.finish(work, Err(out_of_time(deadline))),
+            (Some(result), _) => self.finish(work, result),
+            (None, _) => return Ran { fuel, more: !matches!(work.doing, Doing::Nothing) },
+        }
+        ended(fuel)
+    }
+}
+
+impl Job for Ticket {
     fn share(&self) -> &Share {
         &self.share
     }
 
     #[cfg(debug_assertions)]
     fn what(&self) -> String {
-        format!("{} load", self.bundle)
+        format!("{} load", self.load.bundle)
     }
 
     fn run(self: Arc<Self>, turn: &Turn) -> Ran {
-        let mut work = self.work();
-        let ended = |fuel| Ran { fuel, more: false };
-        if (work.unwanted)() {
-            work.entering = None;
-            work.done = None;
-            return ended(0);
-        }
-        let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
-        if let Some(deadline) = over() {
-            self.finish(&mut work, Err(out_of_time(deadline)));
-            return ended(0);
-        }
-        let Some(entering) = &mut work.entering else { return ended(0) };
-        match entering.poll(turn) {
-            None => {
-                let fuel = entering.fuel();
-                let burnt = fuel.saturating_sub(std::mem::replace(&mut work.fuel, fuel));
-                self.share.burn(burnt);
-                Ran { fuel: burnt, more: true }
+        let ran = match self.load.work.try_lock() {
+            Ok(mut work) => self.load.run(&mut work, &self.share, turn),
+            Err(TryLockError::Poisoned(work)) => self.load.run(&mut work.into_inner(), &self.share, turn),
+            Err(TryLockError::WouldBlock) => {
+                // whoever runs it has more to do, and then puts this one back; or it has ended
+                self.load.tickets().parked.push(self.clone());
+                return Ran { fuel: 0, more: false };
             }
-            Some(Left { vm, exit, fuel }) => {
-                let burnt = fuel.saturating_sub(work.fuel);
-                self.share.burn(burnt);
-                work.fuel = fuel;
-                let vm = vm.ok_or_else(|| Error::internal("a VM was lost without a reason"));
-                let exit = match over() {
-                    Some(deadline) if exit.is_ok() => Err(out_of_time(deadline)),
-                    _ => exit,
-                };
-                let result = exit.and_then(|exit| Ok((exit, vm?)));
-                self.finish(&mut work, result);
-                ended(burnt)
-            }
-        }
+        };
+        let parked = std::mem::take(&mut self.load.tickets().parked);
+        parked.into_iter().for_each(|ticket| ticket.queue.clone().push(ticket));
+        ran
     }
 
     fn due(self: Arc<Self>) {} // it asks for no time
 
     fn lost(self: Arc<Self>, cause: &str) {
-        let mut work = self.work();
-        self.finish(&mut work, Err(Error::internal(cause)));
+        let mut work = self.load.work();
+        self.load.finish(&mut work, Err(Error::internal(cause)));
     }
 }
 

@@ -201,7 +201,7 @@ impl HostModule {
                 let done = done.await.map_err(Into::<Failed>::into);
                 if has_waited {
                     if let Ok(result) = &done {
-                        spent.hold(wire::weigh(result, bounds.bytes.into()));
+                        spent.hold(crate::wire::weigh(result, bounds.bytes.into()));
                     }
                     spent.give_way().await; // the answer is written on a worker: it may be long
                 }

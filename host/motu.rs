@@ -178,8 +178,9 @@ impl MotuBuilder {
         self
     }
 
-    /// What images of tenants' bundles may take that no instance uses now, in bytes. Those that were used longest ago go
-    /// first, and are made again when they are needed. Default 256 MiB.
+    /// What images of tenants' bundles may take that no instance uses now, in bytes. Over it, images of the tenant whose images
+    /// take most are evicted, least recently used first; they are made again when they are needed. An image counts as that of
+    /// the tenant that asked for it first. Default 256 MiB.
     pub fn image_bytes(mut self, bytes: u64) -> MotuBuilder {
         self.image_bytes = bytes;
         self
@@ -412,7 +413,7 @@ impl Motu {
             }
         };
         let Inner { shared, strategy, loads, .. } = &*self.0;
-        Load::start(shared, strategy.loads(), loads.clone(), bundle, true, Box::new(is_closed), Box::new(done))?;
+        Load::start(shared, strategy.loads(), loads, bundle, true, Box::new(is_closed), Box::new(done))?;
         let found = found.await.map_err(|_| Error::internal("the check was given up"))??;
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
             path: found.path,
@@ -623,10 +624,10 @@ impl Bundled {
     pub(crate) fn new(
         shared: &Arc<Shared>,
         bundle: &Bundle,
-        left: Result<(Exit, crate::vm::Vm), Error>,
+        left: Result<(Exit, Option<Arc<Image>>), Error>,
         usage: Usage,
     ) -> Result<Bundled, Error> {
-        let (Exit::Loaded(loaded), vm) = left? else {
+        let (Exit::Loaded(loaded), image) = left? else {
             return Err(Error::internal("the guest gave an answer to something else").with_usage(usage));
         };
         let loaded = loaded.map_err(|failure| failed(failure).with_usage(usage))?;
@@ -637,7 +638,7 @@ impl Bundled {
         let only_handlers = loaded.only_handlers && handlers.len() == names;
         let has_start = handlers.iter().any(|name| name == START);
         let handlers = handlers.iter().filter(|name| *name != START).cloned().collect();
-        let image = vm.into_image().map_err(|error| error.with_usage(usage))?;
+        let image = image.ok_or_else(|| Error::internal("a bundle was loaded without an image").with_usage(usage))?;
         Ok(Bundled {
             shared: Arc::downgrade(shared),
             bundle: bundle.clone(),

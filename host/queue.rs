@@ -110,7 +110,7 @@ impl Queue {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return; // the job goes here, outside of the lock
+            return drop(job); // outside of the lock: it may call back
         }
         state.put(job, rested);
         self.ready.store(state.ready, Ordering::Release);
@@ -145,7 +145,7 @@ impl Queue {
         drop(forgotten);
     }
 
-    /// No more work: workers end when they ask next, and what waits is dropped.
+    /// No more work: workers end when they ask next, and what waits is dropped, as is what is put in from now on.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;

@@ -165,7 +165,7 @@ impl TenantRef {
         let (shared, id) = (self.motu.shared(), &self.tenant.id);
         let share = self.tenant.share.within(&self.shared_limits());
         let bundled = Bundles::get(shared, self.motu.strategy().loads(), &share, bundle).await?;
-        shared.bundles.keep(&bundled);
+        shared.bundles.keep(&bundled, id);
         let mut state = self.tenant.state();
         let limits = state.limits.clone().unwrap_or_else(|| shared.limits_of(id).clone());
         let (tenant, grants) = (id.clone(), Grants::default());

@@ -20,7 +20,7 @@ use crate::functions::{Begun, Caller};
 use crate::guest::exports::motu::guest::vm::{Checked, Guest as VmExports, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
-use crate::image::{EXCEPTION_HEAP_BYTES_MAX, Image, Memories, MemoryHandle, start_from};
+use crate::image::{Capture, EXCEPTION_HEAP_BYTES_MAX, Heir, Image, Memories, MemoryHandle, start_from};
 use crate::limits::Limits;
 use crate::log::{Log, LogSink};
 use crate::metering::{Pace, Turn, processor_nanos};
@@ -81,10 +81,14 @@ impl Factory {
         let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone(), pace: Pace::USUAL };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
-        let memory = vm.memory.take();
         at_once(vm.exports().call_init(&mut vm.store)).map_err(failed)?;
-        let base = capture(memory, &mut vm.store)?;
-        drop(vm);
+        let mut capturing = vm.into_image()?;
+        let base = loop {
+            if let Some(base) = capturing.step()? {
+                break base;
+            }
+        };
+        drop(capturing);
         factory.memories.forget(&factory.base);
         factory.base = base;
         factory.pace = factory.measure_pace()?;
@@ -97,7 +101,7 @@ impl Factory {
         let file = File { path: "init.luau".to_owned(), contents: PLAIN.to_vec(), opaque: false };
         let vm = self.empty(&Arc::default(), 0, LogSink::tracing(), Gauge::default())?;
         let entry = Entry::Load { files: vec![file], entry: "init.luau".to_owned(), modules: Vec::new() };
-        let mut entering = vm.without_image().enter(entry, None, 0, None);
+        let mut entering = vm.enter(entry, None, 0, None);
         let mut best = 0;
         for _ in 0..PLAIN_SLICES {
             let began = processor_nanos();
@@ -164,6 +168,7 @@ impl Factory {
         store.set_fuel(u64::MAX).map_err(failed)?;
         let (bindings, memory) = start_from(image, || at_once(self.pre.instantiate_async(&mut store)));
         let bindings = bindings.map_err(failed)?;
+        let memory = memory.ok_or_else(|| Error::internal("an instance was started without a memory"))?;
         store.data().memory.gauge.set(image.len() as u64);
         Ok(Vm { store, bindings, memory })
     }
@@ -182,17 +187,28 @@ fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::R
     }
 }
 
-fn capture(memory: Option<MemoryHandle>, store: &mut Store<State>) -> Result<Arc<Image>, Error> {
-    let memory = memory.ok_or_else(|| Error::internal("an instance was started without a memory"))?;
-    memory.capture(store).map_err(|error| Error::new(ErrorKind::Host, format!("no image can be made: {error}")))
-}
-
 /// One VM and the memory it lives in. Dropped, its memory goes back to be used for another.
 pub(crate) struct Vm {
     store: Store<State>,
     bindings: crate::guest::Guest,
-    /// Only for taking an image.
-    memory: Option<MemoryHandle>,
+    memory: MemoryHandle,
+}
+
+/// A VM whose image is being taken. It is at rest for good.
+pub(crate) struct Capturing {
+    vm: Vm,
+    capture: Capture,
+}
+
+impl Capturing {
+    /// Takes some of the image, in 50 to 200 us. Returns it once it is whole.
+    pub(crate) fn step(&mut self) -> Result<Option<Arc<Image>>, Error> {
+        self.capture.step(&self.vm.memory, &mut self.vm.store).map_err(|error| no_image(&error))
+    }
+}
+
+fn no_image(error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Host, format!("no image can be made: {error}"))
 }
 
 /// What to enter a VM for.
@@ -328,9 +344,15 @@ impl Vm {
         &mut self.store.data_mut().waits
     }
 
-    /// Takes an image of the VM as it is now, after a load.
-    pub(crate) fn into_image(mut self) -> Result<Arc<Image>, Error> {
-        capture(self.memory.take(), &mut self.store)
+    /// Begins to take an image of the VM as it is now, after a load.
+    pub(crate) fn into_image(self) -> Result<Capturing, Error> {
+        let capture = self.memory.capture().map_err(|error| no_image(&error))?;
+        Ok(Capturing { vm: self, capture })
+    }
+
+    /// Names who gives its memory back in steps when it is dropped, and the image that is taken of it.
+    pub(crate) fn leave_to(&self, heir: Heir) {
+        self.memory.leave_to(heir);
     }
 
     /// What it logs.
@@ -341,12 +363,6 @@ impl Vm {
     /// Lets it call host functions.
     pub(crate) fn with_caller(mut self, caller: Caller) -> Vm {
         self.store.data_mut().caller = Some(caller);
-        self
-    }
-
-    /// Lets go of the handle that [`into_image`](Self::into_image) needs, so that the memory can be used again after this.
-    pub(crate) fn without_image(mut self) -> Vm {
-        self.memory = None;
         self
     }
 

@@ -65,7 +65,8 @@ impl Body {
     }
 
     fn may_start(&self) -> bool {
-        !self.mailbox.is_empty() && !self.loading && !self.starting
+        let vm_can_start = self.vm.is_some() || self.giving_back.is_over();
+        !self.mailbox.is_empty() && !self.loading && !self.starting && vm_can_start
     }
 
     fn sleep_is_over(&mut self, now: Instant) -> bool {
@@ -140,6 +141,7 @@ impl Body {
                     self.release(actor);
                 }
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
+                Message::GivenBack => (), // what waited for it is looked at next
                 // what a VM before this one called is of no use
                 Message::Called { starts, .. } if starts != self.starts || !self.live => (),
                 Message::TooMuch { starts, .. } if starts != self.starts || !self.live => (),
@@ -182,7 +184,7 @@ impl Body {
         self.loading = false;
         match loaded {
             Ok(bundled) => {
-                actor.shared.bundles.keep(&bundled);
+                actor.shared.bundles.keep(&bundled, &actor.spec.tenant);
                 self.bundled = Some(bundled);
             }
             Err(error) => self.refuse_all(&error),
@@ -325,7 +327,8 @@ impl Body {
             }
         };
         let limits = actor.limits();
-        let vm = vm?.without_image();
+        let vm = vm?;
+        vm.leave_to(self.giving_back.heir(actor));
         let local = Arc::new(Local::new(
             seed,
             actor.limits().clone(),

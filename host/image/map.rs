@@ -1,13 +1,9 @@
-//! Ranges of address space, and images in files in memory: thin safe wrappers of `mmap` and `memfd_create`.
+//! Ranges of address space: thin safe wrappers of `mmap` and its like.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-
-use super::Slot;
-use super::scan::Run;
+use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 /// The kernel's page size in bytes.
 pub(crate) fn page_bytes() -> usize {
@@ -56,6 +52,10 @@ impl Mapping {
         self.base
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The address of a range of ours, checked.
     fn at(&self, start: usize, len: usize) -> io::Result<*mut libc::c_void> {
         match start.checked_add(len) {
@@ -64,14 +64,28 @@ impl Mapping {
         }
     }
 
-    /// Maps an image at the start, private and writable, in place of what was there.
-    pub(super) fn overlay_image(&self, image: &Image) -> io::Result<()> {
-        let at = self.at(0, image.len())?;
+    /// Maps the first `len` bytes of a file for reading. The file is sealed: nobody can cut it short under the mapping.
+    pub(super) fn of_file(file: &File, len: usize) -> io::Result<Mapping> {
+        Mapping::new(len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd())
+    }
+
+    /// Maps the first `len` bytes of a file at `start`, private and writable, in place of what was there.
+    pub(super) fn overlay(&self, start: usize, len: usize, file: &File) -> io::Result<()> {
+        let at = self.at(start, len)?;
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         // SAFETY: the range is ours (checked), and the users of this module map images only where no reference is held.
-        let mapped = unsafe { libc::mmap(at, image.len(), prot, flags, image.file.as_raw_fd(), 0) };
+        let mapped = unsafe { libc::mmap(at, len, prot, flags, file.as_raw_fd(), 0) };
         if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Has the kernel use small pages only: with huge ones, the first touch of a page would take 2 MiB. Kernels without huge
+    /// pages refuse, which does no harm.
+    pub(super) fn small_pages(&self) {
+        // SAFETY: the range is this mapping, and its contents stay as they are.
+        if unsafe { libc::madvise(self.base.cast(), self.len, libc::MADV_NOHUGEPAGE) } != 0 {
+            tracing::debug!(error = %io::Error::last_os_error(), "huge pages could not be refused");
+        }
     }
 
     /// Has the kernel copy the pages of a range now that would be copied when they are first written to (Linux 5.14).
@@ -110,7 +124,7 @@ impl Mapping {
         check(unsafe { libc::mprotect(at, len, libc::PROT_NONE) })
     }
 
-    /// Makes a range of zeroed memory zero again, by giving its pages back.
+    /// Gives the pages of a range back, and leaves it as it was when it was mapped: zero, or the file's bytes.
     pub(super) fn forget_pages(&self, start: usize, len: usize) -> io::Result<()> {
         let at = self.at(start, len)?;
         // SAFETY: the range is ours (checked); the users of this module hold no reference into it.
@@ -122,71 +136,5 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `new`, and whoever drops the mapping holds no reference into it.
         unsafe { libc::munmap(self.base.cast(), self.len) };
-    }
-}
-
-/// The memory of a VM at rest, never changed after it was made.
-pub(crate) struct Image {
-    file: File,
-    read: Mapping,
-    stored_bytes: usize,
-    pub(super) usual: Mutex<Usual>,
-}
-
-/// The pages that an instance usually writes to, soon after its start.
-#[derive(Default)]
-pub(super) enum Usual {
-    /// So far, there is this instance to look at, or none.
-    #[default]
-    Unknown,
-    Watched(Weak<Slot>),
-    Known(Vec<Run>),
-}
-
-impl Image {
-    /// An image of these bytes, a whole number of pages. Pages of zeros take no memory.
-    pub(crate) fn new(bytes: &[u8]) -> io::Result<Arc<Image>> {
-        let page = page_bytes();
-        if bytes.is_empty() || !bytes.len().is_multiple_of(page) {
-            return Err(io::Error::other(format!("an image of {} bytes is not a whole number of pages", bytes.len())));
-        }
-        // SAFETY: the name is a C string.
-        let fd = unsafe { libc::memfd_create(c"motu-image".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is new and nobody else's.
-        let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(bytes.len() as u64)?;
-        let mut stored_bytes = 0;
-        let zeros = vec![0; page];
-        for (index, content) in bytes.chunks(page).enumerate() {
-            if content != zeros {
-                file.write_all_at(content, (index * page) as u64)?;
-                stored_bytes += page;
-            }
-        }
-        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
-        // SAFETY: sealing a file of ours; from here on nobody can change its bytes or its length.
-        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let read = Mapping::new(bytes.len(), libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd())?;
-        Ok(Arc::new(Image { file, read, stored_bytes, usual: Mutex::default() }))
-    }
-
-    /// The bytes of memory that it describes.
-    pub(crate) fn len(&self) -> usize {
-        self.read.len
-    }
-
-    /// The bytes that it keeps: its pages that aren't zero.
-    pub(crate) fn stored_bytes(&self) -> usize {
-        self.stored_bytes
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable for `len` bytes as long as `self` lives, and the file is sealed.
-        unsafe { std::slice::from_raw_parts(self.read.base, self.read.len) }
     }
 }

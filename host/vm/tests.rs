@@ -76,7 +76,7 @@ impl World {
         let sink = LogSink(Arc::new(move |line: &LogLine| kept.lock().unwrap().push(line.text.clone())));
         let inner = &loaded.bundled;
         let (factory, limits) = (&motu.shared().factory, Arc::new(limits));
-        let mut vm = factory.start(&inner.image, &limits, seed, sink, None, Gauge::default()).unwrap().without_image();
+        let mut vm = factory.start(&inner.image, &limits, seed, sink, None, Gauge::default()).unwrap();
         vm.store.data_mut().scripted.on = true;
         World { vm, lines }
     }
