@@ -6,6 +6,8 @@
 
 #[path = "build/bindings.rs"]
 mod bindings;
+#[path = "build/bulk.rs"]
+mod bulk;
 #[path = "build/compile.rs"]
 mod compile;
 #[path = "build/component.rs"]
@@ -56,10 +58,11 @@ fn run() -> Result<()> {
         None => recipe::core_module(&root, &out, &world)?,
     };
     component::check(&core, &world)?;
-    let (module, image) = module::split(&core)?;
+    let in_pieces = bulk::in_pieces(&core)?;
+    let (module, image) = module::split(&in_pieces)?;
     let vm = module::grow_table(&module)?;
     let component = component::importing(&vm)?;
-    write_outputs(&out, &Outputs { digest: files::digest(&[&core]), core, vm, image, component })
+    write_outputs(&out, &Outputs { digest: files::digest(&[&in_pieces]), core, vm, image, component })
 }
 
 #[derive(Default)]

@@ -109,7 +109,7 @@ pub(crate) fn grow_table(module: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Copies a section as it is.
-fn copy(out: &mut Module, payload: &Payload<'_>, module: &[u8]) -> Result<()> {
+pub(crate) fn copy(out: &mut Module, payload: &Payload<'_>, module: &[u8]) -> Result<()> {
     if let Some((id, range)) = payload.as_section() {
         let data = module.get(range).ok_or("a section of the guest is cut short")?;
         out.section(&RawSection { id, data });

@@ -2,6 +2,7 @@
 //! cancels some. The trials in `tests/all` see an event as a whole.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
+mod bulk;
 mod chaos;
 
 use std::sync::{Arc, Mutex, OnceLock};

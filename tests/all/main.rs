@@ -18,8 +18,14 @@
 mod support;
 mod child;
 
+/// A pass of the guest's build, and what it needs.
+#[path = "../../build/bulk.rs"]
+mod bulk;
+#[path = "../../build/module.rs"]
+#[allow(dead_code, reason = "the build needs more of it")]
+mod module;
+
 /// What the guest is built with makes providers in C, too.
-#[cfg(feature = "providers")]
 #[path = "../../build/files.rs"]
 #[allow(dead_code, reason = "the build needs more of it")]
 mod files;
@@ -46,6 +52,7 @@ mod json;
 mod limits;
 mod modules;
 mod opaque;
+mod pieces;
 mod pool;
 mod require;
 mod scripts;
@@ -72,6 +79,7 @@ fn main() -> std::process::ExitCode {
         limits::trials(),
         modules::trials(),
         opaque::trials(),
+        pieces::trials(),
         pool::trials(),
         require::trials(),
         scripts::trials(),
