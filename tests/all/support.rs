@@ -44,7 +44,9 @@ pub(crate) fn cache() -> CompileCache {
 /// whose matter is the placement set it themselves.
 pub(crate) fn builder(limits: Limits) -> motu::MotuBuilder {
     let builder = Motu::builder().limits(limits).compile_cache(cache()).on_log(|_| ()).host_module(crm());
-    let builder = builder.on_step(crate::steps::recorder());
+    // what a child measures is its memory
+    let is_child = std::env::var_os(crate::child::VARIABLE).is_some();
+    let builder = if is_child { builder } else { builder.on_step(crate::steps::recorder()) };
     match std::env::var("MOTU_PLACEMENT").as_deref() {
         Ok("thread-per-tenant") => builder.placement(Placement::ThreadPerTenant),
         Ok(other) => panic!("MOTU_PLACEMENT={other}: there is thread-per-tenant; leave it out for the pool"),

@@ -3,16 +3,17 @@
 use wasmparser::{Operator, Parser, Payload};
 
 use super::*;
+use crate::metering::Turn;
 
 /// Runs an event to its end. Gives its exit, its slices and its fuel.
 fn slices(world: World, name: &str) -> (Exit, u64, u64) {
     let vm = world.vm;
     let entry = Entry::Start { event: 1, name: name.into(), payload: Value::Nil.encode().unwrap() };
-    let owner = Owner { event: 1, name: name.into(), origin: None };
+    let owner = Owner { event: 1, name: name.into(), origin: None, log_left: Arc::default() };
     let mut entering = vm.enter(entry, None, 1000, Some(owner));
     let mut slices = 1;
     loop {
-        match entering.poll() {
+        match entering.poll(&Turn::default()) {
             None => slices += 1,
             Some(left) => return (left.exit.unwrap(), slices, left.fuel),
         }
