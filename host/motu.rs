@@ -237,7 +237,8 @@ impl MotuBuilder {
     ///
     /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
     pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
-        let own = crate::modules::all(&Arc::new(Kept::open(None, Clock::default())?), self.settings.clone())?;
+        let own =
+            crate::modules::all(&Arc::new(Kept::open(None, Clock::default(), |_, _| ())?), self.settings.clone())?;
         let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
         let tests = crate::testing::types().map(|(path, source)| (path.to_owned(), source.to_owned()));
@@ -270,7 +271,9 @@ impl MotuBuilder {
                 |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
             limits.check().map_err(of_kind)?;
         }
-        let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone())?);
+        // M8: here the time of the store's writer is charged to the tenant whose change took it
+        let charge = |_: &Tenant, _: Duration| ();
+        let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone(), charge)?);
         let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
         let factory = Factory::new(&self.cache, &self.clock)?;

@@ -19,9 +19,11 @@
 //! Invariant: bytes from a guest are hostile. No length in them is believed before the bytes are there, nothing recurses
 //! deeper than `DEPTH_MAX`, and a value is all of the bytes or an error.
 
+pub(crate) mod canonical;
 mod codec;
 pub(crate) mod de;
 mod error;
+mod raw;
 pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use codec::{decode, encode};
 pub use error::WireError;
+pub(crate) use raw::{Check, Raw};
 pub(crate) use token::exact_from_int;
 
 /// Tables in tables, at most, whatever the limits say: what recursion on the host's stack can bear.
@@ -50,6 +53,8 @@ pub(crate) const VALUE: &str = "$motu::Value";
 pub(crate) const STRING: &str = "$motu::String";
 pub(crate) const INTEGER: &str = "$motu::Integer";
 pub(crate) const VECTOR: &str = "$motu::Vector";
+/// The name by which bytes that are a value already are known, to be copied.
+pub(crate) const RAW: &str = "$motu::Raw";
 /// The name by which a handle is known from a number.
 pub(crate) const HANDLE: &str = "$motu::Handle";
 

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::token::Reader;
 use super::writer::Writer;
-use super::{HANDLE, INTEGER, STRING, VECTOR, WireError};
+use super::{HANDLE, INTEGER, RAW, STRING, VECTOR, WireError};
 
 type Result<T = ()> = std::result::Result<T, WireError>;
 
@@ -31,6 +31,8 @@ enum Leaf {
     String,
     Integer,
     Vector,
+    /// Bytes that are a value.
+    Raw,
 }
 
 impl State {
@@ -219,6 +221,7 @@ impl<'a> Serializer for &'a mut State {
     fn serialize_bytes(self, value: &[u8]) -> Result {
         match self.leaf {
             Leaf::String => self.writer.string(value),
+            Leaf::Raw => self.writer.append(value),
             _ => self.writer.buffer(value),
         }
     }
@@ -247,6 +250,7 @@ impl<'a> Serializer for &'a mut State {
         self.leaf = match name {
             STRING => Leaf::String,
             INTEGER => Leaf::Integer,
+            RAW => Leaf::Raw,
             HANDLE => return Err(WireError::stray_handle()),
             _ => Leaf::Plain,
         };

@@ -13,6 +13,7 @@ mod log;
 #[cfg(feature = "providers")]
 mod provider;
 mod small;
+mod store;
 mod typed;
 
 use libtest_mimic::Trial;
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         log::trials(),
         provider::trials(),
         small::trials(),
+        store::trials(),
         typed::trials(),
     ];
     all.into_iter().flatten().collect()

@@ -144,7 +144,7 @@ fn run(steps: Vec<Step>) {
                 for (at, number) in model.running.extract_if(.., |at, _| !model.schedules.contains_key(at)) {
                     model.left.insert(number, (of, cost(NAMES[at.1], &before[&at])));
                 }
-                assert_eq!(store.done(&owner(OWNERS[of]), asked).unwrap(), Applied { revisions });
+                assert_eq!(store.done(&owner(OWNERS[of]), asked).unwrap(), Applied { revisions, ..Applied::default() });
             }
             Step::Claim(limit) => {
                 let claimed: Vec<Event> = wait(store.claim(limit)).unwrap().collect();
