@@ -53,6 +53,7 @@ pub(crate) struct Kept {
     /// On that store, and in memory.
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
+    charge: Charge,
     /// Events that are under way, by number.
     unsettled: Mutex<HashMap<u64, Settled>>,
     /// Where the events are dispatched, once they are.
@@ -63,7 +64,8 @@ pub(crate) struct Kept {
 type Settled = Arc<tokio::sync::Mutex<bool>>;
 
 impl Kept {
-    /// In a folder, or in memory. `charge` is told what processor time of the store's writer each tenant's changes took.
+    /// In a folder, or in memory. `charge` is told what processor time of the store's writer each tenant's changes took, and of the
+    /// runtime what is read for its events.
     pub(crate) fn open(
         folder: Option<&Path>,
         clock: Clock,
@@ -77,7 +79,7 @@ impl Kept {
                 charge(&tenant, time);
             }
         });
-        let settings = Settings { clock: Arc::new(milliseconds), charge, ..Settings::default() };
+        let settings = Settings { clock: Arc::new(milliseconds), charge: charge.clone(), ..Settings::default() };
         let store = match folder {
             Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
@@ -85,7 +87,19 @@ impl Kept {
         let store: Arc<dyn Store> = Arc::new(store);
         let memory = Arc::new(Memory::new(settings.clock, Memory::BYTES_MAX));
         let blobs = Blobs { disk: store.clone(), memory };
-        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), runtime: OnceLock::new() })
+        Ok(Kept { store, blobs, clock, charge, unsettled: Mutex::default(), runtime: OnceLock::new() })
+    }
+
+    /// Does what is an owner's on the runtime, and charges it the time (M8).
+    async fn paid<T>(&self, owner: &Owner, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let since = Instant::now();
+            let polled = work.as_mut().poll(context);
+            self.charge.took(owner, since.elapsed());
+            polled
+        })
+        .await
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashMap<u64, Settled>> {
@@ -250,8 +264,8 @@ impl Wake {
             let Some((owner, due)) = next else { return };
             let mut under_way = UnderWay { wake: self.clone(), owner, again: None };
             tokio::spawn(async move {
-                under_way.dispatch(due).await;
-                let wake = under_way.wake.clone();
+                let (wake, owner) = (under_way.wake.clone(), under_way.owner.clone());
+                wake.kept.paid(&owner, under_way.dispatch(due)).await;
                 drop(under_way);
                 wake.start_next();
             });

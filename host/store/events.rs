@@ -10,6 +10,7 @@ use redb::ReadableTable;
 use super::list::Turn;
 use super::local::Shared;
 use super::row::{self, EventRow, Held, Row};
+use super::schedules::Ran;
 use super::tables::{Fault, Tables};
 use super::{Event, Owner, Scope, Usage};
 
@@ -104,7 +105,7 @@ impl Tables<'_> {
             if step.rounds >= limit {
                 return Ok(step);
             }
-            let is_long = bytes >= CLAIM_STEP_BYTES || step.rounds > 0 && turn.laps.elapsed() >= until;
+            let is_long = bytes >= CLAIM_STEP_BYTES || step.did && turn.laps.elapsed() >= until;
             let Some(next) = self.next_due(turn)? else { return Ok(step) };
             if is_long {
                 step.has_more = true;
@@ -117,12 +118,21 @@ impl Tables<'_> {
                     (row::read_owner(&place).ok_or_else(|| Fault::damaged("expiries"))?, event)
                 }
                 Next::Run(at, place) => {
-                    let event = self.run(turn, at, &place)?;
-                    (row::read_owner(&place).ok_or_else(|| Fault::damaged("runs"))?, event)
+                    let ran = self.run(turn, at, &place)?;
+                    let owner = row::read_owner(&place).ok_or_else(|| Fault::damaged("runs"))?;
+                    step.did = true;
+                    match ran {
+                        Ran::Event(event) => (owner, Some(event)),
+                        Ran::Nothing => (owner, None),
+                        Ran::Partly => {
+                            turn.laps.lap(Some(&owner));
+                            continue;
+                        }
+                    }
                 }
             };
             // each round is work, though it may come to no event
-            step.rounds += 1;
+            (step.rounds, step.did) = (step.rounds + 1, true);
             bytes = bytes.saturating_add(event.as_ref().map_or(0, |event| event.value.len()));
             step.events.extend(event);
             turn.laps.lap(Some(&owner));
@@ -240,6 +250,8 @@ pub(super) struct Step {
     pub(super) events: Vec<Event>,
     /// How many of the limit are used up: what is due may come to no event.
     pub(super) rounds: usize,
+    /// Something was changed.
+    pub(super) did: bool,
     /// There is more to claim, by the next step.
     pub(super) has_more: bool,
 }

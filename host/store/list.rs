@@ -20,6 +20,8 @@ pub(super) struct Turn<'l> {
     pub(super) process: u64,
     /// The last that was given.
     pub(super) revision: u64,
+    /// How many instants of a schedule one step of counting looks at.
+    pub(super) looks: u32,
     pub(super) laps: &'l mut Laps,
 }
 

@@ -37,7 +37,8 @@ impl Meter for System {
     }
 }
 
-/// Is told what processor time of the writer an owner's changes took, once they are done.
+/// Is told what processor time of the host's threads was an owner's: of the writer for its changes, once they are done, and of the
+/// runtime for what is read for it.
 #[derive(Clone)]
 pub(crate) struct Charge(Arc<dyn Fn(&Owner, Duration) + Send + Sync>);
 
@@ -46,7 +47,7 @@ impl Charge {
         Charge(Arc::new(charge))
     }
 
-    pub(super) fn took(&self, owner: &Owner, time: Duration) {
+    pub(crate) fn took(&self, owner: &Owner, time: Duration) {
         (self.0)(owner, time);
     }
 

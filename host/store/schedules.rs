@@ -20,9 +20,6 @@ use crate::modules::cron::plan::{self, Plan};
 /// How many schedules one read gives.
 pub(crate) const PAGE_MAX: usize = 100;
 
-/// How many instants one step of counting what is due of a schedule looks at: some 0.2 ms.
-const LOOKS: u32 = 128;
-
 /// Deleting an owner's schedules goes on in another step after so many bytes of them.
 const DELETE_BYTES: usize = 512 << 10;
 
@@ -34,6 +31,15 @@ pub(super) struct Progress {
     /// Under which time it is among those whose time has come, if not under `next`: what is left to count comes after what others
     /// have to do.
     queued: Option<u64>,
+}
+
+/// What came of a schedule whose time it was.
+pub(super) enum Ran {
+    Event(Event),
+    /// All that was due is passed over.
+    Nothing,
+    /// There is more to count before anybody knows.
+    Partly,
 }
 
 /// As a row has it.
@@ -249,7 +255,7 @@ impl Tables<'_> {
         turn: &mut Turn<'_>,
         (time, revision): (u64, u64),
         place: &[u8],
-    ) -> Result<Option<Event>, Fault> {
+    ) -> Result<Ran, Fault> {
         let Some(row) = self.schedules.get(place)? else { return Err(Fault::damaged("runs")) };
         let scheduled = read(row.value())?;
         drop(row);
@@ -265,16 +271,16 @@ impl Tables<'_> {
                 tracing::error!(why, "a schedule can't be run any more; it stays until it is set again or deleted");
                 (progress.next, progress.queued) = (None, None);
                 self.progress.insert(place, progress.write())?;
-                return Ok(None);
+                return Ok(Ran::Nothing);
             }
         };
         let (now, missed) = (milliseconds(turn.now), scheduled.plan.missed);
-        let mut looks = LOOKS;
+        let mut looks = turn.looks;
         if !progress.backlog.count(&schedule, missed, now, &mut looks) {
             progress.queued = Some(turn.now);
             self.progress.insert(place, progress.write())?;
             self.runs.insert((turn.now, revision), place)?;
-            return Ok(None);
+            return Ok(Ran::Partly);
         }
         let due = progress.backlog.take(&schedule, now);
         progress.next = schedule.next(progress.backlog.last).and_then(|next| u64::try_from(next).ok());
@@ -284,14 +290,14 @@ impl Tables<'_> {
             if let Some(next) = progress.next {
                 self.runs.insert((next, revision), place)?;
             }
-            return Ok(None);
+            return Ok(Ran::Nothing);
         };
         turn.revision = turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
         let value = row::write_run(&scheduled.plan, run.at.unsigned_abs(), run.missed);
         let row = EventRow { attempts: 1, place, value: Held::Here(&value) };
         self.events.insert((turn.process, turn.revision), row.write().as_slice())?;
         self.running.insert(place, turn.revision)?;
-        Ok(Some(super::events::event(turn.revision, 1, place, row.value)?))
+        Ok(Ran::Event(super::events::event(turn.revision, 1, place, row.value)?))
     }
 
     /// The event of a run is over: its schedule is due again.

@@ -29,6 +29,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: Queue,
     meter: Arc<dyn Meter>,
+    /// How many instants of a schedule one step of counting looks at.
+    looks: u32,
     /// Is told whose time a group was.
     charge: Charge,
     /// As of the last commit that is known to count.
@@ -62,6 +64,7 @@ impl Writer {
             shared,
             queue: Queue::new(queue),
             meter: settings.meter.clone(),
+            looks: settings.looks,
             charge: settings.charge.clone(),
             counters,
             database: None,
@@ -115,8 +118,10 @@ impl Writer {
 
     fn commit(&mut self, jobs: &mut Vec<Job>, bounds: Bounds, laps: &mut Laps) -> Result<Group, StoreError> {
         let Some(database) = &self.database else { return Err(StoreError::unavailable("it is closed")) };
-        let (shared, queue, counters) = (&self.shared, &mut self.queue, self.counters);
-        let worked = disk::guarded(|| work(database, shared, queue, counters, (jobs, bounds), laps));
+        let (shared, queue) = (&self.shared, &mut self.queue);
+        let (now, Counters { process, revision, .. }) = ((shared.clock)(), self.counters);
+        let turn = Turn { now, process, revision, looks: self.looks, laps };
+        let worked = disk::guarded(|| work(database, shared, queue, self.counters, (jobs, bounds), turn));
         let (transaction, group) = match worked {
             Ok((None, group)) => return Ok(group),
             Ok((Some(transaction), group)) => (transaction, group),
@@ -224,11 +229,10 @@ fn work(
     queue: &mut Queue,
     mut counters: Counters,
     (jobs, mut bounds): (&mut Vec<Job>, Bounds),
-    laps: &mut Laps,
+    mut turn: Turn<'_>,
 ) -> Result<(Option<WriteTransaction>, Group), Fault> {
     let transaction = disk::begin(database)?;
     let mut tables = Tables::open(&transaction)?;
-    let mut turn = Turn { now: (shared.clock)(), process: counters.process, revision: counters.revision, laps };
     turn.laps.share(); // nobody's alone, like the commit
     let mut drafts = Vec::new();
     let mut changed = false;
@@ -268,7 +272,7 @@ fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, task: 
             let returned = shared.returned().len().min(*limit);
             let step = tables.claim(turn, limit.saturating_sub(returned))?;
             let is_freeing = tables.blobs.sweep(turn)?;
-            let changed = is_freeing || step.rounds > 0;
+            let changed = is_freeing || step.did;
             let rounds = step.rounds.saturating_add(returned);
             let claim = ClaimStep { rounds, has_more: step.has_more || is_freeing, is_freeing };
             (Draft::Claimed { returned, events: step.events, step: claim }, changed)

@@ -87,12 +87,11 @@ pub(super) fn chunk(content: &[u8], index: u64) -> Vec<u8> {
 /// How many bytes that a content of this size has are written again when so many are added: the tail of its last chunk, or the chunk
 /// if the tail gets too long.
 pub(crate) fn rewritten(size: u64, added: usize) -> u64 {
-    let (filled, tail) = (size % CHUNK_BYTES as u64, size % TAIL_BYTES as u64);
-    if added == 0 {
-        0
-    } else if tail.saturating_add(added as u64) < TAIL_BYTES as u64 {
-        filled.min(TAIL_BYTES as u64)
-    } else {
-        filled
+    let (filled, tail, added) = (size % CHUNK_BYTES as u64, size % TAIL_BYTES as u64, added as u64);
+    let stays = tail.saturating_add(added) < TAIL_BYTES as u64 && filled.saturating_add(added) < CHUNK_BYTES as u64;
+    match added {
+        0 => 0,
+        _ if stays => filled.min(TAIL_BYTES as u64),
+        _ => filled,
     }
 }

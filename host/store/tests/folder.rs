@@ -51,7 +51,7 @@ fn a_later_format_is_refused_with_both_numbers() {
     transaction.commit().unwrap();
     drop(database);
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("has format 3, and this Motu knows up to 2"));
 }
 

@@ -234,7 +234,7 @@ fn t16_a_check_reads_no_more_than_it_is_given() {
     for expected in odd {
         let checks: Vec<_> = (0..10).map(|i| check("s", &[i], expected.clone())).collect();
         let (refused, read) = disk.read_by(|| store.done(&me, checks));
-        assert!(matches!(refused, Err(StoreError::Conflict { index: 0 })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
         assert!(read < of_nothing + 64_000, "{expected:?}: {read} bytes, and {of_nothing} of nothing");
     }
     let hundred = vec![check("s", &[0], Expected::Revision(revision)); 100];
