@@ -42,6 +42,8 @@ fn open(state: Option<&std::path::Path>) -> anyhow::Result<Motu> {
         event_fuel: None,
         event_deadline: Some(Duration::from_secs(600)),
         kv_operations_per_second: None,
+        blob_operations_per_second: None,
+        cron_operations_per_second: None,
         ..Limits::default()
     };
     let builder = Motu::builder().limits(limits).host_module(fns).host_module(provider::module()?);

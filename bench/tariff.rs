@@ -141,6 +141,8 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
         event_fuel: None,
         event_deadline: Some(Duration::from_secs(600)),
         kv_operations_per_second: None,
+        blob_operations_per_second: None,
+        cron_operations_per_second: None,
         payload_bytes: 8 << 20,
         result_bytes: 8 << 20,
         log_bytes: 64 << 20,

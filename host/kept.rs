@@ -2,6 +2,7 @@
 //!
 //! One task on the runtime of the host functions. It holds no `Motu`: when that is gone, or drained, it ends.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::path::Path;
@@ -10,20 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::modules::blob::{Blobs, Memory};
-use crate::modules::kept::decoded;
+use crate::modules::kept::readable;
 use crate::motu::Motu;
-use crate::store::{self, Applied, Op, OpenError, Owner, Place, Quota, Scope, Settings, Store, StoreError};
+use crate::store::{self, Applied, Charge, Op, OpenError, Owner, Place, Quota, Scope, Settings, Store, StoreError};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::tenants::{Delivered, Done};
 use crate::turns::Turns;
-use crate::value::Value;
+use crate::wire::Raw;
 
 /// How many are asked of the store at a time.
 const AT_ONCE: usize = 64;
@@ -51,6 +53,7 @@ pub(crate) struct Kept {
     /// On that store, and in memory.
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
+    charge: Charge,
     /// Events that are under way, by number.
     unsettled: Mutex<HashMap<u64, Settled>>,
     /// Where the events are dispatched, once they are.
@@ -61,11 +64,22 @@ pub(crate) struct Kept {
 type Settled = Arc<tokio::sync::Mutex<bool>>;
 
 impl Kept {
-    /// In a folder, or in memory.
-    pub(crate) fn open(folder: Option<&Path>, clock: Clock) -> Result<Kept, Error> {
+    /// In a folder, or in memory. `charge` is told what processor time of the store's writer each tenant's changes took, and of the
+    /// runtime what is read for its events.
+    pub(crate) fn open(
+        folder: Option<&Path>,
+        clock: Clock,
+        charge: impl Fn(&Tenant, Duration) + Send + Sync + 'static,
+    ) -> Result<Kept, Error> {
         let of_store = clock.clone();
         let milliseconds = move || u64::try_from(of_store.since_1970().as_millis()).unwrap_or(u64::MAX);
-        let settings = Settings { clock: Arc::new(milliseconds), ..Settings::default() };
+        let charge = Charge::new(move |owner: &Owner, time: Duration| {
+            // an owner is a tenant by its name, but for those of a store from elsewhere
+            if let Ok(tenant) = owner.as_str().parse() {
+                charge(&tenant, time);
+            }
+        });
+        let settings = Settings { clock: Arc::new(milliseconds), charge: charge.clone(), ..Settings::default() };
         let store = match folder {
             Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
@@ -73,7 +87,19 @@ impl Kept {
         let store: Arc<dyn Store> = Arc::new(store);
         let memory = Arc::new(Memory::new(settings.clock, Memory::BYTES_MAX));
         let blobs = Blobs { disk: store.clone(), memory };
-        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), runtime: OnceLock::new() })
+        Ok(Kept { store, blobs, clock, charge, unsettled: Mutex::default(), runtime: OnceLock::new() })
+    }
+
+    /// Does what is an owner's on the runtime, and charges it the time (M8).
+    async fn paid<T>(&self, owner: &Owner, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let since = Instant::now();
+            let polled = work.as_mut().poll(context);
+            self.charge.took(owner, since.elapsed());
+            polled
+        })
+        .await
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashMap<u64, Settled>> {
@@ -238,8 +264,8 @@ impl Wake {
             let Some((owner, due)) = next else { return };
             let mut under_way = UnderWay { wake: self.clone(), owner, again: None };
             tokio::spawn(async move {
-                under_way.dispatch(due).await;
-                let wake = under_way.wake.clone();
+                let (wake, owner) = (under_way.wake.clone(), under_way.owner.clone());
+                wake.kept.paid(&owner, under_way.dispatch(due)).await;
                 drop(under_way);
                 wake.start_next();
             });
@@ -331,7 +357,7 @@ impl UnderWay {
             What::Resume(scope, key) => {
                 let entry = self.read(|| kept.store.get(&self.owner, scope, key)).await.filter(|entry| entry.resume)?;
                 let place = Place { owner: self.owner.clone(), scope: scope.clone(), key: key.to_vec() };
-                let payload = payload(&place, &entry.value, 1);
+                let payload = payload(&place, &entry.value, 1).await;
                 Some(deliver(motu, &place.owner, "kv_resume", &payload, None, done).await)
             }
         }
@@ -352,13 +378,15 @@ impl UnderWay {
 }
 
 async fn expired(kept: &Kept, motu: &Motus, event: &store::Event, done: &mut Done) -> Delivered {
-    let (name, payload) = match &event.run {
-        None => ("kv_expired", payload(&event.place, &event.value, event.attempt)),
-        Some(run) => (run.event.as_str(), run_payload(event, run)),
-    };
     let (owner, number) = (&event.place.owner, event.number);
     kept.unsettled().insert(number, Settled::default());
-    let delivered = deliver(motu, owner, name, &payload, Some(number), done).await;
+    let delivered = match &event.run {
+        None => {
+            let payload = payload(&event.place, &event.value, event.attempt).await;
+            deliver(motu, owner, "kv_expired", &payload, Some(number), done).await
+        }
+        Some(run) => deliver(motu, owner, &run.event, &run_payload(event, run).await, Some(number), done).await,
+    };
     // if the Motu takes no more, the next process has it
     if delivered == Delivered::Ended {
         while let Err(error) = kept.settle(owner, number).await {
@@ -378,7 +406,7 @@ async fn deliver(
     motu: &Motus,
     owner: &Owner,
     name: &str,
-    payload: &Value,
+    payload: &(impl Serialize + Sync),
     origin: Option<u64>,
     done: &mut Done,
 ) -> Delivered {
@@ -388,35 +416,57 @@ async fn deliver(
     tenant.deliver(name, payload, origin, done).await
 }
 
+/// What comes with a run of a schedule.
+#[derive(Serialize)]
+struct RunPayload<'a> {
+    name: Cow<'a, str>,
+    at: f64,
+    missed: u32,
+    attempt: u32,
+    payload: Raw,
+}
+
+/// What comes with `kv_expired` and `kv_resume`.
+#[derive(Serialize)]
+struct KeyPayload<'a> {
+    scope: &'a str,
+    #[serde(with = "key")]
+    key: &'a [u8],
+    value: Raw,
+    attempt: u32,
+}
+
+/// A key is any bytes, which scripts have as a string.
+mod key {
+    use serde::{Serialize, Serializer};
+
+    use crate::value::Value;
+
+    pub(super) fn serialize<S: Serializer>(key: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        Value::string(key.to_vec()).serialize(serializer)
+    }
+}
+
 #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
-fn run_payload(event: &store::Event, run: &store::Run) -> Value {
-    Value::Map(vec![
-        field("name", Value::string(event.place.key.clone())),
-        field("at", Value::Number(run.at as f64 / 1000.0)),
-        field("missed", Value::from(run.missed)),
-        field("attempt", Value::from(event.attempt)),
-        field("payload", readable(&event.value)),
-    ])
+async fn run_payload<'a>(event: &'a store::Event, run: &store::Run) -> RunPayload<'a> {
+    RunPayload {
+        name: String::from_utf8_lossy(&event.place.key), // a schedule's name is text
+        at: run.at as f64 / 1000.0,
+        missed: run.missed,
+        attempt: event.attempt,
+        payload: read(&event.value).await,
+    }
 }
 
-fn field(name: &str, value: Value) -> (Value, Value) {
-    (Value::string(name), value)
+async fn payload<'a>(place: &'a Place, value: &[u8], attempt: u32) -> KeyPayload<'a> {
+    KeyPayload { scope: place.scope.as_str(), key: &place.key, value: read(value).await, attempt }
 }
 
-fn readable(value: &[u8]) -> Value {
-    decoded(value).unwrap_or_else(|error| {
+async fn read(value: &[u8]) -> Raw {
+    readable(value).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a stored value is left out of an event");
-        Value::Nil
+        Raw::nil()
     })
-}
-
-fn payload(place: &Place, value: &[u8], attempt: u32) -> Value {
-    Value::Map(vec![
-        field("scope", Value::string(place.scope.as_str())),
-        field("key", Value::string(place.key.clone())),
-        field("value", readable(value)),
-        field("attempt", Value::from(attempt)),
-    ])
 }
 
 fn until(clock: &Clock, at: u64) -> Duration {

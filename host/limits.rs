@@ -79,6 +79,10 @@ pub struct Limits {
     /// How many operations a tenant may do in a second with `motu:kv`, all its instances together. Default 10,000; `None` is
     /// no limit.
     pub kv_operations_per_second: Option<u32>,
+    /// How many operations a tenant may do in a second with `motu:blob`, all its instances together: each call is one. Default
+    /// 1,000; `None` is no limit. One more is an error that the script can catch; if it doesn't:
+    /// [`Limit`](crate::ErrorKind::Limit).
+    pub blob_operations_per_second: Option<u32>,
     /// How many blobs a tenant may have on disk with `motu:blob`. Default 10,000; no ceiling. One more is an error that the script
     /// can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit). So for the next three.
     pub blobs: u64,
@@ -89,6 +93,10 @@ pub struct Limits {
     /// What a tenant's blobs in memory may take, in bytes, counted as on disk; 1,000 of them at most. Default 16 MiB; no ceiling
     /// but that all tenants share 256 MiB.
     pub blobs_memory_bytes: u64,
+    /// How many operations a tenant may do in a second with the schedules of `motu:cron`, all its instances together: each call of
+    /// `set`, `delete`, `get` and `list` is one. Default 200; `None` is no limit. One more is an error that the script can catch; if
+    /// it doesn't: [`Limit`](crate::ErrorKind::Limit).
+    pub cron_operations_per_second: Option<u32>,
     /// How many schedules a tenant may have with `motu:cron`. Default 100; no ceiling. One more is an error that the script can
     /// catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit). So for the next.
     pub schedules: u64,
@@ -159,10 +167,12 @@ impl Default for Limits {
             kv_bytes: 100 << 20,
             kv_value_bytes: 1 << 20,
             kv_operations_per_second: Some(10_000),
+            blob_operations_per_second: Some(1_000),
             blobs: 10_000,
             blobs_bytes: 256 << 20,
             blob_bytes: 64 << 20,
             blobs_memory_bytes: 16 << 20,
+            cron_operations_per_second: Some(200),
             schedules: 100,
             schedule_bytes: 1 << 20,
             calls_per_second: BTreeMap::from([("motu:http".to_owned(), 20)]),
@@ -229,6 +239,8 @@ impl Limits {
             event_deadline: least(self.event_deadline, parent.event_deadline),
             start_deadline: least(self.start_deadline, parent.start_deadline),
             kv_operations_per_second: least(self.kv_operations_per_second, parent.kv_operations_per_second),
+            blob_operations_per_second: least(self.blob_operations_per_second, parent.blob_operations_per_second),
+            cron_operations_per_second: least(self.cron_operations_per_second, parent.cron_operations_per_second),
             fuel_per_second: least(self.fuel_per_second, parent.fuel_per_second),
             idle_after: least(self.idle_after, parent.idle_after),
             restarts: least(self.restarts, parent.restarts),

@@ -68,7 +68,7 @@ pub(crate) struct Shared {
     pub(crate) log: LogSink,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) bundles: Bundles,
-    pub(crate) shares: Shares,
+    pub(crate) shares: Arc<Shares>,
     pub(crate) doors: Doors,
     pub(crate) warnings: Warnings,
     pub(crate) functions: Arc<Functions>,
@@ -278,7 +278,8 @@ impl MotuBuilder {
     ///
     /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
     pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
-        let own = crate::modules::all(&Arc::new(Kept::open(None, Clock::default())?), self.settings.clone())?;
+        let own =
+            crate::modules::all(&Arc::new(Kept::open(None, Clock::default(), |_, _| ())?), self.settings.clone())?;
         let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
         let tests = crate::testing::types().map(|(path, source)| (path.to_owned(), source.to_owned()));
@@ -311,11 +312,14 @@ impl MotuBuilder {
                 |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
             limits.check().map_err(of_kind)?;
         }
-        let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone())?);
+        let factory = Factory::new(&self.cache, &self.clock)?;
+        let shares = Arc::new(Shares::new(factory.pace(), matches!(self.metering, Metering::Time)));
+        // M8: what the store's writer does for a tenant counts in its share of the workers
+        let charged = shares.clone();
+        let charge = move |tenant: &Tenant, time: Duration| charged.took(tenant, time);
+        let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone(), charge)?);
         let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
-        let factory = Factory::new(&self.cache, &self.clock)?;
-        let pace = factory.pace();
         let feeds = Arc::new(Feeds::default());
         let shared = Arc::new(Shared {
             factory,
@@ -325,7 +329,7 @@ impl MotuBuilder {
             kinds: self.kinds.into_iter().map(|(kind, limits)| (kind, Arc::new(limits))).collect(),
             kind_grants: self.kind_grants,
             bundles: Bundles::new(self.image_bytes),
-            shares: Shares::new(pace),
+            shares,
             doors: Doors::default(),
             warnings: Warnings::default(),
             functions: Arc::new(Functions::new(&modules, self.runtime, self.clock.clone())?),

@@ -127,12 +127,14 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// The shares of all tenants of a Motu.
 pub(crate) struct Shares {
     pace: Pace,
+    /// Whether time of other threads than workers counts.
+    by_time: bool,
     used: Mutex<HashMap<Tenant, Weak<Used>>>,
 }
 
 impl Shares {
-    pub(crate) fn new(pace: Pace) -> Shares {
-        Shares { pace, used: Mutex::default() }
+    pub(crate) fn new(pace: Pace, by_time: bool) -> Shares {
+        Shares { pace, by_time, used: Mutex::default() }
     }
 
     /// The tenant's, under these limits.
@@ -152,6 +154,9 @@ impl Shares {
 
     /// Charges a tenant time that another thread than a worker spent for it, if anything of the tenant is there.
     pub(crate) fn took(&self, tenant: &Tenant, time: Duration) {
+        if !self.by_time {
+            return;
+        }
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         if let Some(used) = used {

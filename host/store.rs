@@ -35,6 +35,7 @@ mod events;
 mod group;
 mod list;
 mod local;
+mod meter;
 mod read;
 mod row;
 mod schedules;
@@ -58,6 +59,7 @@ use error::Quantity;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use events::Claimed;
 pub(crate) use local::{Local, Settings};
+pub(crate) use meter::Charge;
 pub(crate) use schedules::PAGE_MAX as SCHEDULES_PAGE;
 
 /// What is answered later. What it asks for is queued at once if there is room, and else when it is polled; dropping it drops
@@ -243,6 +245,8 @@ pub(crate) struct Entry {
 pub(crate) enum Op {
     /// Gives a key a new entry. A time that has passed is allowed: the entry expires at once.
     Set { scope: Scope, key: Vec<u8>, value: Vec<u8>, expires: Option<u64>, resume: bool },
+    /// Adds to the number that the key has, 0 if it has none, and keeps when it expires. Refused if it has anything else.
+    Add { scope: Scope, key: Vec<u8>, by: f64 },
     /// Takes the entry away, if there is one. No event comes of it.
     Delete { scope: Scope, key: Vec<u8> },
     /// The list is refused unless the key is so at this point of it.
@@ -269,10 +273,12 @@ pub(crate) enum Expected {
 }
 
 /// What a list came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Applied {
-    /// For each operation the revision that it gave: only a `Set` and a `SetSchedule` have one.
+    /// For each operation the revision that it gave: only a `Set`, an `Add` and a `SetSchedule` have one.
     pub(crate) revisions: Vec<Option<u64>>,
+    /// For each `Add` its sum.
+    pub(crate) sums: Vec<f64>,
 }
 
 /// Which entries `Store::list` is to give.
@@ -296,6 +302,8 @@ pub(crate) struct Page {
     pub(crate) entries: Vec<(Vec<u8>, Entry)>,
     /// There may be more after this key, even if this page is empty: it only passed entries that had expired.
     pub(crate) more_after: Option<Vec<u8>>,
+    /// Rows of entries that had expired, which were read too.
+    pub(crate) passed: usize,
 }
 
 /// Some entries to be resumed.
@@ -325,7 +333,7 @@ pub(crate) struct Event {
     pub(crate) number: u64,
     /// Of a run: the key is the schedule's name, and the scope means nothing.
     pub(crate) place: Place,
-    /// Of a run: the payload.
+    /// Of a run: the payload. What `Store::claim` hands out has none if it is large: `Store::event` says it.
     pub(crate) value: Vec<u8>,
     /// Which process is being given it: 1 for the first.
     pub(crate) attempt: u32,

@@ -417,14 +417,20 @@ impl TenantRef {
 
     /// Dispatches what the store had to the bundles that haven't done it, and waits until it has ended. With one bundle that
     /// handles it, the store's event is its origin.
-    pub(crate) async fn deliver(&self, event: &str, payload: &Value, origin: Origin, done: &mut Done) -> Delivered {
+    pub(crate) async fn deliver(
+        &self,
+        event: &str,
+        payload: &impl Serialize,
+        origin: Origin,
+        done: &mut Done,
+    ) -> Delivered {
         let failed = |bundle: &str, error: Error| {
             if self.motu.shared().warnings.may_warn(&self.tenant.id) {
                 tracing::warn!(tenant = %self.tenant.id, bundle, event, %error, "an event failed");
             }
         };
         let limits = self.shared_limits();
-        let payload = match wire::encode(payload, limits.payload_depth, limits.payload_bytes) {
+        let payload = match wire::to_wire(payload, limits.payload_depth, limits.payload_bytes) {
             Ok(payload) => payload,
             Err(error) => {
                 failed("", refused(&error));

@@ -19,10 +19,12 @@
 //! Invariant: bytes from a guest are hostile. No length in them is believed before the bytes are there, nothing recurses
 //! deeper than `DEPTH_MAX`, and a value is all of the bytes or an error.
 
+pub(crate) mod canonical;
 mod codec;
 pub(crate) mod de;
 mod encoded;
 mod error;
+mod raw;
 pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use codec::{decode, encode};
 pub(crate) use encoded::Encoded;
 pub use error::WireError;
+pub(crate) use raw::{Check, Raw};
 pub(crate) use token::exact_from_int;
 pub(crate) use weigh::weigh;
 

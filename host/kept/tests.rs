@@ -17,7 +17,7 @@ fn set(key: &[u8]) -> Op {
 fn ends_after_sending(ops: Vec<Op>, gives_up: bool) -> (Option<Result<(), StoreError>>, u64, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (kept, me) = (Kept::open(None, Clock::default()).unwrap(), Owner::new("guild:1").unwrap());
+        let (kept, me) = (Kept::open(None, Clock::default(), |_, _| ()).unwrap(), Owner::new("guild:1").unwrap());
         kept.runtime.set(Handle::current()).unwrap();
         let entry = Op::Set { scope: scope(), key: b"k".to_vec(), value: vec![], expires: Some(1), resume: false };
         kept.store.apply(&me, &Quota::default(), vec![entry]).await.unwrap();

@@ -1,9 +1,55 @@
 //! What the modules share whose data the store keeps: whose it is, times, values as bytes, and the store's errors.
 
+use crate::clock::Clock;
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
+use crate::rates::Rates;
 use crate::store::{Owner, StoreError};
-use crate::value::Value;
+use crate::wire::canonical::Canonical;
+use crate::wire::{Check, Raw, WireError};
+
+/// Fuel for what reads a row, whatever there is in it.
+pub(super) const READ: u64 = 20_000;
+
+/// Fuel for each row that a page reads.
+pub(super) const READ_ROW: u64 = 4_000;
+
+/// Fuel for what changes a row: it is put into a transaction, which is committed and answered. Some 5 us of the store's thread.
+pub(super) const WRITE: u64 = 100_000;
+
+/// Fuel for a byte that is written, or compared with what is stored: it is sorted, encoded, copied twice and hashed.
+pub(super) const WRITE_BYTE: u64 = 20;
+
+/// Fuel for a step of a large value, which is some 50 us.
+const STEP: u64 = 1_000_000;
+
+/// How many tokens of a stored value one step looks at.
+const CHECK_TOKENS: usize = 10_000;
+
+/// How many operations a tenant may do in a second with one of the modules, all its instances together.
+pub(super) struct Rate {
+    /// The limit's name.
+    limit: &'static str,
+    rates: Rates<()>,
+}
+
+impl Rate {
+    pub(super) fn new(limit: &'static str, clock: Clock) -> Rate {
+        Rate { limit, rates: Rates::new(clock) }
+    }
+
+    /// Counts so many operations of a call; `most` is what the limit says. None is no limit.
+    ///
+    /// # Errors
+    /// The tenant is over the limit.
+    pub(super) fn take(&self, context: &CallContext, most: Option<u32>, operations: usize) -> Result<(), Error> {
+        let Some(most) = most else { return Ok(()) };
+        self.rates.take((), context.tenant(), most, operations).map_err(|_| {
+            let message = format!("over the limit {} of {most}: wait, and try again", self.limit);
+            Error::new(ErrorKind::Limit, message)
+        })
+    }
+}
 
 pub(super) fn owner(context: &CallContext) -> Result<Owner, Error> {
     Owner::new(&context.tenant().to_string()).map_err(failed)
@@ -31,25 +77,37 @@ pub(super) fn now(context: &CallContext) -> f64 {
     context.local.clock.since_1970().as_secs_f64()
 }
 
-/// Equal values have the same bytes: tables are in the order of their keys.
-pub(super) fn encoded(value: &Value) -> Result<Vec<u8>, Error> {
-    sorted(value).encode().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        Value::Map(pairs) => {
-            let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Map(pairs)
-        }
-        other => other.clone(),
+/// A value as it is stored: equal values have the same bytes. A large one is written in steps, and charged for.
+pub(super) async fn encoded(context: &CallContext, value: &Raw) -> Result<Vec<u8>, Error> {
+    let mut canonical = Canonical::new(&value.0);
+    while !canonical.step().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))? {
+        context.charge(STEP);
+        context.give_way().await;
     }
+    Ok(canonical.into_bytes())
 }
 
-pub(crate) fn decoded(bytes: &[u8]) -> Result<Value, Error> {
-    Value::decode(bytes).map_err(|error| Error::new(ErrorKind::Host, format!("a stored value can't be read: {error}")))
+/// A value that was stored, as it crosses. A large one is looked through in steps, and charged for.
+pub(super) async fn decoded(context: &CallContext, bytes: Vec<u8>) -> Result<Raw, Error> {
+    let mut check = Check::new(&bytes);
+    while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
+        context.charge(STEP);
+        context.give_way().await;
+    }
+    Ok(Raw(bytes))
+}
+
+/// A value that was stored, for an event: where there are no turns, it makes room for others between its steps.
+pub(crate) async fn readable(bytes: &[u8]) -> Result<Raw, Error> {
+    let mut check = Check::new(bytes);
+    while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
+        tokio::task::yield_now().await;
+    }
+    Ok(Raw(bytes.to_vec()))
+}
+
+fn unreadable(error: &WireError) -> Error {
+    Error::new(ErrorKind::Host, format!("a stored value can't be read: {error}"))
 }
 
 pub(super) fn failed(error: StoreError) -> Error {

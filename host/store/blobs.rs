@@ -11,6 +11,7 @@
 //! blob, or `Store::claim`, has come to it.
 
 mod change;
+mod content;
 mod erase;
 mod local;
 mod read;
@@ -20,9 +21,11 @@ mod types;
 
 pub(super) use change::{Done, Task};
 pub(super) use erase::Erase;
-pub(super) use local::{Draft, QUEUE_BYTES, weight};
-#[cfg(test)]
+pub(super) use local::{Draft, QUEUE_BYTES, bytes, erase};
 pub(super) use row::CHUNK_BYTES;
+#[cfg(test)]
+pub(super) use row::TAIL_BYTES;
+pub(crate) use row::rewritten;
 pub(super) use tables::{Snapshot, Tables};
 pub(crate) use types::{
     BlobQuota, BlobUsage, Change, Changed, ContentType, LinkSecret, Name, Names, Part, Range, Stat, Stats, blob_cost,

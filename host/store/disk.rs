@@ -19,8 +19,10 @@ use super::error::OpenError;
 use super::local::Settings;
 use super::tables::{Fault, META, Tables};
 
-/// The format that is written here: of rows and tables, beyond redb's own.
-pub(super) const FORMAT: u64 = 1;
+/// The format that is written here: of rows and tables, beyond redb's own. Format 1 had all values in their rows, where they stay
+/// until they are set again.
+pub(super) const FORMAT: u64 = 2;
+const OLDEST: u64 = 1;
 
 const DATA: &str = "data.redb";
 const NEW: &str = "data.redb.new";
@@ -101,7 +103,7 @@ pub(super) fn open(
         } else {
             let found = read.open_table(META)?.get("format")?.map(|format| format.value());
             match found {
-                Some(FORMAT) => (),
+                Some(OLDEST..=FORMAT) => (),
                 Some(found) if found > FORMAT => {
                     return Ok(Err(OpenError::Newer { path: path.clone(), found, known: FORMAT }));
                 }
@@ -114,6 +116,7 @@ pub(super) fn open(
         counters.commits += 1;
         let transaction = begin(&database)?;
         Tables::open(&transaction)?;
+        transaction.open_table(META)?.insert("format", FORMAT)?;
         counters.write(&transaction)?;
         transaction.commit()?;
         Ok(Ok((database, counters)))

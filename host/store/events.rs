@@ -3,21 +3,27 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::ReadableTable;
 
 use super::list::Turn;
 use super::local::Shared;
-use super::row::{self, EventRow, Row};
+use super::row::{self, EventRow, Held, Row};
+use super::schedules::Ran;
 use super::tables::{Fault, Tables};
 use super::{Event, Owner, Scope, Usage};
 
-/// How many bytes of values are claimed at once, more or less.
-const CLAIM_BYTES: usize = 4 << 20;
+/// How many bytes of values are claimed at once, more or less, and how many in one step of that.
+pub(super) const CLAIM_BYTES: usize = 4 << 20;
+const CLAIM_STEP_BYTES: usize = 256 << 10;
+
+/// How long one step of claiming lasts, more or less.
+const CLAIM_STEP: Duration = Duration::from_micros(500);
 
 /// How many rows, and how many bytes of them, one step of deleting an owner looks at.
-const DELETE_ROWS: usize = 1_000;
-const DELETE_BYTES: usize = 16 << 20;
+const DELETE_ROWS: usize = 64;
+const DELETE_BYTES: usize = 512 << 10;
 
 /// Events that were claimed. Those that are left in it when it is dropped are handed out by the next `Store::claim`.
 pub(crate) struct Claimed {
@@ -28,6 +34,15 @@ pub(crate) struct Claimed {
 impl Claimed {
     pub(super) fn new(events: Vec<Event>, shared: Arc<Shared>) -> Claimed {
         Claimed { events: events.into(), shared }
+    }
+
+    /// With those of a further step.
+    pub(super) fn extend(&mut self, mut more: Claimed) {
+        self.events.append(&mut more.events);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.value.len()).sum()
     }
 
     #[cfg(test)]
@@ -73,6 +88,7 @@ impl Tables<'_> {
         let Some(removed) = self.entries.remove(place)? else { return Err(Fault::damaged("expiries")) };
         let row = Row::read(removed.value()).ok_or_else(|| Fault::damaged("entries"))?;
         let (revision, expires, resume) = (row.revision, row.expires, row.resume);
+        // a content of its own goes along: its number is the event's
         self.events.insert((process, revision), EventRow { attempts, place, value: row.value }.write().as_slice())?;
         let event = (process > 0).then(|| event(revision, attempts, place, row.value)).transpose()?;
         drop(removed);
@@ -80,47 +96,77 @@ impl Tables<'_> {
         Ok(event)
     }
 
-    /// Gives events to this process: what no process was given, or one before it; then what is due, in the order of its time.
-    /// Says whether there is anything to commit: what is due may come to no event.
-    pub(super) fn claim(&mut self, turn: &mut Turn, limit: usize) -> Result<(Vec<Event>, bool), Fault> {
-        let mut claimed: Vec<Event> = Vec::new();
-        let mut bytes = 0_usize;
-        while claimed.len() < limit && bytes < CLAIM_BYTES {
-            let waiting = match self.events.range((0, 0)..(turn.process, 0))?.next() {
-                Some(row) => row?,
-                None => break,
-            };
-            let (of, number) = waiting.0.value();
-            let row = EventRow::read(waiting.1.value()).ok_or_else(|| Fault::damaged("events"))?;
-            let row = EventRow { attempts: row.attempts.saturating_add(1), ..row };
-            let (new, event) = (row.write(), event(number, row.attempts, row.place, row.value)?);
-            drop(waiting);
-            self.events.remove((of, number))?;
-            self.events.insert((turn.process, number), new.as_slice())?;
-            bytes = bytes.saturating_add(event.value.len());
-            claimed.push(event);
-        }
-        // each round is work, though it may come to no event
-        let mut changed = !claimed.is_empty();
-        for _ in 0..limit {
-            if claimed.len() >= limit || bytes >= CLAIM_BYTES {
-                break;
+    /// Gives events to this process: what no process was given, or one before it; then what is due, in the order of its time. One
+    /// step of it: the rest is for the next.
+    pub(super) fn claim(&mut self, turn: &mut Turn<'_>, limit: usize) -> Result<Step, Fault> {
+        let mut step = Step::default();
+        let (mut bytes, until) = (0_usize, turn.laps.elapsed().saturating_add(CLAIM_STEP));
+        loop {
+            if step.rounds >= limit {
+                return Ok(step);
             }
-            let expiry = self.expiries.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
-            let run = self.runs.first()?.map(|(key, place)| (key.value(), place.value().to_vec()));
-            let is_due = |(at, _): &((u64, u64), Vec<u8>)| at.0 <= turn.now;
-            let event = match (expiry.filter(is_due), run.filter(is_due)) {
-                (expiry, Some((at, place))) if expiry.as_ref().is_none_or(|(earlier, _)| at < *earlier) => {
-                    self.run(turn, at, &place)?
+            let is_long = bytes >= CLAIM_STEP_BYTES || step.did && turn.laps.elapsed() >= until;
+            let Some(next) = self.next_due(turn)? else { return Ok(step) };
+            if is_long {
+                step.has_more = true;
+                return Ok(step);
+            }
+            let (owner, event) = match next {
+                Next::Waiting(of, number) => self.give(turn, of, number)?,
+                Next::Expired(place) => {
+                    let event = self.expire(&place, turn.process, 1)?;
+                    (row::read_owner(&place).ok_or_else(|| Fault::damaged("expiries"))?, event)
                 }
-                (Some((_, place)), _) => self.expire(&place, turn.process, 1)?,
-                (None, _) => break,
+                Next::Run(at, place) => {
+                    let ran = self.run(turn, at, &place)?;
+                    let owner = row::read_owner(&place).ok_or_else(|| Fault::damaged("runs"))?;
+                    step.did = true;
+                    match ran {
+                        Ran::Event(event) => (owner, Some(event)),
+                        Ran::Nothing => (owner, None),
+                        Ran::Partly => {
+                            turn.laps.lap(Some(&owner));
+                            continue;
+                        }
+                    }
+                }
             };
-            changed = true;
+            // each round is work, though it may come to no event
+            (step.rounds, step.did) = (step.rounds + 1, true);
             bytes = bytes.saturating_add(event.as_ref().map_or(0, |event| event.value.len()));
-            claimed.extend(event);
+            step.events.extend(event);
+            turn.laps.lap(Some(&owner));
         }
-        Ok((claimed, changed))
+    }
+
+    /// What is first to be claimed.
+    fn next_due(&self, turn: &Turn<'_>) -> Result<Option<Next>, Fault> {
+        if let Some(waiting) = self.events.range((0, 0)..(turn.process, 0))?.next() {
+            let (of, number) = waiting?.0.value();
+            return Ok(Some(Next::Waiting(of, number)));
+        }
+        let is_due = |(at, _): &((u64, u64), Vec<u8>)| at.0 <= turn.now;
+        let expiry = self.expiries.first()?.map(|(key, place)| (key.value(), place.value().to_vec())).filter(is_due);
+        let run = self.runs.first()?.map(|(key, place)| (key.value(), place.value().to_vec())).filter(is_due);
+        Ok(match (expiry, run) {
+            (expiry, Some((at, place))) if expiry.as_ref().is_none_or(|(earlier, _)| at < *earlier) => {
+                Some(Next::Run(at, place))
+            }
+            (Some((_, place)), _) => Some(Next::Expired(place)),
+            (None, _) => None,
+        })
+    }
+
+    /// Gives an event to this process that no process was given, or one before it.
+    fn give(&mut self, turn: &Turn<'_>, of: u64, number: u64) -> Result<(Owner, Option<Event>), Fault> {
+        let damaged = || Fault::damaged("events");
+        let waiting = self.events.remove((of, number))?.ok_or_else(damaged)?;
+        let row = EventRow::read(waiting.value()).ok_or_else(damaged)?;
+        let row = EventRow { attempts: row.attempts.saturating_add(1), ..row };
+        let (new, event) = (row.write(), event(number, row.attempts, row.place, row.value)?);
+        drop(waiting);
+        self.events.insert((turn.process, number), new.as_slice())?;
+        Ok((event.place.owner.clone(), Some(event)))
     }
 
     /// One step of deleting what is an owner's. Says from which event to go on, if there is more to do.
@@ -130,7 +176,7 @@ impl Tables<'_> {
         }
         let prefix = row::owner_prefix(owner);
         let mut freed = Usage::default();
-        let mut free = |place: &[u8], value: usize| {
+        let mut free = |place: &[u8], value: u64| {
             freed.keys += 1;
             freed.bytes = freed.bytes.saturating_add(row::cost(owner, place, value));
         };
@@ -143,12 +189,16 @@ impl Tables<'_> {
                 break;
             }
             let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
-            free(place.value(), row.value.len());
-            bytes += row.value.len();
-            entries.push((place.value().to_vec(), row.revision, row.expires, row.resume));
+            free(place.value(), row.value.bytes());
+            bytes += row.value.bytes_here();
+            let outside = matches!(row.value, Held::Outside(_));
+            entries.push((place.value().to_vec(), row.revision, row.expires, row.resume, outside));
         }
-        for (place, revision, expires, resume) in entries {
+        for (place, revision, expires, resume, outside) in entries {
             self.unlink(&place, revision, expires, resume)?;
+            if outside {
+                self.blobs.discard_content(owner, revision)?;
+            }
             self.entries.remove(place.as_slice())?;
         }
         if next.is_none() {
@@ -160,20 +210,23 @@ impl Tables<'_> {
                     break;
                 }
                 let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
-                bytes += row.value.len();
+                bytes += row.value.bytes_here();
                 if row.place.starts_with(&prefix) {
                     let number = key.value().1;
                     if row::is_schedule(owner, row.place) {
                         let of_run = self.left_usage(number)?;
                         left = Usage { keys: left.keys + of_run.keys, bytes: left.bytes + of_run.bytes };
                     } else {
-                        free(row.place, row.value.len());
+                        free(row.place, row.value.bytes());
                     }
-                    events.push((key.value(), row.place.to_vec()));
+                    events.push((key.value(), row.place.to_vec(), matches!(row.value, Held::Outside(_))));
                 }
             }
-            for (key, place) in events {
+            for (key, place, outside) in events {
                 self.events.remove(key)?;
+                if outside {
+                    self.blobs.discard_content(owner, key.1)?;
+                }
                 self.end_run(key.1, &place)?;
             }
             if left.keys > 0 {
@@ -191,9 +244,36 @@ impl Tables<'_> {
     }
 }
 
-pub(super) fn event(number: u64, attempt: u32, place: &[u8], value: &[u8]) -> Result<Event, Fault> {
+/// What one step of claiming came to.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) events: Vec<Event>,
+    /// How many of the limit are used up: what is due may come to no event.
+    pub(super) rounds: usize,
+    /// Something was changed.
+    pub(super) did: bool,
+    /// There is more to claim, by the next step.
+    pub(super) has_more: bool,
+}
+
+/// What is to be claimed next.
+enum Next {
+    /// An event: which process was given it, and its number.
+    Waiting(u64, u64),
+    /// An entry that has expired, by its place.
+    Expired(Vec<u8>),
+    /// A schedule whose time it is: where it is among them, and its place.
+    Run((u64, u64), Vec<u8>),
+}
+
+/// An event as it lies in its row. Its value is empty if that is a content of its own.
+pub(super) fn event(number: u64, attempt: u32, place: &[u8], value: Held<'_>) -> Result<Event, Fault> {
     let damaged = || Fault::damaged("events");
     let place = row::read_place(place).ok_or_else(damaged)?;
+    let value = match value {
+        Held::Here(value) => value,
+        Held::Outside(_) => &[],
+    };
     let (run, value) = if place.scope == Scope::schedules() {
         row::read_run(value).map(|(run, payload)| (Some(run), payload)).ok_or_else(damaged)?
     } else {

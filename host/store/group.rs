@@ -1,6 +1,11 @@
-//! What is asked of the store's thread, and how much of it makes one commit.
+//! What is asked of the store's thread, whose turn it is, and how much of it makes one commit.
+//!
+//! Each owner has a virtual time, which goes on with what its changes take of the thread (`meter`). Whoever took least is next, so
+//! heavy changes come the less often, and nobody waits for all that another asked before. One that rested gets no credit for it.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -8,17 +13,23 @@ use super::blobs::{self, Then};
 use super::error::StoreError;
 use super::events::Claimed;
 use super::local::Shared;
-use super::{Applied, Event, Op, Owner, Quota};
-use crate::turns::Turns;
+use super::{Applied, Event, Expected, Op, Owner, Quota};
 
 /// At most so many jobs are committed together.
 const GROUP_JOBS: usize = 256;
 
-/// And not many more operations than this, so that nobody waits long for the others' work.
-const GROUP_OPS: usize = 8_192;
+/// And not more than what takes about so long: whoever comes meanwhile waits for the commit after this one.
+const GROUP_TIME: Duration = Duration::from_millis(1);
 
-/// A schedule that is set is read and looked ahead in, 70 us: as long as so many keys.
-const SCHEDULE_OPS: usize = 100;
+/// And not many more bytes, read and written, of all owners and of each, but for a job that is larger alone.
+const GROUP_BYTES: usize = 512 << 10;
+const OWNER_BYTES: usize = 128 << 10;
+
+/// What an operation counts for beside its bytes: the pages that it reads and writes.
+const OP_BYTES: usize = 256;
+
+/// A schedule that is set is read and looked ahead in, 70 us: as long as so many bytes are written.
+const SCHEDULE_BYTES: usize = 16 << 10;
 
 /// A task, with who waits for it.
 pub(super) struct Job {
@@ -68,6 +79,7 @@ pub(super) enum Draft {
         /// How many to hand out of those that were given back.
         returned: usize,
         events: Vec<Event>,
+        step: ClaimStep,
     },
     Deleted(Option<(u64, u64)>),
     Blobs(blobs::Draft),
@@ -78,12 +90,12 @@ impl Draft {
     pub(super) fn done(self, shared: &Arc<Shared>) -> Result<Done, StoreError> {
         Ok(match self {
             Draft::Applied(applied) => Done::Applied(applied?),
-            Draft::Claimed { returned, events } => {
+            Draft::Claimed { returned, events, step } => {
                 let mut waiting = shared.returned();
                 let returned = returned.min(waiting.len());
                 let events = waiting.drain(..returned).chain(events).collect();
                 drop(waiting);
-                Done::Claimed(Claimed::new(events, shared.clone()))
+                Done::Claimed(Claimed::new(events, shared.clone()), step)
             }
             Draft::Deleted(next) => Done::Deleted(next),
             Draft::Blobs(done) => Done::Blobs(done?),
@@ -99,6 +111,16 @@ impl Draft {
     }
 }
 
+/// How far a step of claiming came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClaimStep {
+    /// How many of the limit are used up.
+    pub(super) rounds: usize,
+    /// There is more to claim, or to free, by another step.
+    pub(super) has_more: bool,
+    pub(super) is_freeing: bool,
+}
+
 impl Done {
     /// Whether something was changed as it was asked for.
     pub(super) fn is_change(&self) -> bool {
@@ -109,58 +131,167 @@ impl Done {
 /// What a task came to, for who asked.
 pub(super) enum Done {
     Applied(Applied),
-    Claimed(Claimed),
+    Claimed(Claimed, ClaimStep),
     /// From which event to go on, if there is more to delete.
     Deleted(Option<(u64, u64)>),
     Blobs(blobs::Done),
     Nothing,
 }
 
-/// The jobs that wait. Each owner's are done in their order, and owners have turns: nobody waits for all that another asked before.
+/// The jobs that wait. Each owner's are done in their order.
 pub(super) struct Queue {
     coming: mpsc::UnboundedReceiver<Job>,
-    turns: Turns<Option<Owner>, Job>,
+    lines: HashMap<Option<Owner>, Line>,
+    /// Those with a job that waits, by where they are in virtual time, and then first come, first served.
+    order: BTreeMap<(Duration, u64), Option<Owner>>,
+    /// Where whoever had the last turn was in virtual time.
+    clock: Duration,
+    /// Numbers the entries of `order`.
+    entries: u64,
+}
+
+/// What one owner has here; the host itself has one too.
+#[derive(Default)]
+struct Line {
+    at: Duration,
+    /// Its entry in `order`, if it has one.
+    entry: Option<u64>,
+    waiting: VecDeque<Job>,
 }
 
 impl Queue {
     pub(super) fn new(coming: mpsc::UnboundedReceiver<Job>) -> Queue {
-        Queue { coming, turns: Turns::new(u32::MAX, u32::MAX) }
+        Queue { coming, lines: HashMap::new(), order: BTreeMap::new(), clock: Duration::ZERO, entries: 0 }
     }
 
-    /// What makes one commit; waits for a first job. None when nobody can ask any more.
-    pub(super) fn gather(&mut self) -> Option<Vec<Job>> {
-        let first = match self.next() {
-            Some(job) => job,
-            None => self.coming.blocking_recv()?,
+    /// The first job of a group; waits for one. None when nobody can ask any more.
+    pub(super) fn first(&mut self, group: &mut Bounds) -> Option<Job> {
+        loop {
+            if let Some(job) = self.next(group) {
+                return Some(job);
+            }
+            let job = self.coming.blocking_recv()?;
+            self.put(job);
+        }
+    }
+
+    /// The next job of a group, if one waits for which there is room in it.
+    pub(super) fn next(&mut self, group: &mut Bounds) -> Option<Job> {
+        while let Ok(job) = self.coming.try_recv() {
+            self.put(job);
+        }
+        // over owners who had their part of this group already, of whom there are not more than it has jobs
+        let fits = |owner: &Option<Owner>| {
+            let job = self.lines.get(owner).and_then(|line| line.waiting.front());
+            job.is_none_or(|job| group.has_room_for(owner, bytes(&job.task)))
         };
-        let mut ops = weight(&first);
-        let mut jobs = vec![first];
-        while jobs.len() < GROUP_JOBS && ops < GROUP_OPS {
-            let Some(job) = self.next() else { break };
-            ops = ops.saturating_add(weight(&job));
+        let (key, owner) =
+            self.order.iter().find(|(_, owner)| fits(owner)).map(|(key, owner)| (*key, owner.clone()))?;
+        self.order.remove(&key);
+        self.clock = self.clock.max(key.0);
+        let line = self.lines.get_mut(&owner)?;
+        line.entry = None;
+        let job = line.waiting.pop_front()?;
+        group.add(&owner, bytes(&job.task));
+        self.line_up(&owner);
+        Some(job)
+    }
+
+    /// A group as if its jobs took no time.
+    #[cfg(test)]
+    pub(super) fn gather(&mut self) -> Option<Vec<Job>> {
+        let mut bounds = Bounds::default();
+        let mut jobs = vec![self.first(&mut bounds)?];
+        while !bounds.is_full(Duration::ZERO)
+            && let Some(job) = self.next(&mut bounds)
+        {
             jobs.push(job);
         }
         Some(jobs)
     }
 
-    fn next(&mut self) -> Option<Job> {
-        while let Ok(job) = self.coming.try_recv() {
-            self.turns.put(&job.task.owner().cloned(), job);
+    /// An owner has taken so much of the thread.
+    pub(super) fn took(&mut self, owner: &Option<Owner>, time: Duration) {
+        let line = self.lines.entry(owner.clone()).or_default();
+        let before = line.at;
+        line.at = before.saturating_add(time);
+        if let Some(entry) = line.entry.take() {
+            self.order.remove(&(before, entry));
+            self.line_up(owner);
         }
-        let (owner, job) = self.turns.next()?;
-        self.turns.leave(&owner);
-        Some(job)
+    }
+
+    fn put(&mut self, job: Job) {
+        let owner = job.task.owner().cloned();
+        if self.lines.len() == self.lines.capacity() {
+            // before it grows; one that took no more than who has the turn has nothing to be remembered for
+            self.lines.retain(|_, line| !line.waiting.is_empty() || line.at > self.clock);
+        }
+        let line = self.lines.entry(owner.clone()).or_default();
+        if line.waiting.is_empty() {
+            line.at = line.at.max(self.clock);
+        }
+        line.waiting.push_back(job);
+        self.line_up(&owner);
+    }
+
+    fn line_up(&mut self, owner: &Option<Owner>) {
+        if let Some(line) = self.lines.get_mut(owner)
+            && line.entry.is_none()
+            && !line.waiting.is_empty()
+        {
+            self.entries += 1;
+            line.entry = Some(self.entries);
+            self.order.insert((line.at, self.entries), owner.clone());
+        }
     }
 }
 
-fn weight(job: &Job) -> usize {
-    match &job.task {
-        Task::Apply { ops, .. } => {
-            ops.iter().map(|op| if let Op::SetSchedule { .. } = op { SCHEDULE_OPS } else { 1 }).sum()
+/// How much a group has, and may have.
+#[derive(Default)]
+pub(super) struct Bounds {
+    jobs: usize,
+    bytes: usize,
+    by_owner: HashMap<Option<Owner>, usize>,
+}
+
+impl Bounds {
+    /// Whether the group has enough, after this time.
+    pub(super) fn is_full(&self, elapsed: Duration) -> bool {
+        self.jobs >= GROUP_JOBS || self.bytes >= GROUP_BYTES || elapsed >= GROUP_TIME
+    }
+
+    fn has_room_for(&self, owner: &Option<Owner>, bytes: usize) -> bool {
+        let own = self.by_owner.get(owner).copied().unwrap_or_default();
+        let fits = |has: usize, most: usize| has == 0 || has.saturating_add(bytes) <= most;
+        fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES)
+    }
+
+    fn add(&mut self, owner: &Option<Owner>, bytes: usize) {
+        let bytes = bytes.max(1);
+        self.jobs += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let own = self.by_owner.entry(owner.clone()).or_default();
+        *own = own.saturating_add(bytes);
+    }
+}
+
+/// How many bytes a task reads and writes, more or less.
+fn bytes(task: &Task) -> usize {
+    let op = |op: &Op| match op {
+        Op::Set { key, value, .. } => key.len().saturating_add(value.len()).saturating_add(OP_BYTES),
+        // as many are read as the caller compares with
+        Op::Check { key, expected: Expected::Value(value), .. } => {
+            key.len().saturating_add(value.len()).saturating_add(OP_BYTES)
         }
-        Task::Claim { limit } => *limit,
-        Task::DeleteOwner { .. } => 1_000,
-        Task::Blobs(task) => blobs::weight(task),
+        Op::Check { key, .. } | Op::Delete { key, .. } | Op::Add { key, .. } => key.len().saturating_add(OP_BYTES),
+        Op::SetSchedule { plan, .. } => plan.bytes().saturating_add(SCHEDULE_BYTES),
+        Op::Settle { .. } | Op::DeleteSchedule { .. } => OP_BYTES,
+    };
+    match task {
+        Task::Apply { ops, .. } => ops.iter().map(op).fold(0, usize::saturating_add),
+        Task::Claim { .. } | Task::DeleteOwner { .. } => OWNER_BYTES,
+        Task::Blobs(task) => blobs::bytes(task),
         Task::Reopen => 0,
     }
 }

@@ -4,18 +4,25 @@ use std::collections::BTreeMap;
 
 use redb::ReadableTable;
 
+use super::blobs::CHUNK_BYTES;
 use super::error::{Quantity, StoreError};
-use super::row::{self, EventRow, Row};
+use super::meter::Laps;
+use super::row::{self, EventRow, Held, Row};
 use super::tables::{Fault, Tables};
 use super::{Applied, Expected, Op, Owner, Quota, Usage, schedules};
+use crate::value::Value;
+use crate::wire::token::{Reader, Token};
 
-/// When, by whom, and after which revision a list is done.
-pub(super) struct Turn {
+/// When, by whom, and after which revision a list is done, and whose time that takes.
+pub(super) struct Turn<'l> {
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) process: u64,
     /// The last that was given.
     pub(super) revision: u64,
+    /// How many instants of a schedule one step of counting looks at.
+    pub(super) looks: u32,
+    pub(super) laps: &'l mut Laps,
 }
 
 /// Checks what can be checked without the store, and says how many bytes the list has.
@@ -26,7 +33,7 @@ pub(super) fn check(quota: &Quota, ops: &[Op]) -> Result<u64, StoreError> {
     for op in ops {
         let (key, value) = match op {
             Op::Set { key, value, .. } => (key, value.len()),
-            Op::Delete { key, .. } => (key, 0),
+            Op::Delete { key, .. } | Op::Add { key, .. } => (key, 0),
             Op::Check { key, expected: Expected::Value(value), .. } => (key, value.len()),
             Op::Check { key, .. } => (key, 0),
             Op::Settle { .. } => continue,
@@ -74,6 +81,9 @@ struct Draft {
 /// What its row has, but for the value.
 struct Stored {
     cost: u64,
+    bytes: u64,
+    /// The value is a content of its own.
+    outside: bool,
     revision: u64,
     expires: Option<u64>,
     resume: bool,
@@ -90,9 +100,26 @@ enum Becomes {
     Set(usize, u64),
 }
 
+/// What an operation sets.
+#[derive(Clone, Copy)]
+struct New<'a> {
+    value: &'a [u8],
+    expires: Option<u64>,
+    resume: bool,
+}
+
+/// What an `Add` makes of its key.
+struct Added {
+    value: Vec<u8>,
+    expires: Option<u64>,
+    resume: bool,
+}
+
 /// An event that the list settles.
 pub(super) struct Settled {
     place: Vec<u8>,
+    /// The value is a content of its own.
+    outside: bool,
     /// What is no longer charged for of entries, and of schedules.
     entries: Usage,
     pub(super) schedules: Usage,
@@ -102,16 +129,19 @@ pub(super) struct Settled {
 struct Checked<'o> {
     ops: &'o [Op],
     drafts: BTreeMap<Vec<u8>, Draft>,
+    /// By operation.
+    added: BTreeMap<usize, Added>,
     schedules: schedules::Drafts<'o>,
     /// Events to settle.
     settles: BTreeMap<u64, Settled>,
     revisions: Vec<Option<u64>>,
+    sums: Vec<f64>,
 }
 
 /// Does the list, or refuses it and leaves the tables as they were.
 pub(super) fn apply(
     tables: &mut Tables<'_>,
-    turn: &mut Turn,
+    turn: &mut Turn<'_>,
     owner: &Owner,
     quota: &Quota,
     ops: &[Op],
@@ -119,9 +149,11 @@ pub(super) fn apply(
     let mut list = Checked {
         ops,
         drafts: BTreeMap::new(),
+        added: BTreeMap::new(),
         schedules: schedules::Drafts::default(),
         settles: BTreeMap::new(),
         revisions: Vec::with_capacity(ops.len()),
+        sums: Vec::new(),
     };
     let mut revision = turn.revision;
     for index in 0..ops.len() {
@@ -143,7 +175,7 @@ pub(super) fn apply(
     if let Err(refused) = schedules::check_quota(quota, schedules_before, schedules_after) {
         return Ok(Err(refused));
     }
-    list.write(tables, turn)?;
+    let written = list.write(tables, turn, owner)?;
     list.schedules.write(tables)?;
     if after != before {
         tables.set_usage(owner, after)?;
@@ -152,7 +184,12 @@ pub(super) fn apply(
         tables.set_schedules_usage(owner, schedules_after)?;
     }
     turn.revision = revision;
-    Ok(Ok(Applied { revisions: list.revisions }))
+    if written > 0 {
+        turn.laps.lap(Some(owner));
+        // more than it brought: trash never grows beyond what there was of content
+        tables.blobs.free(written.saturating_add(2 * CHUNK_BYTES), &mut |owner| turn.laps.lap(Some(owner)))?;
+    }
+    Ok(Ok(Applied { revisions: list.revisions, sums: list.sums }))
 }
 
 impl Checked<'_> {
@@ -160,7 +197,7 @@ impl Checked<'_> {
     fn check(
         &mut self,
         tables: &Tables<'_>,
-        turn: &Turn,
+        turn: &Turn<'_>,
         revision: &mut u64,
         owner: &Owner,
         index: usize,
@@ -181,26 +218,46 @@ impl Checked<'_> {
                     draft.becomes = Becomes::Nothing;
                 }
             }
+            Some(Op::Add { scope, key, by }) => {
+                *revision = revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
+                let place = row::place(owner, scope, key);
+                let (sum, added) = match self.add(tables, turn.now, owner, &place, *by)? {
+                    Ok(added) => added,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                self.draft(tables, turn.now, owner, place)?.becomes = Becomes::Set(index, *revision);
+                self.added.insert(index, added);
+                self.sums.push(sum);
+                given = Some(*revision);
+            }
             Some(Op::Check { scope, key, expected }) => {
                 let place = row::place(owner, scope, key);
-                let draft = self.draft(tables, turn.now, owner, place.clone())?;
+                self.draft(tables, turn.now, owner, place.clone())?;
+                let Some(draft) = self.drafts.get(&place) else { return Ok(Err(StoreError::Conflict { index })) };
                 let holds = match draft.becomes {
                     Becomes::Nothing => matches!(expected, Expected::Absent),
                     Becomes::Set(of, revision) => match expected {
                         Expected::Absent => false,
                         Expected::Revision(wanted) => *wanted == revision,
-                        Expected::Value(wanted) => {
-                            matches!(ops.get(of), Some(Op::Set { value, .. }) if value == wanted)
-                        }
+                        Expected::Value(wanted) => self.new_of(of).is_some_and(|new| new.value == wanted),
                     },
                     Becomes::Same => match (&draft.stored, expected) {
                         (Some(stored), Expected::Absent) => stored.due,
                         (None, expected) => matches!(expected, Expected::Absent),
                         (Some(stored), Expected::Revision(wanted)) => !stored.due && *wanted == stored.revision,
+                        // no more is read than the caller brought to compare with
                         (Some(stored), Expected::Value(wanted)) => {
-                            let row = tables.entries.get(place.as_slice())?;
                             !stored.due
-                                && row.is_some_and(|row| Row::read(row.value()).is_some_and(|r| r.value == wanted))
+                                && stored.bytes == wanted.len() as u64
+                                && match stored.outside {
+                                    true => tables.blobs.content_is(owner, stored.revision, wanted)?,
+                                    false => {
+                                        let row = tables.entries.get(place.as_slice())?;
+                                        row.is_some_and(|row| {
+                                            Row::read(row.value()).is_some_and(|row| row.value == Held::Here(wanted))
+                                        })
+                                    }
+                                }
                         }
                     },
                 };
@@ -215,9 +272,12 @@ impl Checked<'_> {
                 let is_owners = row.place.starts_with(&row::owner_prefix(owner));
                 let (entries, schedules) = match row::is_schedule(owner, row.place) {
                     true => (Usage::default(), tables.left_usage(*event)?),
-                    false => (Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.len()) }, Usage::default()),
+                    false => {
+                        (Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.bytes()) }, Usage::default())
+                    }
                 };
-                let settled = Settled { place: row.place.to_vec(), entries, schedules };
+                let outside = matches!(row.value, Held::Outside(_));
+                let settled = Settled { place: row.place.to_vec(), outside, entries, schedules };
                 if !is_owners || self.settles.insert(*event, settled).is_some() {
                     return Ok(Err(StoreError::NoEvent { index }));
                 }
@@ -245,7 +305,9 @@ impl Checked<'_> {
                     Some(row) => {
                         let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
                         Some(Stored {
-                            cost: row::cost(owner, draft.key(), row.value.len()),
+                            cost: row::cost(owner, draft.key(), row.value.bytes()),
+                            bytes: row.value.bytes(),
+                            outside: matches!(row.value, Held::Outside(_)),
                             revision: row.revision,
                             expires: row.expires,
                             resume: row.resume,
@@ -256,6 +318,44 @@ impl Checked<'_> {
                 Ok(draft.insert(Draft { stored, becomes: Becomes::Same }))
             }
         }
+    }
+
+    /// What an operation sets, if it is one that does.
+    fn new_of(&self, index: usize) -> Option<New<'_>> {
+        match self.ops.get(index)? {
+            Op::Set { value, expires, resume, .. } => Some(New { value, expires: *expires, resume: *resume }),
+            Op::Add { .. } => {
+                let Added { value, expires, resume } = self.added.get(&index)?;
+                Some(New { value, expires: *expires, resume: *resume })
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds to the number that a key has at this point of the list, 0 if it has none: the sum, and what the key becomes.
+    fn add(
+        &mut self,
+        tables: &Tables<'_>,
+        now: u64,
+        owner: &Owner,
+        place: &[u8],
+        by: f64,
+    ) -> Result<Result<(f64, Added), StoreError>, Fault> {
+        let draft = self.draft(tables, now, owner, place.to_vec())?;
+        let (becomes, is_there) = (draft.becomes, draft.stored.as_ref().is_some_and(|stored| !stored.due));
+        let row = if matches!(becomes, Becomes::Same) && is_there { tables.entries.get(place)? } else { None };
+        let row =
+            row.as_ref().map(|row| Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))).transpose()?;
+        let before = match becomes {
+            Becomes::Set(of, _) => self.new_of(of).map(|new| (Held::of(new.value), new.expires, new.resume)),
+            Becomes::Nothing => None,
+            Becomes::Same => row.map(|row| (row.value, row.expires, row.resume)),
+        };
+        let Some((value, expires, resume)) = before else { return Ok(sum(0.0, by, None, false)) };
+        Ok(match number(value) {
+            Ok(number) => sum(number, by, expires, resume),
+            Err(has) => Err(StoreError::Invalid(format!("the key has a {has}, not a number"))),
+        })
     }
 
     /// An entry that expired stays charged until its event is settled.
@@ -272,17 +372,22 @@ impl Checked<'_> {
                 freed = Usage { keys: freed.keys + 1, bytes: freed.bytes + stored.cost };
             }
             if let Becomes::Set(index, _) = draft.becomes
-                && let Some(Op::Set { value, .. }) = self.ops.get(index)
+                && let Some(New { value, .. }) = self.new_of(index)
             {
-                more = Usage { keys: more.keys + 1, bytes: more.bytes + row::cost(owner, place, value.len()) };
+                more = Usage { keys: more.keys + 1, bytes: more.bytes + row::cost(owner, place, value.len() as u64) };
             }
         }
         before.changed(more, freed)
     }
 
-    fn write(&self, tables: &mut Tables<'_>, turn: &Turn) -> Result<(), Fault> {
+    /// Says how many bytes of contents it wrote.
+    fn write(&self, tables: &mut Tables<'_>, turn: &Turn<'_>, owner: &Owner) -> Result<usize, Fault> {
+        let mut written = 0;
         for (event, settled) in &self.settles {
             tables.events.remove((turn.process, *event))?;
+            if settled.outside {
+                tables.blobs.discard_content(owner, *event)?;
+            }
             tables.end_run(*event, &settled.place)?;
         }
         for (place, draft) in &self.drafts {
@@ -295,22 +400,44 @@ impl Checked<'_> {
                     tables.expire(place, 0, 0)?;
                 } else {
                     tables.unlink(place, stored.revision, stored.expires, stored.resume)?;
+                    if stored.outside {
+                        tables.blobs.discard_content(owner, stored.revision)?;
+                    }
                 }
             }
             let Becomes::Set(index, revision) = draft.becomes else {
                 tables.entries.remove(place)?;
                 continue;
             };
-            let Some(Op::Set { value, expires, resume, .. }) = self.ops.get(index) else { continue };
-            let row = Row { value, revision, expires: *expires, resume: *resume };
-            tables.entries.insert(place, row.write().as_slice())?;
-            if let Some(expires) = expires {
-                tables.expiries.insert((*expires, revision), place)?;
+            let Some(New { value, expires, resume }) = self.new_of(index) else { continue };
+            let held = Held::of(value);
+            if let Held::Outside(_) = held {
+                tables.blobs.write_content(owner, revision, 0, value)?;
+                written = value.len().saturating_add(written);
             }
-            if *resume {
+            tables.entries.insert(place, Row { value: held, revision, expires, resume }.write().as_slice())?;
+            if let Some(expires) = expires {
+                tables.expiries.insert((expires, revision), place)?;
+            }
+            if resume {
                 tables.resumes.insert(place, ())?;
             }
         }
-        Ok(())
+        Ok(written)
     }
+}
+
+/// The number that a value is, or what it is instead.
+fn number(value: Held<'_>) -> Result<f64, &'static str> {
+    let Held::Here(bytes) = value else { return Err("large value") };
+    match Reader::new(bytes).token() {
+        Ok(Token::Number(number)) => Ok(number),
+        _ => Err(Value::decode(bytes).map_or("value that can't be read", |value| value.type_name())),
+    }
+}
+
+fn sum(number: f64, by: f64, expires: Option<u64>, resume: bool) -> Result<(f64, Added), StoreError> {
+    let sum = number + by;
+    let value = Value::Number(sum).encode().map_err(|error| StoreError::Invalid(error.to_string()))?;
+    Ok((sum, Added { value, expires, resume }))
 }

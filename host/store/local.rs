@@ -12,8 +12,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::blobs::Then;
 use super::disk::{self, Folder, Medium, Memory};
 use super::error::{OpenError, StoreError};
-use super::events::Claimed;
-use super::group::{Done, Job, Task};
+use super::events::{CLAIM_BYTES, Claimed};
+use super::group::{ClaimStep, Done, Job, Task};
+use super::meter::{self, Charge, Meter};
 use super::tables::{Fault, Snapshot};
 use super::writer::Writer;
 use super::{
@@ -30,6 +31,9 @@ pub(super) const QUEUE_BYTES: u32 = 64 << 20;
 /// How many of them may be one owner's: a thousand jobs, also of calls that were given up since.
 const OWNER_BYTES: u32 = 4 << 20;
 
+/// How many steps of freeing what blobs have left behind one `Store::claim` takes.
+const FREEING_STEPS: u32 = 16;
+
 /// What a job is charged in the queue beside its bytes.
 const JOB_BYTES: u64 = 4 << 10;
 
@@ -43,6 +47,12 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: usize,
     /// What decides when an entry has expired: the system's clock.
     pub(crate) clock: Clock,
+    /// How many instants of a schedule one step of counting what it has missed looks at: 128, which is some 0.2 ms.
+    pub(crate) looks: u32,
+    /// What the writer's time is measured with: the system's clocks.
+    pub(crate) meter: Arc<dyn Meter>,
+    /// Is told what processor time of the writer whose changes took: nobody is.
+    pub(crate) charge: Charge,
 }
 
 impl Default for Settings {
@@ -51,7 +61,9 @@ impl Default for Settings {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         };
-        Settings { verify: false, cache_bytes: 64 << 20, clock: Arc::new(clock) }
+        let meter = Arc::new(meter::System::default());
+        let charge = Charge::none();
+        Settings { verify: false, cache_bytes: 64 << 20, clock: Arc::new(clock), looks: 128, meter, charge }
     }
 }
 
@@ -213,7 +225,7 @@ impl Local {
             clock: settings.clock.clone(),
         });
         let (process, (jobs, queue)) = (counters.process, mpsc::unbounded_channel());
-        let mut writer = Writer::new(medium, settings.cache_bytes, counters, shared.clone(), queue);
+        let mut writer = Writer::new(medium, settings, counters, shared.clone(), queue);
         writer.adopt(database).map_err(|fault| OpenError::Damaged { path: path.to_path_buf(), why: fault.0 })?;
         let thread = std::thread::Builder::new().name("motu-kv".into()).spawn(move || writer.run());
         let failed = |error: std::io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
@@ -305,12 +317,22 @@ impl Store for Local {
     }
 
     fn claim(&self, limit: usize) -> Pending<Claimed> {
-        let done = self.way.ask(Task::Claim { limit }, 0);
+        let (way, step) = (self.way.clone(), self.way.ask(Task::Claim { limit }, 0));
         Box::pin(async move {
-            match done.await? {
-                Done::Claimed(claimed) => Ok(claimed),
-                _ => Err(StoreError::mixed_up()),
+            let (mut claimed, mut step) = claimed(step.await?)?;
+            let (mut rounds, mut freeing) = (step.rounds, u32::from(step.is_freeing));
+            while step.has_more && rounds < limit && claimed.bytes() < CLAIM_BYTES && freeing < FREEING_STEPS {
+                if step.rounds == 0 && rounds > 0 {
+                    break; // what there is doesn't wait until all is counted or freed
+                }
+                // what was claimed already is given back if this fails
+                let (more, next) = self::claimed(way.ask(Task::Claim { limit: limit - rounds }, 0).await?)?;
+                claimed.extend(more);
+                rounds = rounds.saturating_add(next.rounds);
+                freeing += u32::from(next.is_freeing);
+                step = next;
             }
+            Ok(claimed)
         })
     }
 
@@ -323,18 +345,23 @@ impl Store for Local {
     }
 
     fn delete_owner(&self, owner: &Owner) -> Pending<()> {
-        let (way, owner, blobs) = (self.way.clone(), owner.clone(), self.erase_blobs(owner));
+        let (way, owner) = (self.way.clone(), owner.clone());
+        let first = way.ask(Task::DeleteOwner { owner: owner.clone(), from: (0, 0) }, 0);
         Box::pin(async move {
-            blobs.await?;
-            let mut next = Some((0, 0));
-            while let Some(from) = next {
-                match way.ask(Task::DeleteOwner { owner: owner.clone(), from }, 0).await? {
-                    Done::Deleted(more) => next = more,
-                    _ => return Err(StoreError::mixed_up()),
-                }
+            let mut step = first;
+            while let Done::Deleted(Some(from)) = step.await? {
+                step = way.ask(Task::DeleteOwner { owner: owner.clone(), from }, 0);
             }
-            Ok(())
+            // after what names contents
+            blobs::erase(&way, &owner).await
         })
+    }
+}
+
+fn claimed(done: Done) -> Result<(Claimed, ClaimStep), StoreError> {
+    match done {
+        Done::Claimed(claimed, step) => Ok((claimed, step)),
+        _ => Err(StoreError::mixed_up()),
     }
 }
 

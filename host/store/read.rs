@@ -1,13 +1,22 @@
 //! Reads: from the tables as of the last commit, on the caller's thread, each bounded in what it passes over.
 
 use super::events;
-use super::row::{self, EventRow, Row};
+use super::row::{self, EventRow, Held, Row};
 use super::tables::{Fault, Snapshot};
 use super::{Entry, Event, Owner, Page, Place, Query, Resumes, Scope};
 
-/// How many rows a read passes over beside those it gives, and how many bytes of values, before it makes the caller come back.
+/// How many rows a read passes over beside those it gives, and how many bytes of values in them, before it makes the caller come
+/// back. Only a store from before there were contents has values in rows that are more than a few bytes.
 const ROWS_PASSED: usize = 1_000;
-const BYTES_PASSED: usize = 8 << 20;
+const BYTES_PASSED: usize = 1 << 20;
+
+/// A value, from its row or from its content.
+fn value(snapshot: &Snapshot, owner: &Owner, number: u64, held: Held<'_>) -> Result<Vec<u8>, Fault> {
+    match held {
+        Held::Here(value) => Ok(value.to_vec()),
+        Held::Outside(bytes) => snapshot.blobs.content(owner, number, (0, bytes)),
+    }
+}
 
 pub(super) fn get(
     snapshot: &Snapshot,
@@ -18,7 +27,10 @@ pub(super) fn get(
 ) -> Result<Option<Entry>, Fault> {
     let Some(row) = snapshot.entries.get(row::place(owner, scope, key).as_slice())? else { return Ok(None) };
     let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
-    Ok((!row.is_due(now)).then(|| row.entry(true)))
+    if row.is_due(now) {
+        return Ok(None);
+    }
+    Ok(Some(row.entry(value(snapshot, owner, row.revision, row.value)?)))
 }
 
 pub(super) fn list(
@@ -56,13 +68,16 @@ pub(super) fn list(
         last = Some(key.to_vec());
         if row.is_due(now) {
             passed += 1;
-            passed_bytes = passed_bytes.saturating_add(row.value.len());
+            page.passed = passed;
+            passed_bytes = passed_bytes.saturating_add(row.value.bytes_here());
             continue;
         }
-        if !query.values {
-            passed_bytes = passed_bytes.saturating_add(row.value.len());
-        }
-        let entry = row.entry(query.values);
+        let entry = if query.values {
+            row.entry(value(snapshot, owner, row.revision, row.value)?)
+        } else {
+            passed_bytes = passed_bytes.saturating_add(row.value.bytes_here());
+            row.entry(Vec::new())
+        };
         bytes = bytes.saturating_add(key.len()).saturating_add(entry.value.len());
         page.entries.push((key.to_vec(), entry));
     }
@@ -72,7 +87,11 @@ pub(super) fn list(
 pub(super) fn event(snapshot: &Snapshot, process: u64, number: u64) -> Result<Option<Event>, Fault> {
     let Some(row) = snapshot.events.get((process, number))? else { return Ok(None) };
     let row = EventRow::read(row.value()).ok_or_else(|| Fault::damaged("events"))?;
-    events::event(number, row.attempts, row.place, row.value).map(Some)
+    let mut event = events::event(number, row.attempts, row.place, row.value)?;
+    if let Held::Outside(_) = row.value {
+        event.value = value(snapshot, &event.place.owner, number, row.value)?;
+    }
+    Ok(Some(event))
 }
 
 pub(super) fn resumes(snapshot: &Snapshot, now: u64, after: Option<&Place>, limit: usize) -> Result<Resumes, Fault> {
@@ -88,11 +107,13 @@ pub(super) fn resumes(snapshot: &Snapshot, now: u64, after: Option<&Place>, limi
         let row = Row::read(found.value()).ok_or_else(|| Fault::damaged("entries"))?;
         let place = row::read_place(place.value()).ok_or_else(|| Fault::damaged("resumes"))?;
         resumes.more_after = Some(place.clone());
-        bytes = bytes.saturating_add(row.value.len());
+        bytes = bytes.saturating_add(place.key.len()).saturating_add(row.value.bytes_here());
         if row.is_due(now) {
             passed += 1;
         } else {
-            resumes.entries.push((place, row.entry(true)));
+            let value = value(snapshot, &place.owner, row.revision, row.value)?;
+            bytes = bytes.saturating_add(value.len());
+            resumes.entries.push((place, row.entry(value)));
         }
     }
     resumes.more_after = None;

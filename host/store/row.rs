@@ -9,6 +9,14 @@ use crate::modules::cron::plan::Plan;
 
 const RESUME: u8 = 1;
 const EXPIRES: u8 = 2;
+const OUTSIDE: u8 = 4;
+
+/// The largest value that lies in its row, in bytes. A larger one is a content of its own, in chunks as a blob's is: whoever looks
+/// at the row for its revision, its time or its size reads none of it.
+pub(super) const INLINE_BYTES_MAX: usize = 2_048;
+
+/// In an event's row, in the length of its place: the value is a content of its own.
+const EVENT_OUTSIDE: u16 = 1 << 15;
 
 /// What all places of an owner start with.
 pub(super) fn owner_prefix(owner: &Owner) -> Vec<u8> {
@@ -32,6 +40,13 @@ fn push_owner(bytes: &mut Vec<u8>, owner: &Owner) {
     let name = owner.as_str().as_bytes();
     bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
     bytes.extend_from_slice(name);
+}
+
+/// Whose place or content these bytes are.
+pub(super) fn read_owner(bytes: &[u8]) -> Option<Owner> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (owner, _) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    Owner::new(str::from_utf8(owner).ok()?).ok()
 }
 
 /// Whether a place of this owner is a schedule's.
@@ -60,9 +75,9 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What an entry at these bytes counts for: scope, key, value, and what each costs.
-pub(super) fn cost(owner: &Owner, place: &[u8], value: usize) -> u64 {
+pub(super) fn cost(owner: &Owner, place: &[u8], value: u64) -> u64 {
     let named = place.len().saturating_sub(3 + owner.as_str().len());
-    (named as u64).saturating_add(value as u64).saturating_add(Quota::ENTRY_BYTES)
+    (named as u64).saturating_add(value).saturating_add(Quota::ENTRY_BYTES)
 }
 
 /// A key that can be.
@@ -76,10 +91,55 @@ pub(super) fn check_key(key: &[u8]) -> Result<(), StoreError> {
     }
 }
 
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held<'a> {
+    /// In the row.
+    Here(&'a [u8]),
+    /// In a content of this many bytes. Its number is the revision of the entry, which is the number of the event too.
+    Outside(u64),
+}
+
+impl<'a> Held<'a> {
+    /// Where a value of an entry is to be.
+    pub(super) fn of(value: &'a [u8]) -> Held<'a> {
+        if value.len() > INLINE_BYTES_MAX { Held::Outside(value.len() as u64) } else { Held::Here(value) }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Held::Here(value) => value.len() as u64,
+            Held::Outside(bytes) => *bytes,
+        }
+    }
+
+    /// The bytes of it that a reader of the row has read: a store from before contents had values in rows whatever their size.
+    pub(super) fn bytes_here(&self) -> usize {
+        match self {
+            Held::Here(value) => value.len(),
+            Held::Outside(_) => size_of::<u64>(),
+        }
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Held::Here(value) => bytes.extend_from_slice(value),
+            Held::Outside(length) => bytes.extend_from_slice(&length.to_be_bytes()),
+        }
+    }
+
+    fn read(bytes: &'a [u8], outside: bool) -> Option<Held<'a>> {
+        if !outside {
+            return Some(Held::Here(bytes));
+        }
+        Some(Held::Outside(u64::from_be_bytes(bytes.try_into().ok()?)))
+    }
+}
+
 /// An entry as it lies in its row.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
-    pub(super) value: &'a [u8],
+    pub(super) value: Held<'a>,
     pub(super) revision: u64,
     pub(super) expires: Option<u64>,
     pub(super) resume: bool,
@@ -95,21 +155,23 @@ impl<'a> Row<'a> {
             let (expires, value) = rest.split_first_chunk()?;
             (Some(u64::from_be_bytes(*expires)), value)
         };
-        if flags & !(RESUME | EXPIRES) != 0 {
+        if flags & !(RESUME | EXPIRES | OUTSIDE) != 0 {
             return None;
         }
+        let value = Held::read(value, flags & OUTSIDE != 0)?;
         Some(Row { value, revision: u64::from_be_bytes(*revision), expires, resume: flags & RESUME != 0 })
     }
 
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(17 + self.value.len());
-        let flags = if self.resume { RESUME } else { 0 } | if self.expires.is_some() { EXPIRES } else { 0 };
-        bytes.push(flags);
+        let mut bytes = Vec::with_capacity(17 + self.value.bytes_here());
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let outside = matches!(self.value, Held::Outside(_));
+        bytes.push(flag(self.resume, RESUME) | flag(self.expires.is_some(), EXPIRES) | flag(outside, OUTSIDE));
         bytes.extend_from_slice(&self.revision.to_be_bytes());
         if let Some(expires) = self.expires {
             bytes.extend_from_slice(&expires.to_be_bytes());
         }
-        bytes.extend_from_slice(self.value);
+        self.value.write(&mut bytes);
         bytes
     }
 
@@ -117,13 +179,9 @@ impl<'a> Row<'a> {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    pub(super) fn entry(&self, values: bool) -> Entry {
-        Entry {
-            value: if values { self.value.to_vec() } else { Vec::new() },
-            revision: self.revision,
-            expires: self.expires,
-            resume: self.resume,
-        }
+    /// The entry, with a value that was read.
+    pub(super) fn entry(&self, value: Vec<u8>) -> Entry {
+        Entry { value, revision: self.revision, expires: self.expires, resume: self.resume }
     }
 }
 
@@ -133,24 +191,28 @@ pub(super) struct EventRow<'a> {
     /// How many processes were given it.
     pub(super) attempts: u32,
     pub(super) place: &'a [u8],
-    pub(super) value: &'a [u8],
+    pub(super) value: Held<'a>,
 }
 
 impl<'a> EventRow<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Option<EventRow<'a>> {
         let (attempts, rest) = bytes.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
-        let (place, value) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let length = u16::from_be_bytes(*length);
+        let (place, value) = rest.split_at_checked(usize::from(length & !EVENT_OUTSIDE))?;
+        let value = Held::read(value, length & EVENT_OUTSIDE != 0)?;
         Some(EventRow { attempts: u32::from_be_bytes(*attempts), place, value })
     }
 
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(6 + self.place.len() + self.value.len());
+        let mut bytes = Vec::with_capacity(6 + self.place.len() + self.value.bytes_here());
         bytes.extend_from_slice(&self.attempts.to_be_bytes());
         // a place has at most 3 + 300 + 64 + 1,024 bytes
-        bytes.extend_from_slice(&u16::try_from(self.place.len()).unwrap_or(u16::MAX).to_be_bytes());
+        let length = u16::try_from(self.place.len()).unwrap_or(EVENT_OUTSIDE - 1);
+        let outside = if let Held::Outside(_) = self.value { EVENT_OUTSIDE } else { 0 };
+        bytes.extend_from_slice(&(length | outside).to_be_bytes());
         bytes.extend_from_slice(self.place);
-        bytes.extend_from_slice(self.value);
+        self.value.write(&mut bytes);
         bytes
     }
 }

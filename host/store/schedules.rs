@@ -11,14 +11,69 @@ use redb::ReadableTable;
 
 use super::error::{Quantity, StoreError};
 use super::list::{Settled, Turn};
-use super::row::{self, EventRow};
+use super::row::{self, EventRow, Held};
 use super::tables::{Fault, Snapshot, Tables};
 use super::{Event, Owner, Quota, Scheduled, Scope, Usage};
-use crate::modules::cron::due;
+use crate::modules::cron::due::{self, Backlog, Search};
 use crate::modules::cron::plan::{self, Plan};
 
 /// How many schedules one read gives.
 pub(crate) const PAGE_MAX: usize = 100;
+
+/// Deleting an owner's schedules goes on in another step after so many bytes of them.
+const DELETE_BYTES: usize = 512 << 10;
+
+/// How far a schedule is, if that isn't as it was when it was set. It is apart from the schedule, whose payload may be large.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    backlog: Backlog,
+    next: Option<u64>,
+    /// Under which time it is among those whose time has come, if not under `next`: what is left to count comes after what others
+    /// have to do.
+    queued: Option<u64>,
+}
+
+/// What came of a schedule whose time it was.
+pub(super) enum Ran {
+    Event(Event),
+    /// All that was due is passed over.
+    Nothing,
+    /// There is more to count before anybody knows.
+    Partly,
+}
+
+/// As a row has it.
+pub(super) type ProgressRow = [u64; 9];
+
+impl Progress {
+    fn new(scheduled: &Scheduled) -> Progress {
+        Progress { backlog: Backlog::new(milliseconds(scheduled.last)), next: scheduled.next, queued: None }
+    }
+
+    fn read(row: ProgressRow) -> Progress {
+        let [last, upto, due, missed, enough, too_few, to, next, queued] = row;
+        let known = |number: u64| (number != u64::MAX).then_some(number);
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let search = known(to).map(|to| Search {
+            enough: milliseconds(enough),
+            too_few: milliseconds(too_few),
+            to: milliseconds(to),
+        });
+        let (last, upto) = (milliseconds(last), milliseconds(upto));
+        let backlog = Backlog { last, upto, due: count(due), missed: count(missed), search };
+        Progress { backlog, next: known(next), queued: known(queued) }
+    }
+
+    fn write(&self) -> ProgressRow {
+        let Backlog { last, upto, due, missed, search } = self.backlog;
+        let number = |at: i64| u64::try_from(at).unwrap_or_default();
+        let [enough, too_few, to] =
+            search.map_or([u64::MAX; 3], |search| [number(search.enough), number(search.too_few), number(search.to)]);
+        let or_none = |number: Option<u64>| number.unwrap_or(u64::MAX);
+        let (due, missed) = (due.into(), missed.into());
+        [number(last), number(upto), due, missed, enough, too_few, to, or_none(self.next), or_none(self.queued)]
+    }
+}
 
 /// The place of a schedule, or with an empty name what all places of an owner's schedules start with.
 pub(super) fn place(owner: &Owner, name: &str) -> Vec<u8> {
@@ -44,6 +99,8 @@ pub(super) struct Drafts<'o>(BTreeMap<Vec<u8>, Draft<'o>>);
 
 struct Draft<'o> {
     stored: Option<Scheduled>,
+    /// Under which time the stored one is among those whose time has come.
+    queued: Option<u64>,
     name_bytes: usize,
     becomes: Becomes<'o>,
 }
@@ -66,7 +123,7 @@ impl<'o> Drafts<'o> {
     pub(super) fn set(
         &mut self,
         tables: &Tables<'_>,
-        turn: &Turn,
+        turn: &Turn<'_>,
         revision: &mut u64,
         owner: &Owner,
         (name, plan): (&str, &'o Plan),
@@ -106,11 +163,8 @@ impl<'o> Drafts<'o> {
         Ok(match self.0.entry(place(owner, name)) {
             Occupied(draft) => draft.into_mut(),
             Vacant(draft) => {
-                let stored = match tables.schedules.get(draft.key().as_slice())? {
-                    Some(row) => Some(read(row.value())?),
-                    None => None,
-                };
-                draft.insert(Draft { stored, name_bytes: name.len(), becomes: Becomes::Same })
+                let (stored, queued) = tables.scheduled(draft.key())?.unzip();
+                draft.insert(Draft { stored, queued: queued.flatten(), name_bytes: name.len(), becomes: Becomes::Same })
             }
         })
     }
@@ -150,8 +204,9 @@ impl<'o> Drafts<'o> {
             }
             if let Some(stored) = &draft.stored {
                 tables.schedules.remove(place.as_slice())?;
-                if let Some(next) = stored.next {
-                    tables.runs.remove((next, stored.revision))?;
+                tables.progress.remove(place.as_slice())?;
+                if let Some(queued) = draft.queued {
+                    tables.runs.remove((queued, stored.revision))?;
                 }
             }
             if let Becomes::Set { plan, revision, last, next } = draft.becomes {
@@ -185,44 +240,64 @@ pub(super) fn check_quota(quota: &Quota, before: Usage, after: Usage) -> Result<
 }
 
 impl Tables<'_> {
+    /// A schedule as it stands, and under which time it is among those whose time has come, unless a run of it is under way.
+    pub(super) fn scheduled(&self, place: &[u8]) -> Result<Option<(Scheduled, Option<u64>)>, Fault> {
+        let Some(row) = self.schedules.get(place)? else { return Ok(None) };
+        let (scheduled, progress) = with_progress(read(row.value())?, &self.progress, place)?;
+        let queued = progress.queued.or(scheduled.next);
+        Ok(Some((scheduled, queued)))
+    }
+
     /// Makes an event, given to this process, of what is due of the schedule whose time it is. There is none if that is only
-    /// passed over.
+    /// passed over, or if there is too much to count in one step: then it is due again, after the others whose time has come.
     pub(super) fn run(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
         (time, revision): (u64, u64),
         place: &[u8],
-    ) -> Result<Option<Event>, Fault> {
-        let found = self.schedules.get(place)?.map(|row| read(row.value())).transpose()?;
-        let mut scheduled = found.filter(|found| found.revision == revision).ok_or_else(|| Fault::damaged("runs"))?;
+    ) -> Result<Ran, Fault> {
+        let Some(row) = self.schedules.get(place)? else { return Err(Fault::damaged("runs")) };
+        let scheduled = read(row.value())?;
+        drop(row);
+        if scheduled.revision != revision {
+            return Err(Fault::damaged("runs"));
+        }
+        let (scheduled, mut progress) = with_progress(scheduled, &self.progress, place)?;
         self.runs.remove((time, revision))?;
-        let due = match scheduled.plan.schedule() {
-            Ok(schedule) => {
-                let (last, now) = (milliseconds(scheduled.last), milliseconds(turn.now));
-                due::due(&schedule, scheduled.plan.missed, last, now, 1)
-            }
+        let schedule = match scheduled.plan.schedule() {
+            Ok(schedule) => schedule,
             Err(why) => {
                 // as another version of this program may see it: a zone that is no more, say
                 tracing::error!(why, "a schedule can't be run any more; it stays until it is set again or deleted");
-                due::Due { runs: Vec::new(), last: milliseconds(scheduled.last), next: None }
+                (progress.next, progress.queued) = (None, None);
+                self.progress.insert(place, progress.write())?;
+                return Ok(Ran::Nothing);
             }
         };
-        scheduled.last = due.last.unsigned_abs();
-        scheduled.next = due.next.and_then(|next| u64::try_from(next).ok());
-        let row = row::write_scheduled(&scheduled.plan, revision, scheduled.last, scheduled.next);
-        self.schedules.insert(place, row.as_slice())?;
-        let Some(run) = due.runs.first() else {
-            if let Some(next) = scheduled.next {
+        let (now, missed) = (milliseconds(turn.now), scheduled.plan.missed);
+        let mut looks = turn.looks;
+        if !progress.backlog.count(&schedule, missed, now, &mut looks) {
+            progress.queued = Some(turn.now);
+            self.progress.insert(place, progress.write())?;
+            self.runs.insert((turn.now, revision), place)?;
+            return Ok(Ran::Partly);
+        }
+        let due = progress.backlog.take(&schedule, now);
+        progress.next = schedule.next(progress.backlog.last).and_then(|next| u64::try_from(next).ok());
+        progress.queued = None;
+        self.progress.insert(place, progress.write())?;
+        let Some(run) = due.filter(|run| due::is_made(missed, *run, now)) else {
+            if let Some(next) = progress.next {
                 self.runs.insert((next, revision), place)?;
             }
-            return Ok(None);
+            return Ok(Ran::Nothing);
         };
         turn.revision = turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
         let value = row::write_run(&scheduled.plan, run.at.unsigned_abs(), run.missed);
-        let row = EventRow { attempts: 1, place, value: &value };
+        let row = EventRow { attempts: 1, place, value: Held::Here(&value) };
         self.events.insert((turn.process, turn.revision), row.write().as_slice())?;
         self.running.insert(place, turn.revision)?;
-        Ok(Some(super::events::event(turn.revision, 1, place, &value)?))
+        Ok(Ran::Event(super::events::event(turn.revision, 1, place, row.value)?))
     }
 
     /// The event of a run is over: its schedule is due again.
@@ -232,9 +307,8 @@ impl Tables<'_> {
             return Ok(());
         }
         self.running.remove(place)?;
-        let found = self.schedules.get(place)?.map(|row| read(row.value())).transpose()?;
-        if let Some(Scheduled { next: Some(next), revision, .. }) = found {
-            self.runs.insert((next, revision), place)?;
+        if let Some((Scheduled { revision, .. }, Some(queued))) = self.scheduled(place)? {
+            self.runs.insert((queued, revision), place)?;
         }
         Ok(())
     }
@@ -249,11 +323,18 @@ impl Tables<'_> {
     pub(super) fn delete_schedules(&mut self, owner: &Owner, limit: usize) -> Result<bool, Fault> {
         let (start, mut drafts) = (place(owner, ""), Drafts::default());
         let end = row::after_prefix(&start).ok_or_else(|| Fault::damaged("schedules"))?;
+        let mut bytes = 0;
         for row in self.schedules.range(start.as_slice()..end.as_slice())?.take(limit) {
             let (place, row) = row?;
             let name_bytes = place.value().len().saturating_sub(start.len());
-            let draft = Draft { stored: Some(read(row.value())?), name_bytes, becomes: Becomes::Nothing };
+            let (stored, progress) = with_progress(read(row.value())?, &self.progress, place.value())?;
+            bytes += stored.plan.bytes();
+            let queued = progress.queued.or(stored.next);
+            let draft = Draft { stored: Some(stored), queued, name_bytes, becomes: Becomes::Nothing };
             drafts.0.insert(place.value().to_vec(), draft);
+            if bytes > DELETE_BYTES {
+                break;
+            }
         }
         if drafts.0.is_empty() {
             return Ok(false);
@@ -261,12 +342,28 @@ impl Tables<'_> {
         let after = drafts.usage_after(self, &BTreeMap::new(), self.schedules_usage(owner)?)?;
         drafts.write(self)?;
         self.set_schedules_usage(owner, after)?;
-        Ok(drafts.0.len() == limit)
+        Ok(drafts.0.len() == limit || bytes > DELETE_BYTES)
     }
 }
 
+/// A schedule as it stands, from its row as it was set.
+fn with_progress(
+    scheduled: Scheduled,
+    progress: &impl ReadableTable<&'static [u8], ProgressRow>,
+    place: &[u8],
+) -> Result<(Scheduled, Progress), Fault> {
+    let progress = match progress.get(place)? {
+        Some(row) => Progress::read(row.value()),
+        None => Progress::new(&scheduled),
+    };
+    let last = u64::try_from(progress.backlog.last).unwrap_or_default();
+    Ok((Scheduled { last, next: progress.next, ..scheduled }, progress))
+}
+
 pub(super) fn get(snapshot: &Snapshot, owner: &Owner, name: &str) -> Result<Option<Scheduled>, Fault> {
-    snapshot.schedules.get(place(owner, name).as_slice())?.map(|row| read(row.value())).transpose()
+    let place = place(owner, name);
+    let Some(row) = snapshot.schedules.get(place.as_slice())? else { return Ok(None) };
+    with_progress(read(row.value())?, &snapshot.progress, &place).map(|(scheduled, _)| Some(scheduled))
 }
 
 pub(super) fn list(snapshot: &Snapshot, owner: &Owner, after: Option<&str>) -> Result<Vec<(String, Scheduled)>, Fault> {
@@ -278,7 +375,8 @@ pub(super) fn list(snapshot: &Snapshot, owner: &Owner, after: Option<&str>) -> R
         for row in snapshot.schedules.range(start.as_slice()..end.as_slice())?.take(PAGE_MAX) {
             let (place, row) = row?;
             let name = place.value().get(all.len()..).and_then(|name| str::from_utf8(name).ok());
-            found.push((name.ok_or_else(|| Fault::damaged("schedules"))?.to_owned(), read(row.value())?));
+            let (scheduled, _) = with_progress(read(row.value())?, &snapshot.progress, place.value())?;
+            found.push((name.ok_or_else(|| Fault::damaged("schedules"))?.to_owned(), scheduled));
         }
     }
     Ok(found)

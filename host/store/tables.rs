@@ -8,6 +8,7 @@
 //! | events | process that was given it (0: none), number | how often it was given out, place, value or run |
 //! | usage | owner | keys, bytes |
 //! | schedules | place | schedule |
+//! | progress | place of a schedule | how far it is, if that isn't as it was when it was set |
 //! | runs | time, revision | place of the schedule, unless a run of it is under way |
 //! | running | place of a schedule | number of its run that is under way |
 //! | left | number of a run whose schedule was deleted | bytes that are charged for until it is over |
@@ -21,6 +22,7 @@ use redb::{
     TableDefinition, TableError, TransactionError, WriteTransaction,
 };
 
+use super::schedules::ProgressRow;
 use super::{Owner, Usage, blobs};
 
 type Bytes = &'static [u8];
@@ -31,6 +33,7 @@ const RESUMES: TableDefinition<'static, Bytes, ()> = TableDefinition::new("resum
 const EVENTS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("events");
 const USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("usage");
 const SCHEDULES: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("schedules");
+const PROGRESS: TableDefinition<'static, Bytes, ProgressRow> = TableDefinition::new("schedule progress");
 const RUNS: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("runs");
 const RUNNING: TableDefinition<'static, Bytes, u64> = TableDefinition::new("running");
 const LEFT: TableDefinition<'static, u64, u64> = TableDefinition::new("left");
@@ -66,6 +69,7 @@ pub(super) struct Tables<'t> {
     pub(super) events: Table<'t, (u64, u64), Bytes>,
     usage: Table<'t, &'static str, (u64, u64)>,
     pub(super) schedules: Table<'t, Bytes, Bytes>,
+    pub(super) progress: Table<'t, Bytes, ProgressRow>,
     pub(super) runs: Table<'t, (u64, u64), Bytes>,
     pub(super) running: Table<'t, Bytes, u64>,
     pub(super) left: Table<'t, u64, u64>,
@@ -83,6 +87,7 @@ impl<'t> Tables<'t> {
             events: transaction.open_table(EVENTS)?,
             usage: transaction.open_table(USAGE)?,
             schedules: transaction.open_table(SCHEDULES)?,
+            progress: transaction.open_table(PROGRESS)?,
             runs: transaction.open_table(RUNS)?,
             running: transaction.open_table(RUNNING)?,
             left: transaction.open_table(LEFT)?,
@@ -144,6 +149,7 @@ pub(super) struct Snapshot {
     pub(super) events: ReadOnlyTable<(u64, u64), Bytes>,
     usage: ReadOnlyTable<&'static str, (u64, u64)>,
     pub(super) schedules: ReadOnlyTable<Bytes, Bytes>,
+    pub(super) progress: ReadOnlyTable<Bytes, ProgressRow>,
     #[cfg(test)]
     schedules_usage: ReadOnlyTable<&'static str, (u64, u64)>,
     pub(super) blobs: blobs::Snapshot,
@@ -160,6 +166,7 @@ impl Snapshot {
             events: transaction.open_table(EVENTS)?,
             usage: transaction.open_table(USAGE)?,
             schedules: transaction.open_table(SCHEDULES)?,
+            progress: transaction.open_table(PROGRESS)?,
             #[cfg(test)]
             schedules_usage: transaction.open_table(SCHEDULES_USAGE)?,
             blobs: blobs::Snapshot::of(&transaction)?,

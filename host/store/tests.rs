@@ -24,6 +24,7 @@ mod model;
 mod races;
 mod scheduled;
 mod schedules;
+mod turns;
 mod versions;
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The thread that changes the database: takes what is queued, does it in one transaction, commits, then answers.
+//! The thread that changes the database: takes what is queued, does it in one transaction, commits, then answers. It looks at the
+//! queue after each job, so that whoever comes late has a turn in the commit too.
 //!
 //! After a failure of the disk redb refuses all further work, so the database is opened anew. The number of commits it has then
 //! says whether the last one counts: a commit is all there or not at all, and what is asked of it is answered accordingly.
@@ -12,9 +13,10 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Counters, Medium};
 use super::error::StoreError;
-use super::group::{Done, Draft, Job, Queue, Task};
+use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task};
 use super::list::{self, Turn};
-use super::local::Shared;
+use super::local::{Settings, Shared};
+use super::meter::{Charge, Laps, Meter};
 use super::tables::{Fault, Snapshot, Tables};
 use super::{Event, Op};
 
@@ -26,6 +28,11 @@ pub(super) struct Writer {
     cache_bytes: usize,
     shared: Arc<Shared>,
     queue: Queue,
+    meter: Arc<dyn Meter>,
+    /// How many instants of a schedule one step of counting looks at.
+    looks: u32,
+    /// Is told whose time a group was.
+    charge: Charge,
     /// As of the last commit that is known to count.
     counters: Counters,
     /// None when it failed and could not be opened anew.
@@ -46,22 +53,36 @@ struct Group {
 impl Writer {
     pub(super) fn new(
         medium: Box<dyn Medium>,
-        cache_bytes: usize,
+        settings: &Settings,
         counters: Counters,
         shared: Arc<Shared>,
         queue: mpsc::UnboundedReceiver<Job>,
     ) -> Writer {
-        let queue = Queue::new(queue);
-        Writer { medium, cache_bytes, shared, queue, counters, database: None, failed: None, in_doubt: None }
+        Writer {
+            medium,
+            cache_bytes: settings.cache_bytes,
+            shared,
+            queue: Queue::new(queue),
+            meter: settings.meter.clone(),
+            looks: settings.looks,
+            charge: settings.charge.clone(),
+            counters,
+            database: None,
+            failed: None,
+            in_doubt: None,
+        }
     }
 
     pub(super) fn run(mut self) {
-        while let Some(jobs) = self.queue.gather() {
+        loop {
+            let mut bounds = Bounds::default();
+            let Some(first) = self.queue.first(&mut bounds) else { break };
             if self.shared.ailing.swap(false, Ordering::AcqRel) && self.database.is_some() {
                 self.give_up("a read of it failed");
                 let _ = self.reopen(); // the jobs are told
             }
-            match self.change(&jobs) {
+            let mut jobs = vec![first];
+            match self.change(&mut jobs, bounds) {
                 Ok(group) => self.answer(jobs, group),
                 Err(error) => {
                     for job in jobs {
@@ -81,11 +102,26 @@ impl Writer {
         }
     }
 
-    /// Does the jobs and commits them. An error is every job's.
-    fn change(&mut self, jobs: &[Job]) -> Result<Group, StoreError> {
-        self.ready()?;
+    /// Does a job, and those that wait and have room beside it, and commits them. An error is every job's.
+    fn change(&mut self, jobs: &mut Vec<Job>, bounds: Bounds) -> Result<Group, StoreError> {
+        let mut laps = Laps::start(&self.meter);
+        let done = self.ready().and_then(|()| self.commit(jobs, bounds, &mut laps));
+        laps.fresh().for_each(|(owner, took)| self.queue.took(&owner, took));
+        for (owner, taken) in laps.finish() {
+            self.queue.took(&owner, taken.shared);
+            if let Some(owner) = owner {
+                self.charge.took(&owner, taken.processor);
+            }
+        }
+        done
+    }
+
+    fn commit(&mut self, jobs: &mut Vec<Job>, bounds: Bounds, laps: &mut Laps) -> Result<Group, StoreError> {
         let Some(database) = &self.database else { return Err(StoreError::unavailable("it is closed")) };
-        let worked = disk::guarded(|| work(database, &self.shared, self.counters, jobs));
+        let (shared, queue) = (&self.shared, &mut self.queue);
+        let (now, Counters { process, revision, .. }) = ((shared.clock)(), self.counters);
+        let turn = Turn { now, process, revision, looks: self.looks, laps };
+        let worked = disk::guarded(|| work(database, shared, queue, self.counters, (jobs, bounds), turn));
         let (transaction, group) = match worked {
             Ok((None, group)) => return Ok(group),
             Ok((Some(transaction), group)) => (transaction, group),
@@ -186,43 +222,31 @@ impl Writer {
     }
 }
 
-/// Does the jobs in a transaction, one after the other. There is none to commit if they changed nothing.
+/// Does the first job in a transaction, and those that come after it. There is none to commit if they changed nothing.
 fn work(
     database: &Database,
     shared: &Shared,
+    queue: &mut Queue,
     mut counters: Counters,
-    jobs: &[Job],
+    (jobs, mut bounds): (&mut Vec<Job>, Bounds),
+    mut turn: Turn<'_>,
 ) -> Result<(Option<WriteTransaction>, Group), Fault> {
     let transaction = disk::begin(database)?;
-    let mut turn = Turn { now: (shared.clock)(), process: counters.process, revision: counters.revision };
-    let mut drafts = Vec::with_capacity(jobs.len());
     let mut tables = Tables::open(&transaction)?;
+    turn.laps.share(); // nobody's alone, like the commit
+    let mut drafts = Vec::new();
     let mut changed = false;
-    for job in jobs {
-        let draft = match &job.task {
-            Task::Apply { owner, quota, ops } => {
-                let applied = list::apply(&mut tables, &mut turn, owner, quota, ops)?;
-                changed |= applied.is_ok() && !ops.iter().all(|op| matches!(op, Op::Check { .. }));
-                Draft::Applied(applied)
-            }
-            Task::Claim { limit } => {
-                let returned = shared.returned().len().min(*limit);
-                let (events, is_change) = tables.claim(&mut turn, limit.saturating_sub(returned))?;
-                changed |= tables.blobs.sweep(turn.now)? || is_change;
-                Draft::Claimed { returned, events }
-            }
-            Task::DeleteOwner { owner, from } => {
-                changed = true;
-                Draft::Deleted(tables.delete_owner(owner, *from)?)
-            }
-            Task::Blobs(task) => {
-                let (done, did) = tables.blobs.work(&mut turn, task)?;
-                changed |= did;
-                Draft::Blobs(done)
-            }
-            Task::Reopen => Draft::Nothing,
-        };
+    while let Some(job) = jobs.get(drafts.len()) {
+        let (draft, did) = do_task(&mut tables, shared, &mut turn, &job.task)?;
+        changed |= did;
         drafts.push(draft);
+        turn.laps.lap(job.task.owner());
+        turn.laps.fresh().for_each(|(owner, took)| queue.took(&owner, took));
+        if !bounds.is_full(turn.laps.elapsed())
+            && let Some(next) = queue.next(&mut bounds)
+        {
+            jobs.push(next);
+        }
     }
     let due = tables.due(counters.process)?;
     drop(tables);
@@ -234,4 +258,30 @@ fn work(
     counters.commits = counters.commits.saturating_add(1);
     counters.write(&transaction)?;
     Ok((Some(transaction), Group { drafts, counters, due }))
+}
+
+/// Does a task, and says whether that changed anything.
+fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, task: &Task) -> Result<(Draft, bool), Fault> {
+    Ok(match task {
+        Task::Apply { owner, quota, ops } => {
+            let applied = list::apply(tables, turn, owner, quota, ops)?;
+            let changed = applied.is_ok() && !ops.iter().all(|op| matches!(op, Op::Check { .. }));
+            (Draft::Applied(applied), changed)
+        }
+        Task::Claim { limit } => {
+            let returned = shared.returned().len().min(*limit);
+            let step = tables.claim(turn, limit.saturating_sub(returned))?;
+            let is_freeing = tables.blobs.sweep(turn)?;
+            let changed = is_freeing || step.did;
+            let rounds = step.rounds.saturating_add(returned);
+            let claim = ClaimStep { rounds, has_more: step.has_more || is_freeing, is_freeing };
+            (Draft::Claimed { returned, events: step.events, step: claim }, changed)
+        }
+        Task::DeleteOwner { owner, from } => (Draft::Deleted(tables.delete_owner(owner, *from)?), true),
+        Task::Blobs(task) => {
+            let (done, did) = tables.blobs.work(turn, task)?;
+            (Draft::Blobs(done), did)
+        }
+        Task::Reopen => (Draft::Nothing, false),
+    })
 }

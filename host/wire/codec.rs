@@ -16,7 +16,7 @@ pub(crate) fn encode(value: &Value, depth_max: u32, bytes_max: u32) -> Result<Ve
     Ok(writer.into_bytes())
 }
 
-fn write(writer: &mut Writer, value: &Value, depth_left: u32, depth_max: u32) -> Result<(), WireError> {
+pub(super) fn write(writer: &mut Writer, value: &Value, depth_left: u32, depth_max: u32) -> Result<(), WireError> {
     match value {
         Value::Nil => writer.nil(),
         Value::Boolean(value) => writer.boolean(*value),

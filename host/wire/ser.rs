@@ -250,6 +250,7 @@ impl<'a> Serializer for &'a mut State {
         self.leaf = match name {
             STRING => Leaf::String,
             INTEGER => Leaf::Integer,
+            ENCODED => Leaf::Encoded,
             HANDLE => return Err(WireError::stray_handle()),
             _ => Leaf::Plain,
         };

@@ -14,6 +14,7 @@ mod paid;
 #[cfg(feature = "providers")]
 mod provider;
 mod small;
+mod store;
 mod typed;
 
 use libtest_mimic::Trial;
@@ -53,6 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         paid::trials(),
         provider::trials(),
         small::trials(),
+        store::trials(),
         typed::trials(),
     ];
     all.into_iter().flatten().collect()

@@ -53,6 +53,8 @@ pub(crate) struct Page {
     pub(crate) blobs: Vec<(Vec<u8>, Kept<Stat>)>,
     /// There may be more after this name, even if there are none here.
     pub(crate) more_after: Option<Vec<u8>>,
+    /// How many rows were read for it, those of blobs that had expired among them.
+    pub(crate) read: usize,
 }
 
 pub(crate) struct Both {
@@ -175,6 +177,7 @@ impl Both {
     pub(crate) fn list(&self, owner: &Owner, scope: &Scope, names: &Names<'_>) -> Result<Page, StoreError> {
         let in_memory = self.memory.list(owner, scope, names);
         let on_disk = self.disk.blobs(owner, scope, names)?;
+        let read = in_memory.blobs.len() + in_memory.passed + on_disk.blobs.len() + on_disk.passed;
         // beyond the end of a page, nobody knows what its kind has
         let end = [in_memory.more_after, on_disk.more_after].into_iter().flatten().min();
         let mut all = BTreeMap::new();
@@ -186,7 +189,7 @@ impl Both {
         let more = blobs.len() > names.max;
         blobs.truncate(names.max);
         let last = blobs.last().map(|(name, _)| name.clone());
-        Ok(Page { blobs, more_after: if more { last } else { end } })
+        Ok(Page { blobs, more_after: if more { last } else { end }, read })
     }
 
     /// What the owner's blobs take: on disk, in memory.

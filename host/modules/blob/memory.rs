@@ -104,6 +104,7 @@ impl Memory {
                 break;
             }
             if blob.is_due(now) {
+                stats.passed += 1;
                 continue; // the quota bounds them
             }
             if stats.blobs.len() >= names.max {

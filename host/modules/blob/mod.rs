@@ -16,13 +16,13 @@ pub(crate) use memory::Memory;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::kept::{failed, milliseconds, now, owner, seconds};
+use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, failed, milliseconds, now, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::{Kept, later};
 use crate::module::HostModule;
 use crate::store::Scope;
-use crate::store::blobs::{BlobQuota, BlobUsage, Changed, ContentType, Name, Names, Range as Wanted, Stat};
+use crate::store::blobs::{BlobQuota, BlobUsage, Changed, ContentType, Name, Names, Range as Wanted, Stat, rewritten};
 
 /// The most blobs of a page, and how many there are if nobody says.
 const PAGE_MAX: u32 = 1_000;
@@ -35,7 +35,8 @@ const LINK_SECONDS_MAX: f64 = 604_800.0;
 const AROUND: u64 = 4_096;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
-    let blob = Arc::new(Blob { kept: kept.clone() });
+    let rate = Rate::new("blob_operations_per_second", kept.clock.clone());
+    let blob = Arc::new(Blob { kept: kept.clone(), rate });
     let module = methods!(HostModule::from_wit(include_str!("blob.wit"))?, blob: {
         "put" => put,
         "append" => append,
@@ -149,10 +150,19 @@ struct AllQuotas {
 
 struct Blob {
     kept: Arc<Kept>,
+    rate: Rate,
 }
 
 impl Blob {
-    fn place(context: &CallContext, scope: &str, name: &[u8]) -> Result<Place, Error> {
+    /// Counts a call, and charges what it costs beside what crosses: before anybody knows whether it will be refused.
+    fn begin(&self, context: &CallContext, fuel: u64) -> Result<(), Error> {
+        self.rate.take(context, context.limits().blob_operations_per_second, 1)?;
+        context.charge(fuel);
+        Ok(())
+    }
+
+    fn place(&self, context: &CallContext, scope: &str, name: &[u8], fuel: u64) -> Result<Place, Error> {
+        self.begin(context, fuel)?;
         let (scope, name) = (Scope::new(scope).map_err(failed)?, Name::new(name).map_err(failed)?);
         Ok(Place { owner: owner(context)?, scope, name })
     }
@@ -162,7 +172,8 @@ impl Blob {
         context: &CallContext,
         (scope, name, bytes, options): (String, ByteBuf, ByteBuf, Option<PutOptions>),
     ) -> Result<u64, Error> {
-        let (at, options) = (Blob::place(context, &scope, &name)?, options.unwrap_or_default());
+        let fuel = WRITE.saturating_add(WRITE_BYTE.saturating_mul(bytes.len() as u64));
+        let (at, options) = (self.place(context, &scope, &name, fuel)?, options.unwrap_or_default());
         let content_type = options.content_type.map(|text| ContentType::new(&text)).transpose().map_err(failed)?;
         let expires = options.ttl.map(|ttl| milliseconds(now(context) + ttl, "ttl")).transpose()?;
         let new = New { bytes: bytes.into_vec(), content_type, expires, memory: options.memory.unwrap_or_default() };
@@ -175,7 +186,9 @@ impl Blob {
         context: &CallContext,
         (scope, name, bytes, size): (String, ByteBuf, ByteBuf, u64),
     ) -> Result<Result<u64, Conflict>, Error> {
-        let at = Blob::place(context, &scope, &name)?;
+        let written = rewritten(size, bytes.len()).saturating_add(bytes.len() as u64);
+        let fuel = WRITE.saturating_add(WRITE_BYTE.saturating_mul(written));
+        let at = self.place(context, &scope, &name, fuel)?;
         let conflict = |message: String, size| Ok(Err(Conflict { message, size }));
         match later(self.kept.blobs.append(&at, &quotas(context), bytes.into_vec(), size)).await.map_err(failed)? {
             Changed::Done(stat) => Ok(Ok(stat.size)),
@@ -191,7 +204,7 @@ impl Blob {
         context: &CallContext,
         (scope, name, range): (String, ByteBuf, Option<Range>),
     ) -> Result<Option<Part>, Error> {
-        let at = Blob::place(context, &scope, &name)?;
+        let at = self.place(context, &scope, &name, READ)?;
         let bytes_max = u64::from(context.limits().payload_bytes).saturating_sub(AROUND);
         let (offset, length) = range.map_or((0, None), |range| (range.offset, range.length));
         let found = self.kept.blobs.get(&at, &Wanted { offset, length, bytes_max }).map_err(failed)?;
@@ -204,13 +217,13 @@ impl Blob {
     }
 
     async fn stat(&self, context: &CallContext, (scope, name): (String, ByteBuf)) -> Result<Option<Info>, Error> {
-        let at = Blob::place(context, &scope, &name)?;
+        let at = self.place(context, &scope, &name, READ)?;
         let found = self.kept.blobs.get(&at, &Wanted::NONE).map_err(failed)?;
         Ok(found.map(|found| info(name, &found.of.stat, found.memory)))
     }
 
     async fn delete(&self, context: &CallContext, (scope, name): (String, ByteBuf)) -> Result<bool, Error> {
-        let at = Blob::place(context, &scope, &name)?;
+        let at = self.place(context, &scope, &name, WRITE)?;
         later(self.kept.blobs.delete(&at, &quotas(context))).await.map_err(failed)
     }
 
@@ -219,7 +232,7 @@ impl Blob {
         context: &CallContext,
         (scope, name, to): (String, ByteBuf, ByteBuf),
     ) -> Result<bool, Error> {
-        let (at, to) = (Blob::place(context, &scope, &name)?, Name::new(&to).map_err(failed)?);
+        let (at, to) = (self.place(context, &scope, &name, WRITE)?, Name::new(&to).map_err(failed)?);
         let changed = later(self.kept.blobs.rename(&at, &to, &quotas(context))).await.map_err(failed)?;
         Ok(matches!(changed, Changed::Done(_)))
     }
@@ -234,11 +247,13 @@ impl Blob {
         if !(1..=PAGE_MAX).contains(&most) {
             return Err(Error::new(ErrorKind::Limit, format!("a page has 1 to {PAGE_MAX} blobs, not {most}")));
         }
+        self.begin(context, READ)?;
         let scope = Scope::new(&scope).map_err(failed)?;
         let prefix = options.prefix.unwrap_or_default();
         let after = options.after.as_ref().map(|name| name.as_slice());
         let names = Names { prefix: &prefix, after, max: most as usize };
         let page = self.kept.blobs.list(&owner(context)?, &scope, &names).map_err(failed)?;
+        context.charge(READ_ROW.saturating_mul(page.read as u64));
         let blobs = page.blobs.into_iter().map(|(name, found)| info(ByteBuf::from(name), &found.of, found.memory));
         Ok(Page { blobs: blobs.collect(), more_after: page.more_after.map(ByteBuf::from) })
     }
@@ -248,7 +263,7 @@ impl Blob {
         context: &CallContext,
         (scope, name, options): (String, ByteBuf, LinkOptions),
     ) -> Result<Option<String>, Error> {
-        let at = Blob::place(context, &scope, &name)?;
+        let at = self.place(context, &scope, &name, READ)?;
         let seconds = options.seconds;
         if !(seconds > 0.0 && seconds <= LINK_SECONDS_MAX) {
             let message = format!("a link is good for up to {LINK_SECONDS_MAX} seconds, 7 days, and not for {seconds}");
@@ -259,6 +274,7 @@ impl Blob {
     }
 
     async fn usage(&self, context: &CallContext, (): ()) -> Result<AllQuotas, Error> {
+        self.begin(context, READ)?;
         let (disk, memory) = self.kept.blobs.usage(&owner(context)?).map_err(failed)?;
         let quotas = quotas(context);
         let one = |usage: BlobUsage, quota: &BlobQuota| OneQuota {

@@ -12,28 +12,31 @@ use std::sync::Arc;
 
 use due::Missed;
 use plan::Plan;
+use schedule::Upcoming;
 use serde::{Deserialize, Serialize};
 
-use super::kept::{decoded, encoded, failed, owner, seconds};
+use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, decoded, encoded, failed, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::module::HostModule;
-use crate::store::{Op, Quota, SCHEDULES_PAGE, Scheduled};
-use crate::value::Value;
+use crate::store::{Op, Owner, Quota, SCHEDULES_PAGE, Scheduled};
+use crate::wire::Raw;
 
 /// Events that mean something of Motu's own: no schedule makes them.
 const RESERVED: [&str; 3] = ["start", "kv_expired", "kv_resume"];
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
-    let cron = Arc::new(Cron { kept: kept.clone() });
+    let rate = Rate::new("cron_operations_per_second", kept.clock.clone());
+    let cron = Arc::new(Cron { kept: kept.clone(), rate });
     let module = methods!(HostModule::from_wit(include_str!("cron.wit"))?, cron: {
         "set" => set,
         "delete" => delete,
         "get" => get,
         "list" => list,
+        "next" => next,
     });
-    Ok(module.function("next", |context: CallContext, arguments| std::future::ready(next(&context, arguments))))
+    Ok(module)
 }
 
 /// The record `schedule`.
@@ -42,7 +45,7 @@ struct Schedule {
     expression: String,
     zone: Option<String>,
     event: String,
-    payload: Value,
+    payload: Raw,
     missed: Option<Missed>,
 }
 
@@ -63,13 +66,24 @@ struct Page {
 /// Reading an expression takes up to 45 us, looking for its next time up to 52 us.
 const FUEL: u64 = 1_000_000;
 
+/// How many looks for a next time are one step.
+const LOOKS: u32 = 8;
+
 struct Cron {
     kept: Arc<Kept>,
+    rate: Rate,
 }
 
 impl Cron {
+    /// Counts a call, and says whose it is.
+    fn owner(&self, context: &CallContext) -> Result<Owner, Error> {
+        self.rate.take(context, context.limits().cron_operations_per_second, 1)?;
+        owner(context)
+    }
+
     async fn set(&self, context: &CallContext, (name, schedule): (String, Schedule)) -> Result<f64, Error> {
-        context.charge(FUEL * 2);
+        let owner = self.owner(context)?;
+        context.charge(FUEL * 3); // it is read here and by the store's thread, which looks ahead too
         if RESERVED.contains(&schedule.event.as_str()) {
             let message = format!("the event {} is one of Motu's own: give another to the schedule", schedule.event);
             return Err(Error::new(ErrorKind::Script, message));
@@ -78,65 +92,91 @@ impl Cron {
             expression: schedule.expression,
             zone: schedule.zone.unwrap_or_else(|| "UTC".to_owned()),
             event: schedule.event,
-            payload: encoded(&schedule.payload)?,
+            payload: encoded(context, &schedule.payload).await?,
             missed: schedule.missed.unwrap_or_default(),
         };
-        self.change(context, Op::SetSchedule { name: name.clone(), plan }).await?;
-        let set = self.kept.store.schedule(&owner(context)?, &name).map_err(failed)?;
+        context.charge(WRITE_BYTE.saturating_mul(plan.bytes() as u64));
+        self.change(context, &owner, Op::SetSchedule { name: name.clone(), plan }).await?;
+        let set = self.kept.store.schedule(&owner, &name).map_err(failed)?;
         // taken away again meanwhile, or over: there is no next run
         Ok(set.and_then(|set| set.next).map_or(f64::INFINITY, seconds))
     }
 
     async fn delete(&self, context: &CallContext, name: String) -> Result<(), Error> {
-        self.change(context, Op::DeleteSchedule { name }).await
+        let owner = self.owner(context)?;
+        self.change(context, &owner, Op::DeleteSchedule { name }).await
     }
 
     async fn get(&self, context: &CallContext, name: String) -> Result<Option<Entry>, Error> {
-        let found = self.kept.store.schedule(&owner(context)?, &name).map_err(failed)?;
-        found.map(|scheduled| entry(name, scheduled)).transpose()
+        let owner = self.owner(context)?;
+        context.charge(READ);
+        let found = self.kept.store.schedule(&owner, &name).map_err(failed)?;
+        match found {
+            Some(scheduled) => entry(context, name, scheduled).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn list(&self, context: &CallContext, after: Option<String>) -> Result<Page, Error> {
-        let found = self.kept.store.schedules(&owner(context)?, after.as_deref()).map_err(failed)?;
-        let entries = found.into_iter().map(|(name, scheduled)| entry(name, scheduled));
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let owner = self.owner(context)?;
+        context.charge(READ);
+        let found = self.kept.store.schedules(&owner, after.as_deref()).map_err(failed)?;
+        context.charge(READ_ROW.saturating_mul(found.len() as u64));
+        let mut entries = Vec::with_capacity(found.len());
+        for (name, scheduled) in found {
+            entries.push(entry(context, name, scheduled).await?);
+        }
         let is_full = entries.len() >= SCHEDULES_PAGE;
         let more_after = entries.last().filter(|_| is_full).map(|entry| entry.name.clone());
         Ok(Page { entries, more_after })
     }
 
-    async fn change(&self, context: &CallContext, op: Op) -> Result<(), Error> {
+    async fn change(&self, context: &CallContext, owner: &Owner, op: Op) -> Result<(), Error> {
+        context.charge(WRITE);
         let limits = context.limits();
         let quota = Quota { schedules: limits.schedules, schedule_bytes: limits.schedule_bytes, ..Quota::default() };
-        let changed = self.kept.change(context.origin, &owner(context)?, &quota, vec![op]).await;
+        let changed = self.kept.change(context.origin, owner, &quota, vec![op]).await;
         changed.map(drop).map_err(failed)
     }
-}
 
-#[allow(clippy::cast_possible_truncation, reason = "it is in range")]
-fn next(
-    context: &CallContext,
-    (expression, zone, after, count): (String, Option<String>, f64, Option<u32>),
-) -> Result<Result<Vec<f64>, String>, Error> {
-    let count = count.unwrap_or(1);
-    context.charge(FUEL.saturating_mul(u64::from(count.min(schedule::UPCOMING_MAX)) + 1));
-    let after = (after * 1000.0).floor();
-    if !(-9e15..9e15).contains(&after) {
-        return Ok(Err(format!("{} is no time in seconds since 1970", after / 1000.0)));
+    /// In steps: 100 looks may take 5 ms.
+    #[allow(clippy::cast_possible_truncation, reason = "it is in range")]
+    async fn next(
+        &self,
+        context: &CallContext,
+        (expression, zone, after, count): (String, Option<String>, f64, Option<u32>),
+    ) -> Result<Result<Vec<f64>, String>, Error> {
+        context.charge(FUEL);
+        let after = (after * 1000.0).floor();
+        if !(-9e15..9e15).contains(&after) {
+            return Ok(Err(format!("{} is no time in seconds since 1970", after / 1000.0)));
+        }
+        let (count, zone) = (count.unwrap_or(1), zone.as_deref().unwrap_or("UTC"));
+        let mut upcoming = match Upcoming::new(&expression, zone, after as i64, count) {
+            Ok(upcoming) => upcoming,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut times = Vec::new();
+        for look in 1..=count {
+            context.charge(FUEL);
+            let Some(at) = upcoming.next() else { break };
+            #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
+            times.push(at as f64 / 1000.0);
+            if look % LOOKS == 0 {
+                context.give_way().await;
+            }
+        }
+        Ok(Ok(times))
     }
-    let zone = zone.as_deref().unwrap_or("UTC");
-    let times = schedule::upcoming(&expression, zone, after as i64, count);
-    #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
-    Ok(times.map(|times| times.into_iter().map(|at| at as f64 / 1000.0).collect()))
 }
 
-fn entry(name: String, scheduled: Scheduled) -> Result<Entry, Error> {
+async fn entry(context: &CallContext, name: String, scheduled: Scheduled) -> Result<Entry, Error> {
     let Scheduled { plan, last, next, .. } = scheduled;
     let schedule = Schedule {
         expression: plan.expression,
         zone: Some(plan.zone),
         event: plan.event,
-        payload: decoded(&plan.payload)?,
+        payload: decoded(context, plan.payload).await?,
         missed: Some(plan.missed),
     };
     Ok(Entry { name, schedule, last: seconds(last), next: next.map(seconds) })

@@ -23,7 +23,7 @@ const AHEAD_MAX: i64 = 100 * 366 * 86_400;
 /// The longest name of a zone, in bytes.
 const ZONE_BYTES_MAX: usize = 64;
 
-/// How many instants [`upcoming`] says.
+/// How many instants are said at once.
 pub(crate) const UPCOMING_MAX: u32 = 100;
 
 /// A cron expression in a zone.
@@ -114,17 +114,40 @@ struct Change {
     before: Offset,
 }
 
-/// The next instants of an expression in a zone after this one, in milliseconds since 1970: as many as there are, at most `count`.
+/// The next instants of an expression in a zone after a time, in milliseconds since 1970: as many as there are.
+pub(crate) struct Upcoming {
+    schedule: Schedule,
+    after: i64,
+}
+
+impl Upcoming {
+    /// # Errors
+    /// As [`Schedule::parse`], or for more than 100.
+    pub(crate) fn new(expression: &str, zone: &str, after: i64, count: u32) -> Result<Upcoming, String> {
+        if count > UPCOMING_MAX {
+            return Err(format!("at most {UPCOMING_MAX} runs are told at once, not {count}: ask for fewer"));
+        }
+        Ok(Upcoming { schedule: Schedule::parse(expression, zone)?, after })
+    }
+}
+
+impl Iterator for Upcoming {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        let next = self.schedule.next(self.after)?;
+        self.after = next;
+        Some(next)
+    }
+}
+
+/// The first `count` of [`Upcoming`].
 ///
 /// # Errors
-/// As [`Schedule::parse`], or for more than 100.
+/// As [`Upcoming::new`].
+#[cfg(test)]
 pub(crate) fn upcoming(expression: &str, zone: &str, after: i64, count: u32) -> Result<Vec<i64>, String> {
-    if count > UPCOMING_MAX {
-        return Err(format!("at most {UPCOMING_MAX} runs are told at once, not {count}: ask for fewer"));
-    }
-    let schedule = Schedule::parse(expression, zone)?;
-    let runs = std::iter::successors(schedule.next(after), |run| schedule.next(*run));
-    Ok(runs.take(count as usize).collect())
+    Ok(Upcoming::new(expression, zone, after, count)?.take(count as usize).collect())
 }
 
 fn timestamp(second: i64) -> Option<Timestamp> {

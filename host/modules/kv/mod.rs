@@ -6,25 +6,22 @@ use std::sync::Arc;
 
 use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Page, SetOptions, Usage};
 
-use super::kept::{decoded, encoded, failed, milliseconds, now, owner};
+use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, decoded, encoded, failed, milliseconds, now, owner};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::limits::Limits;
 use crate::module::HostModule;
-use crate::rates::Rates;
-use crate::store::{self, Op, Owner, Query, Quota, Scope, Store, StoreError};
-use crate::value::Value;
+use crate::store::{self, Applied as Done, Op, Owner, Query, Quota, Scope, Store, StoreError};
+use crate::wire::Raw;
 
 /// The most entries of a page, and how many there are if nobody says.
 const PAGE_MAX: u32 = 1_000;
 const PAGE: u32 = 100;
 
-/// How often an `increment` tries again when others were faster.
-const TRIES_MAX: u32 = 1_000;
-
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
-    let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rates: Rates::new(kept.clock.clone()) });
+    let rate = Rate::new("kv_operations_per_second", kept.clock.clone());
+    let kv = Arc::new(Kv { kept: kept.clone(), store: kept.store.clone(), rate });
     let module = methods!(HostModule::from_wit(include_str!("kv.wit"))?, kv: {
         "get" => get,
         "lookup" => lookup,
@@ -42,7 +39,7 @@ pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
 struct Kv {
     kept: Arc<Kept>,
     store: Arc<dyn Store>,
-    rates: Rates<()>,
+    rate: Rate,
 }
 
 /// Where a call goes: the tenant's own, and never another's (M7).
@@ -59,36 +56,39 @@ impl Kv {
     }
 
     fn take(&self, context: &CallContext, operations: usize) -> Result<(), Error> {
-        let Some(most) = context.limits().kv_operations_per_second else { return Ok(()) };
-        self.rates.take((), context.tenant(), most, operations).map_err(|_| {
-            let message = format!("over the limit kv_operations_per_second of {most}: wait, and try again");
-            Error::new(ErrorKind::Limit, message)
-        })
+        self.rate.take(context, context.limits().kv_operations_per_second, operations)
     }
 
-    async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Value, Error> {
-        let place = self.place(context, &scope, 1)?;
-        match self.store.get(&place.owner, &place.scope, &key).map_err(failed)? {
-            Some(entry) => decoded(&entry.value),
-            None => Ok(Value::Nil),
+    /// What is stored of a key.
+    fn entry(&self, context: &CallContext, scope: &str, key: &[u8]) -> Result<Option<store::Entry>, Error> {
+        let place = self.place(context, scope, 1)?;
+        context.charge(READ);
+        self.store.get(&place.owner, &place.scope, key).map_err(failed)
+    }
+
+    async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Raw, Error> {
+        match self.entry(context, &scope, &key)? {
+            Some(entry) => decoded(context, entry.value).await,
+            None => Ok(Raw::nil()),
         }
     }
 
     async fn lookup(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Option<Entry>, Error> {
-        let place = self.place(context, &scope, 1)?;
-        let found = self.store.get(&place.owner, &place.scope, &key).map_err(failed)?;
-        found.map(|entry| Entry::new(key, &entry)).transpose()
+        match self.entry(context, &scope, &key)? {
+            Some(entry) => Entry::new(context, key, entry).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn set(
         &self,
         context: &CallContext,
-        (scope, Key(key), value, options): (String, Key, Value, Option<SetOptions>),
+        (scope, Key(key), value, options): (String, Key, Raw, Option<SetOptions>),
     ) -> Result<u64, Error> {
         let place = self.place(context, &scope, 1)?;
-        let op = set(context, &place, key, &value, options.unwrap_or_default())?;
+        let op = set(context, &place, key, &value, options.unwrap_or_default()).await?;
         let applied = self.change(context, &place, vec![op]).await.map_err(failed)?;
-        Ok(applied.first().copied().unwrap_or_default())
+        Ok(applied.revisions.first().copied().flatten().unwrap_or_default())
     }
 
     async fn delete(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<(), Error> {
@@ -100,11 +100,12 @@ impl Kv {
     async fn compare_and_set(
         &self,
         context: &CallContext,
-        (scope, Key(key), expected, value): (String, Key, Expected, Value),
+        (scope, Key(key), expected, value): (String, Key, Expected, Raw),
     ) -> Result<bool, Error> {
         let place = self.place(context, &scope, 2)?;
-        let check = Op::Check { scope: place.scope.clone(), key: key.clone(), expected: expected.encoded()? };
-        let set = set(context, &place, key, &value, SetOptions::default())?;
+        let expected = expected.encoded(context).await?;
+        let check = Op::Check { scope: place.scope.clone(), key: key.clone(), expected };
+        let set = set(context, &place, key, &value, SetOptions::default()).await?;
         match self.change(context, &place, vec![check, set]).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
@@ -117,34 +118,10 @@ impl Kv {
         context: &CallContext,
         (scope, Key(key), by): (String, Key, Option<f64>),
     ) -> Result<f64, Error> {
-        let by = by.unwrap_or(1.0);
-        for _ in 0..TRIES_MAX {
-            let place = self.place(context, &scope, 2)?;
-            let found = self.store.get(&place.owner, &place.scope, &key).map_err(failed)?;
-            let (number, expected) = match &found {
-                None => (0.0, store::Expected::Absent),
-                Some(entry) => match decoded(&entry.value)? {
-                    Value::Number(number) => (number, store::Expected::Revision(entry.revision)),
-                    other => {
-                        let what = other.type_name();
-                        return Err(Error::new(ErrorKind::Script, format!("the key has a {what}, not a number")));
-                    }
-                },
-            };
-            let sum = number + by;
-            let (expires, resume) = found.map_or((None, false), |entry| (entry.expires, entry.resume));
-            let value = encoded(&Value::Number(sum))?;
-            let ops = vec![
-                Op::Check { scope: place.scope.clone(), key: key.clone(), expected },
-                Op::Set { scope: place.scope.clone(), key: key.clone(), value, expires, resume },
-            ];
-            match self.change(context, &place, ops).await {
-                Ok(_) => return Ok(sum),
-                Err(StoreError::Conflict { .. }) => (), // another one was faster
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(Error::new(ErrorKind::Limit, format!("others changed the key {TRIES_MAX} times meanwhile: try again")))
+        let place = self.place(context, &scope, 1)?;
+        let op = Op::Add { scope: place.scope.clone(), key, by: by.unwrap_or(1.0) };
+        let applied = self.change(context, &place, vec![op]).await.map_err(failed)?;
+        applied.sums.first().copied().ok_or_else(|| failed(StoreError::Unknown("its answers got mixed up".into())))
     }
 
     async fn list(
@@ -167,12 +144,16 @@ impl Kv {
             // half: keys and values are written with names around them
             bytes_max: context.limits().payload_bytes as usize / 2,
         };
+        context.charge(READ);
         let page = self.store.list(&place.owner, &place.scope, &query).map_err(failed)?;
-        let entry = |(key, entry): (Vec<u8>, store::Entry)| match query.values {
-            true => Entry::new(key, &entry),
-            false => Ok(Entry::without_value(key, &entry)),
-        };
-        let entries = page.entries.into_iter().map(entry).collect::<Result<_, _>>()?;
+        context.charge(READ_ROW.saturating_mul((page.entries.len() + page.passed) as u64));
+        let mut entries = Vec::with_capacity(page.entries.len());
+        for (key, entry) in page.entries {
+            entries.push(match query.values {
+                true => Entry::new(context, key, entry).await?,
+                false => Entry::without_value(key, &entry),
+            });
+        }
         Ok(Page { entries, more_after: page.more_after.map(Key) })
     }
 
@@ -182,19 +163,22 @@ impl Kv {
         (scope, operations): (String, Vec<Operation>),
     ) -> Result<Applied, Error> {
         let place = self.place(context, &scope, operations.len().max(1))?;
-        let op = |operation: Operation| match operation {
-            Operation::Set(setting) => {
-                set(context, &place, setting.key.0, &setting.value, setting.options.unwrap_or_default())
-            }
-            Operation::Delete(Key(key)) => Ok(Op::Delete { scope: place.scope.clone(), key }),
-            Operation::Check(check) => {
-                let expected = check.expected.encoded()?;
-                Ok(Op::Check { scope: place.scope.clone(), key: check.key.0, expected })
-            }
-        };
-        let ops = operations.into_iter().map(op).collect::<Result<Vec<_>, Error>>()?;
+        let mut ops = Vec::with_capacity(operations.len());
+        for operation in operations {
+            ops.push(match operation {
+                Operation::Set(setting) => {
+                    let options = setting.options.unwrap_or_default();
+                    set(context, &place, setting.key.0, &setting.value, options).await?
+                }
+                Operation::Delete(Key(key)) => Op::Delete { scope: place.scope.clone(), key },
+                Operation::Check(check) => {
+                    let expected = check.expected.encoded(context).await?;
+                    Op::Check { scope: place.scope.clone(), key: check.key.0, expected }
+                }
+            });
+        }
         match self.change(context, &place, ops).await {
-            Ok(revisions) => Ok(Ok(revisions)),
+            Ok(done) => Ok(Ok(done.revisions.into_iter().map(Option::unwrap_or_default).collect())),
             Err(StoreError::Conflict { index }) => {
                 let operation = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
                 let message = format!("the check at operation {operation} failed: nothing was done");
@@ -206,20 +190,39 @@ impl Kv {
 
     async fn usage(&self, context: &CallContext, (): ()) -> Result<Usage, Error> {
         self.take(context, 1)?;
+        context.charge(READ);
         let usage = self.store.usage(&owner(context)?).map_err(failed)?;
         let limits = context.limits();
         Ok(Usage { keys: usage.keys, bytes: usage.bytes, keys_max: limits.kv_keys, bytes_max: limits.kv_bytes })
     }
 
-    /// Does a list, and says the revisions, 0 where there is none.
-    async fn change(&self, context: &CallContext, place: &Place, ops: Vec<Op>) -> Result<Vec<u64>, StoreError> {
-        let applied = self.kept.change(context.origin, &place.owner, &quota(context.limits()), ops).await?;
-        Ok(applied.revisions.into_iter().map(Option::unwrap_or_default).collect())
+    /// Does a list, which is charged before anybody knows whether it will be refused: a refusal is as much work.
+    async fn change(&self, context: &CallContext, place: &Place, ops: Vec<Op>) -> Result<Done, StoreError> {
+        context.charge(ops.iter().map(price).fold(0, u64::saturating_add));
+        self.kept.change(context.origin, &place.owner, &quota(context.limits()), ops).await
     }
 }
 
-fn set(context: &CallContext, place: &Place, key: Vec<u8>, value: &Value, options: SetOptions) -> Result<Op, Error> {
-    if *value == Value::Nil {
+/// What an operation costs beside the call.
+fn price(op: &Op) -> u64 {
+    let bytes = match op {
+        Op::Set { key, value, .. } | Op::Check { key, expected: store::Expected::Value(value), .. } => {
+            key.len().saturating_add(value.len())
+        }
+        Op::Check { key, .. } | Op::Delete { key, .. } | Op::Add { key, .. } => key.len(),
+        Op::Settle { .. } | Op::SetSchedule { .. } | Op::DeleteSchedule { .. } => 0,
+    };
+    WRITE.saturating_add(WRITE_BYTE.saturating_mul(bytes as u64))
+}
+
+async fn set(
+    context: &CallContext,
+    place: &Place,
+    key: Vec<u8>,
+    value: &Raw,
+    options: SetOptions,
+) -> Result<Op, Error> {
+    if value.is_nil() {
         return Err(Error::new(ErrorKind::Script, "nil is no value of a key: delete the key"));
     }
     let expires = match (options.ttl, options.expires) {
@@ -228,7 +231,7 @@ fn set(context: &CallContext, place: &Place, key: Vec<u8>, value: &Value, option
         (None, Some(at)) => Some(milliseconds(at, "expires")?),
         (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Script, "give ttl or expires, not both")),
     };
-    let (scope, value) = (place.scope.clone(), encoded(value)?);
+    let (scope, value) = (place.scope.clone(), encoded(context, value).await?);
     Ok(Op::Set { scope, key, value, expires, resume: options.resume.unwrap_or_default() })
 }
 

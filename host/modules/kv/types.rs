@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::kept::{decoded, encoded, seconds};
+use crate::context::CallContext;
 use crate::error::Error;
 use crate::store;
-use crate::value::Value;
+use crate::wire::Raw;
 
 /// Any bytes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub(super) struct Key(#[serde(with = "serde_bytes")] pub(super) Vec<u8>);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     key: Key,
-    value: Value,
+    value: Raw,
     revision: u64,
     expires: Option<f64>,
     resume: bool,
@@ -30,14 +31,14 @@ pub(super) struct SetOptions {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Expected {
     Absent,
-    Value(Value),
+    Value(Raw),
     Revision(u64),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Setting {
     pub(super) key: Key,
-    pub(super) value: Value,
+    pub(super) value: Raw,
     pub(super) options: Option<SetOptions>,
 }
 
@@ -86,21 +87,22 @@ pub(super) struct Usage {
 pub(super) type Applied = Result<Vec<u64>, Conflict>;
 
 impl Entry {
-    pub(super) fn new(key: Vec<u8>, entry: &store::Entry) -> Result<Entry, Error> {
-        Ok(Entry { value: decoded(&entry.value)?, ..Entry::without_value(key, entry) })
+    pub(super) async fn new(context: &CallContext, key: Vec<u8>, entry: store::Entry) -> Result<Entry, Error> {
+        let without = Entry::without_value(key, &entry);
+        Ok(Entry { value: decoded(context, entry.value).await?, ..without })
     }
 
     pub(super) fn without_value(key: Vec<u8>, entry: &store::Entry) -> Entry {
         let expires = entry.expires.map(seconds);
-        Entry { key: Key(key), value: Value::Nil, revision: entry.revision, expires, resume: entry.resume }
+        Entry { key: Key(key), value: Raw::nil(), revision: entry.revision, expires, resume: entry.resume }
     }
 }
 
 impl Expected {
-    pub(super) fn encoded(&self) -> Result<store::Expected, Error> {
+    pub(super) async fn encoded(&self, context: &CallContext) -> Result<store::Expected, Error> {
         Ok(match self {
             Expected::Absent => store::Expected::Absent,
-            Expected::Value(value) => store::Expected::Value(encoded(value)?),
+            Expected::Value(value) => store::Expected::Value(encoded(context, value).await?),
             Expected::Revision(revision) => store::Expected::Revision(*revision),
         })
     }

@@ -7,12 +7,12 @@ use super::super::row::place;
 use super::super::tables::Fault;
 use super::super::{Owner, Scope, StoreError};
 use super::erase::Erase;
-use super::row::{self, CHUNK_BYTES, Row};
+use super::row::{CHUNK_BYTES, Row};
 use super::tables::Tables;
 use super::types::{BlobQuota, Change, Changed, ContentType, Name, Stat};
 
 /// How many blobs that expired each change discharges their owners of: more than it can add.
-const EXPIRED_ROWS: usize = 64;
+const EXPIRED_ROWS: usize = 32;
 
 /// How many secrets are kept, the one for new links among them.
 const SECRETS_MAX: usize = 8;
@@ -77,12 +77,12 @@ impl Tables<'_> {
     /// Does a task. Whether anything was changed comes beside its result.
     pub(in super::super) fn work(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
         task: &Task,
     ) -> Result<(Result<Done, StoreError>, bool), Fault> {
         match task {
             Task::Change { owner, quota, change } => {
-                let expired = self.expire(turn.now, EXPIRED_ROWS)?;
+                let expired = self.expire(turn, EXPIRED_ROWS)?;
                 let changed = match change {
                     Change::Put { scope, name, bytes, content_type, expires } => {
                         let content_type = content_type.clone();
@@ -96,13 +96,15 @@ impl Tables<'_> {
                     }
                     Change::Delete { scope, name } => self.delete(turn, &At::new(owner, scope, name), quota)?,
                 };
-                // twice what it brought: trash never grows beyond what there was of content
-                let freed = self.free(change.bytes().len().saturating_add(CHUNK_BYTES).saturating_mul(2))?;
+                turn.laps.lap(Some(owner));
+                // more than it brought: trash never grows beyond what there was of content
+                let most = change.bytes().len().saturating_add(2 * CHUNK_BYTES);
+                let freed = self.free(most, &mut |owner| turn.laps.lap(Some(owner)))?;
                 let did = matches!(changed, Ok(Changed::Done(_)));
                 Ok((changed.map(Done::Changed), did || expired || freed))
             }
             Task::Erase { owner, from } => {
-                let next = self.erase(owner, from, turn.revision)?;
+                let next = self.erase(owner, from)?;
                 Ok((Ok(Done::Erased(next)), true))
             }
             Task::AddSecret { secret, keep } => Ok((Ok(Done::Added(self.add_secret(*secret, *keep)?)), true)),
@@ -111,7 +113,7 @@ impl Tables<'_> {
 
     fn put(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
         at: &At<'_>,
         quota: &BlobQuota,
         bytes: &[u8],
@@ -131,14 +133,14 @@ impl Tables<'_> {
         }
         turn.revision = revision;
         self.remove(at, old.as_ref())?;
-        self.write_content(at, &new, 0, bytes)?;
+        self.write_content(at.owner, new.content, 0, bytes)?;
         self.write_row(at, &new)?;
         Ok(Ok(Changed::Done(new.stat)))
     }
 
     fn append(
         &mut self,
-        turn: &mut Turn,
+        turn: &mut Turn<'_>,
         at: &At<'_>,
         quota: &BlobQuota,
         bytes: &[u8],
@@ -161,12 +163,12 @@ impl Tables<'_> {
             return Ok(Err(refused));
         }
         turn.revision = new.stat.revision;
-        self.write_content(at, &new, size, bytes)?;
+        self.write_content(at.owner, new.content, size, bytes)?;
         self.write_row(at, &new)?;
         Ok(Ok(Changed::Done(new.stat)))
     }
 
-    fn rename(&mut self, turn: &mut Turn, from: &At<'_>, to: &At<'_>, quota: &BlobQuota) -> Refusable<Changed> {
+    fn rename(&mut self, turn: &mut Turn<'_>, from: &At<'_>, to: &At<'_>, quota: &BlobQuota) -> Refusable<Changed> {
         let Some(old) = self.row(&from.place)?.filter(|row| !row.is_due(turn.now)) else {
             return Ok(Ok(Changed::Absent));
         };
@@ -184,7 +186,7 @@ impl Tables<'_> {
         Ok(Ok(Changed::Done(new.stat)))
     }
 
-    fn delete(&mut self, turn: &Turn, at: &At<'_>, quota: &BlobQuota) -> Refusable<Changed> {
+    fn delete(&mut self, turn: &Turn<'_>, at: &At<'_>, quota: &BlobQuota) -> Refusable<Changed> {
         let Some(old) = self.row(&at.place)?.filter(|row| !row.is_due(turn.now)) else {
             return Ok(Ok(Changed::Absent));
         };
@@ -234,30 +236,6 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Writes what follows the first `start` bytes of a content.
-    fn write_content(&mut self, at: &At<'_>, row: &Row, start: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let content = row::content_prefix(at.owner, row.content);
-        let chunk_bytes = CHUNK_BYTES as u64;
-        let (mut index, filled) = (start / chunk_bytes, start % chunk_bytes);
-        let mut rest = bytes;
-        if filled > 0 && !rest.is_empty() {
-            let key = row::chunk(&content, index);
-            let found = self.chunks.get(key.as_slice())?.map(|chunk| chunk.value().to_vec());
-            let whole = found.filter(|chunk| chunk.len() as u64 == filled);
-            let mut chunk = whole.ok_or_else(|| Fault::damaged("blob chunks"))?;
-            let (more, others) = rest.split_at(rest.len().min(CHUNK_BYTES.saturating_sub(chunk.len())));
-            chunk.extend_from_slice(more);
-            self.chunks.insert(key.as_slice(), chunk.as_slice())?;
-            rest = others;
-            index += 1;
-        }
-        for chunk in rest.chunks(CHUNK_BYTES) {
-            self.chunks.insert(row::chunk(&content, index).as_slice(), chunk)?;
-            index += 1;
-        }
-        Ok(())
-    }
-
     fn add_secret(&mut self, secret: [u8; 32], keep: usize) -> Result<u32, Fault> {
         let last = self.secrets.last()?.map_or(0, |(number, _)| number.value());
         let number = last.checked_add(1).ok_or_else(|| Fault("there are no more numbers for link secrets".into()))?;
@@ -270,6 +248,6 @@ impl Tables<'_> {
     }
 }
 
-fn next(turn: &Turn) -> Result<u64, Fault> {
+fn next(turn: &Turn<'_>) -> Result<u64, Fault> {
     turn.revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))
 }

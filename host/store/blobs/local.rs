@@ -2,11 +2,11 @@
 
 use super::super::error::{Quantity, StoreError};
 use super::super::group::{self, Task as Asked};
-use super::super::local::Local;
+use super::super::local::{Local, Way};
 use super::super::{Owner, Pending, Scope};
 use super::Then;
 use super::change::{Done, Task};
-use super::row::CHUNK_BYTES;
+use super::row::{CHUNK_BYTES, rewritten};
 use super::types::{BlobQuota, BlobUsage, Change, Changed, LinkSecret, Name, Names, Part, Range, Stats};
 use super::{Blobs, Erase, read};
 
@@ -14,14 +14,26 @@ use super::{Blobs, Erase, read};
 /// much more than this. Who comes when it is full, waits.
 pub(in super::super) const QUEUE_BYTES: u32 = 16 << 20;
 
+/// What a change counts for beside its content: the pages that it reads and writes.
+const ROW_BYTES: usize = 1 << 10;
+
 /// What a task came to, in the transaction: true once that is committed.
 pub(in super::super) type Draft = Result<Done, StoreError>;
 
-/// How many operations on keys a task is as long as.
-pub(in super::super) fn weight(task: &Task) -> usize {
+/// How many bytes a task reads and writes, more or less.
+pub(in super::super) fn bytes(task: &Task) -> usize {
     match task {
-        Task::Change { change, .. } => (change.bytes().len() + CHUNK_BYTES) >> 10,
-        Task::Erase { .. } | Task::AddSecret { .. } => 1_000,
+        Task::Change { change, .. } => {
+            let rewritten =
+                if let Change::Append { size, bytes, .. } = change { rewritten(*size, bytes.len()) } else { 0 };
+            change
+                .bytes()
+                .len()
+                .saturating_add(usize::try_from(rewritten).unwrap_or(CHUNK_BYTES))
+                .saturating_add(ROW_BYTES)
+        }
+        Task::Erase { .. } => 512 << 10,
+        Task::AddSecret { .. } => ROW_BYTES,
     }
 }
 
@@ -75,19 +87,14 @@ impl Blobs for Local {
     }
 }
 
-impl Local {
-    /// Deletes all blobs of an owner, and their content, in steps.
-    pub(in super::super) fn erase_blobs(&self, owner: &Owner) -> Pending<()> {
-        let (way, owner) = (self.way.clone(), owner.clone());
-        Box::pin(async move {
-            let mut next = Some(Erase::Rows);
-            while let Some(from) = next {
-                match way.ask(Asked::Blobs(Task::Erase { owner: owner.clone(), from }), 0).await? {
-                    group::Done::Blobs(Done::Erased(more)) => next = more,
-                    _ => return Err(StoreError::mixed_up()),
-                }
-            }
-            Ok(())
-        })
+/// Deletes all blobs of an owner, and all contents of its that nothing names, in steps.
+pub(in super::super) async fn erase(way: &Way, owner: &Owner) -> Result<(), StoreError> {
+    let mut next = Some(Erase::Rows);
+    while let Some(from) = next {
+        match way.ask(Asked::Blobs(Task::Erase { owner: owner.clone(), from }), 0).await? {
+            group::Done::Blobs(Done::Erased(more)) => next = more,
+            _ => return Err(StoreError::mixed_up()),
+        }
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use super::super::row::{after_prefix, place};
 use super::super::tables::Fault;
 use super::super::{Owner, Scope, StoreError};
-use super::row::{self, CHUNK_BYTES, Row};
+use super::row::Row;
 use super::tables::Snapshot;
 use super::types::{Name, Names, Part, Range, Stats};
 
@@ -26,32 +26,8 @@ pub(super) fn part(
         Ok(part) => part,
         Err(refused) => return Ok(Err(refused)),
     };
-    let bytes = content(snapshot, owner, &row, start, end)?;
+    let bytes = snapshot.content(owner, row.content, (start, end))?;
     Ok(Ok(Some(Part { stat: row.stat, bytes })))
-}
-
-/// The bytes of a content from `start` to before `end`: of the chunks that have some of them.
-fn content(snapshot: &Snapshot, owner: &Owner, row: &Row, start: u64, end: u64) -> Result<Vec<u8>, Fault> {
-    let damaged = || Fault::damaged("blob chunks");
-    let wanted = usize::try_from(end - start).map_err(|_| damaged())?;
-    let mut bytes = Vec::new();
-    if wanted == 0 {
-        return Ok(bytes);
-    }
-    bytes.try_reserve_exact(wanted).map_err(|_| Fault("there is no memory for this part of a blob".into()))?;
-    let chunk_bytes = CHUNK_BYTES as u64;
-    let (first, last) = (start / chunk_bytes, (end - 1) / chunk_bytes);
-    let mut skip = usize::try_from(start % chunk_bytes).map_err(|_| damaged())?;
-    let content = row::content_prefix(owner, row.content);
-    for index in first..=last {
-        // not one range over all: that reads chunks at its ends twice
-        let chunk = snapshot.chunks.get(row::chunk(&content, index).as_slice())?.ok_or_else(damaged)?;
-        let rest = chunk.value().get(skip..).ok_or_else(damaged)?;
-        let taken = rest.len().min(wanted - bytes.len());
-        bytes.extend_from_slice(rest.get(..taken).ok_or_else(damaged)?);
-        skip = 0;
-    }
-    if bytes.len() == wanted { Ok(bytes) } else { Err(damaged()) }
 }
 
 pub(super) fn list(
@@ -86,6 +62,7 @@ pub(super) fn list(
         last = Some(name.clone());
         if row.is_due(now) {
             passed += 1;
+            stats.passed = passed;
         } else {
             stats.blobs.push((name, row.stat));
         }

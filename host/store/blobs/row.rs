@@ -9,6 +9,9 @@ use super::types::{BlobQuota, ContentType, Stat};
 /// less room for the longest key.
 pub(in super::super) const CHUNK_BYTES: usize = (64 << 10) - 512;
 
+/// How much of the end of a content may lie beside its last chunk, in bytes: a page of redb's less room for a key.
+pub(in super::super) const TAIL_BYTES: usize = (4 << 10) - 512;
+
 const EXPIRES: u8 = 1;
 
 /// A blob as it lies in its row.
@@ -56,7 +59,7 @@ impl Row {
 
     /// What it counts for at this place.
     pub(super) fn cost(&self, owner: &Owner, place: &[u8]) -> u64 {
-        let content_type = self.stat.content_type.as_ref().map_or(0, |text| text.as_str().len());
+        let content_type = self.stat.content_type.as_ref().map_or(0, |text| text.as_str().len() as u64);
         let named = super::super::row::cost(owner, place, content_type) - Quota::ENTRY_BYTES;
         named.saturating_add(self.stat.size).saturating_add(BlobQuota::BLOB_BYTES)
     }
@@ -79,4 +82,16 @@ pub(super) fn chunk(content: &[u8], index: u64) -> Vec<u8> {
     let mut bytes = content.to_vec();
     bytes.extend_from_slice(&index.to_be_bytes());
     bytes
+}
+
+/// How many bytes that a content of this size has are written again when so many are added: the tail of its last chunk, or the chunk
+/// if the tail gets too long.
+pub(crate) fn rewritten(size: u64, added: usize) -> u64 {
+    let (filled, tail, added) = (size % CHUNK_BYTES as u64, size % TAIL_BYTES as u64, added as u64);
+    let stays = tail.saturating_add(added) < TAIL_BYTES as u64 && filled.saturating_add(added) < CHUNK_BYTES as u64;
+    match added {
+        0 => 0,
+        _ if stays => filled.min(TAIL_BYTES as u64),
+        _ => filled,
+    }
 }

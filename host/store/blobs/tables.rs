@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | blobs | place | blob |
 //! | blob chunks | owner, number of the content, index | bytes |
+//! | blob tails | owner, number of the content | bytes that follow its last chunk and belong to it |
 //! | blob expiries | time, number of the content | place of the blob |
 //! | blob trash | number of the content | owner, number of the content |
 //! | blob usage | owner | blobs, bytes |
@@ -13,13 +14,15 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition
 
 use super::super::Owner;
 use super::super::tables::Fault;
+use super::content;
 use super::row::Row;
 use super::types::{BlobUsage, LinkSecret};
 
-type Bytes = &'static [u8];
+pub(super) type Bytes = &'static [u8];
 
 const BLOBS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("blobs");
 const CHUNKS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("blob chunks");
+const TAILS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("blob tails");
 const EXPIRIES: TableDefinition<'static, (u64, u64), Bytes> = TableDefinition::new("blob expiries");
 const TRASH: TableDefinition<'static, u64, Bytes> = TableDefinition::new("blob trash");
 const USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("blob usage");
@@ -29,6 +32,7 @@ const SECRETS: TableDefinition<'static, u32, [u8; 32]> = TableDefinition::new("l
 pub(in super::super) struct Tables<'t> {
     pub(super) blobs: Table<'t, Bytes, Bytes>,
     pub(super) chunks: Table<'t, Bytes, Bytes>,
+    pub(super) tails: Table<'t, Bytes, Bytes>,
     pub(super) expiries: Table<'t, (u64, u64), Bytes>,
     pub(super) trash: Table<'t, u64, Bytes>,
     usage: Table<'t, &'static str, (u64, u64)>,
@@ -41,6 +45,7 @@ impl<'t> Tables<'t> {
         Ok(Tables {
             blobs: transaction.open_table(BLOBS)?,
             chunks: transaction.open_table(CHUNKS)?,
+            tails: transaction.open_table(TAILS)?,
             expiries: transaction.open_table(EXPIRIES)?,
             trash: transaction.open_table(TRASH)?,
             usage: transaction.open_table(USAGE)?,
@@ -90,7 +95,8 @@ fn usage_in(table: &impl ReadableTable<&'static str, (u64, u64)>, owner: &Owner)
 /// The tables that are read, as of the last commit.
 pub(in super::super) struct Snapshot {
     pub(super) blobs: ReadOnlyTable<Bytes, Bytes>,
-    pub(super) chunks: ReadOnlyTable<Bytes, Bytes>,
+    chunks: ReadOnlyTable<Bytes, Bytes>,
+    tails: ReadOnlyTable<Bytes, Bytes>,
     usage: ReadOnlyTable<&'static str, (u64, u64)>,
     secrets: ReadOnlyTable<u32, [u8; 32]>,
 }
@@ -100,6 +106,7 @@ impl Snapshot {
         Ok(Snapshot {
             blobs: transaction.open_table(BLOBS)?,
             chunks: transaction.open_table(CHUNKS)?,
+            tails: transaction.open_table(TAILS)?,
             usage: transaction.open_table(USAGE)?,
             secrets: transaction.open_table(SECRETS)?,
         })
@@ -111,6 +118,11 @@ impl Snapshot {
 
     pub(super) fn usage(&self, owner: &Owner) -> Result<BlobUsage, Fault> {
         usage_in(&self.usage, owner)
+    }
+
+    /// The bytes of a content, from a place to before another.
+    pub(in super::super) fn content(&self, owner: &Owner, number: u64, part: (u64, u64)) -> Result<Vec<u8>, Fault> {
+        content::read(&self.chunks, &self.tails, owner, number, part)
     }
 
     #[cfg(test)]

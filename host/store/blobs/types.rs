@@ -139,6 +139,8 @@ pub(crate) struct Stats {
     pub(crate) blobs: Vec<(Vec<u8>, Stat)>,
     /// There may be more after this name, even if there are none here: only expired ones were passed.
     pub(crate) more_after: Option<Vec<u8>>,
+    /// Blobs that had expired, which were read too.
+    pub(crate) passed: usize,
 }
 
 /// A change of one blob.

@@ -55,3 +55,66 @@ fn bench() {
     }
     println!("file: {} KiB", std::fs::metadata(folder.path().join("kv/data.redb")).unwrap().len() >> 10);
 }
+
+/// How long a small change waits beside another owner's: `cargo test --release floods -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn floods() {
+    use super::super::blobs::BlobQuota;
+    use super::blobs::{append, bytes, done, put};
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let folder =
+        tempfile::tempdir_in(std::env::var_os("KV_BENCH").map_or_else(std::env::temp_dir, Into::into)).unwrap();
+    for disk in [false, true] {
+        for (flood, at_once) in
+            [("none", 0), ("values of 1 MiB", 20), ("values of 60 KiB", 64), ("appends", 200), ("checks", 50)]
+        {
+            let path = folder.path().join(flood);
+            let store = Arc::new(match disk {
+                true => Local::open(&path, &Settings::default()).unwrap(),
+                false => memory(),
+            });
+            let (hostile, near) = (owner("guild:1"), owner("guild:2"));
+            let (large, some) = (bytes(1, 1 << 20), bytes(1, 60 << 10));
+            store.done(&hostile, vec![set("s", b"large", &large)]).unwrap();
+            let tasks: Vec<_> = (0..at_once)
+                .map(|number: usize| {
+                    let (store, hostile, large, some) = (store.clone(), hostile.clone(), large.clone(), some.clone());
+                    runtime.spawn(async move {
+                        let (key, mut size) = (number.to_be_bytes(), some.len());
+                        let name = number.to_string();
+                        if flood == "appends" {
+                            done(store.change_blob(&hostile, &BlobQuota::default(), put(&name, &some)).await);
+                        }
+                        loop {
+                            let ops = match flood {
+                                "values of 1 MiB" => vec![set("s", &key[7..], &large)],
+                                "values of 60 KiB" => vec![set("s", &key[7..], &some)],
+                                "checks" => vec![check("s", b"large", Expected::Absent); 100],
+                                _ => {
+                                    let one = append(&name, b"x", size);
+                                    done(store.change_blob(&hostile, &BlobQuota::default(), one).await);
+                                    size += 1;
+                                    continue;
+                                }
+                            };
+                            let _ = store.apply(&hostile, &Quota::default(), ops).await;
+                        }
+                    })
+                })
+                .collect();
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let mut times: Vec<_> = (0..300_u16)
+                .map(|i| {
+                    let since = Instant::now();
+                    store.done(&near, vec![set("s", &i.to_be_bytes(), b"v")]).unwrap();
+                    since.elapsed()
+                })
+                .collect();
+            times.sort();
+            println!("disk {disk}, beside {flood}: p50 {:?}, p99 {:?}, most {:?}", times[150], times[297], times[299]);
+            tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub(super) struct Disk {
     pub(super) failed: AtomicBool,
     /// How many bytes were read.
     pub(super) read: AtomicU64,
+    /// And written.
+    pub(super) written: AtomicU64,
 }
 
 pub(super) const FOREVER: u64 = u64::MAX / 2;
@@ -95,6 +97,7 @@ impl StorageBackend for Bus {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let failed = self.0.step();
+        self.0.written.fetch_add(data.len() as u64, Ordering::SeqCst);
         let half = if failed.is_err() { data.len() / 2 } else { data.len() };
         let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         bytes[offset as usize..][..half].copy_from_slice(&data[..half]);

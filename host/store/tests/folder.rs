@@ -47,12 +47,12 @@ fn a_later_format_is_refused_with_both_numbers() {
     let database = redb::Database::open(folder.path().join("data.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("motu");
-    transaction.open_table(meta).unwrap().insert("format", 2).unwrap();
+    transaction.open_table(meta).unwrap().insert("format", 3).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("has format 2, and this Motu knows up to 1"));
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(error.to_string().contains("has format 3, and this Motu knows up to 2"));
 }
 
 #[test]

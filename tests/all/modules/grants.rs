@@ -136,7 +136,7 @@ fn p1_a_refusal_that_nobody_catches_is_denied() {
 fn p2_limits_are_never_above_the_parents() {
     let limits = || {
         let number = || prop_oneof![0..5_u64, Just(u64::MAX)];
-        (prop::collection::vec(number(), 40), prop::collection::vec(any::<bool>(), 29)).prop_map(|(n, some)| {
+        (prop::collection::vec(number(), 42), prop::collection::vec(any::<bool>(), 31)).prop_map(|(n, some)| {
             let at = |i: usize| u32::try_from(n[i]).unwrap_or(u32::MAX);
             let of = |i: usize| some[i].then_some(n[i]);
             let time = |i: usize| Duration::from_millis(n[i] % 7);
@@ -181,6 +181,8 @@ fn p2_limits_are_never_above_the_parents() {
                 http_redirects: at(37),
                 http_timeout: time(38),
                 http_in_flight: at(39),
+                blob_operations_per_second: some[29].then_some(at(40)),
+                cron_operations_per_second: some[30].then_some(at(41)),
                 calls_per_second: [("a:b", 1), ("a:c", 2)].map(|(package, at_)| (package.to_owned(), at(at_))).into(),
             }
         })

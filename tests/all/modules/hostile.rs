@@ -44,7 +44,14 @@ return {
 ";
 
 fn every_function_takes_odd_arguments() {
-    let roomy = Limits { log_bytes: 1 << 30, kv_operations_per_second: None, memory_bytes: 256 << 20, ..limits() };
+    let roomy = Limits {
+        log_bytes: 1 << 30,
+        kv_operations_per_second: None,
+        blob_operations_per_second: None,
+        cron_operations_per_second: None,
+        memory_bytes: 256 << 20,
+        ..limits()
+    };
     let motu = builder(roomy).build().unwrap();
     let tenant = tenant(&motu, "odd:1", SOURCE, &["*"]);
     let mut called = BTreeMap::new();

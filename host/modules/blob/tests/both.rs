@@ -128,7 +128,7 @@ fn k5_a_listing_has_both_kinds_in_order() {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
             let query = Names { prefix: b"n", after: after.as_deref(), max };
-            let Page { blobs, more_after } = lab.both.list(&owner("guild:1"), &scope("s"), &query).unwrap();
+            let Page { blobs, more_after, .. } = lab.both.list(&owner("guild:1"), &scope("s"), &query).unwrap();
             assert!(blobs.len() <= max);
             seen.extend(blobs.into_iter().map(|(name, kept)| (String::from_utf8(name).unwrap(), kept.memory)));
             after = more_after;

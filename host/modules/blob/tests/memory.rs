@@ -36,7 +36,7 @@ fn usage(memory: &Memory, who: &str) -> (u64, u64) {
 }
 
 fn names(memory: &Memory, names: &Names<'_>) -> (Vec<String>, Option<String>) {
-    let Stats { blobs, more_after } = memory.list(&owner("a:1"), &scope("s"), names);
+    let Stats { blobs, more_after, .. } = memory.list(&owner("a:1"), &scope("s"), names);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (blobs.into_iter().map(|(name, _)| text(name)).collect(), more_after.map(text))
 }

@@ -1,0 +1,129 @@
+//! Whose time the writer's is (M8): what each change takes of the one thread that writes, by owner.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Owner;
+
+/// What the writer's time is measured with. A test has one of its own.
+pub(crate) trait Meter: Send + Sync {
+    /// The time, from whenever on. It never goes back.
+    fn now(&self) -> Duration;
+
+    /// The processor time that the calling thread has had.
+    fn processor(&self) -> Duration;
+}
+
+/// The system's clocks.
+pub(crate) struct System(Instant);
+
+impl Default for System {
+    fn default() -> System {
+        System(Instant::now())
+    }
+}
+
+impl Meter for System {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn processor(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+}
+
+/// Is told what processor time of the host's threads was an owner's: of the writer for its changes, once they are done, and of the
+/// runtime for what is read for it.
+#[derive(Clone)]
+pub(crate) struct Charge(Arc<dyn Fn(&Owner, Duration) + Send + Sync>);
+
+impl Charge {
+    pub(crate) fn new(charge: impl Fn(&Owner, Duration) + Send + Sync + 'static) -> Charge {
+        Charge(Arc::new(charge))
+    }
+
+    pub(crate) fn took(&self, owner: &Owner, time: Duration) {
+        (self.0)(owner, time);
+    }
+
+    /// Charges nobody.
+    pub(crate) fn none() -> Charge {
+        Charge::new(|_, _| ())
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Charge")
+    }
+}
+
+/// What a group of changes takes of the writer, by owner. `None` is the host itself.
+pub(super) struct Laps {
+    meter: Arc<dyn Meter>,
+    started: Duration,
+    processor: Duration,
+    /// All time until here is somebody's, or was said to be everybody's.
+    since: Duration,
+    took: HashMap<Option<Owner>, Duration>,
+    /// Laps that weren't asked for yet.
+    fresh: Vec<(Option<Owner>, Duration)>,
+}
+
+impl Laps {
+    pub(super) fn start(meter: &Arc<dyn Meter>) -> Laps {
+        let (now, processor) = (meter.now(), meter.processor());
+        Laps { meter: meter.clone(), started: now, processor, since: now, took: HashMap::new(), fresh: Vec::new() }
+    }
+
+    /// Time since the group was started.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.meter.now().saturating_sub(self.started)
+    }
+
+    /// The time since the last lap was this one's.
+    pub(super) fn lap(&mut self, owner: Option<&Owner>) {
+        let now = self.meter.now();
+        let took = now.saturating_sub(std::mem::replace(&mut self.since, now));
+        *self.took.entry(owner.cloned()).or_default() += took;
+        self.fresh.push((owner.cloned(), took));
+    }
+
+    /// The time since the last lap was everybody's, as a commit's is.
+    pub(super) fn share(&mut self) {
+        self.since = self.meter.now();
+    }
+
+    /// The laps since this was called last.
+    pub(super) fn fresh(&mut self) -> impl Iterator<Item = (Option<Owner>, Duration)> + '_ {
+        self.fresh.drain(..)
+    }
+
+    /// What is left to be said of each owner: its part of the time that was everybody's, by what its changes took, and its part of
+    /// all the processor time.
+    pub(super) fn finish(self) -> Vec<(Option<Owner>, Taken)> {
+        let (now, processor) = (self.meter.now(), self.meter.processor());
+        let (all, processor) = (now.saturating_sub(self.started), processor.saturating_sub(self.processor));
+        let sum: Duration = self.took.values().sum();
+        let part = |took: Duration, of: Duration| {
+            let nanos = took.as_nanos().saturating_mul(of.as_nanos()).checked_div(sum.as_nanos()).unwrap_or_default();
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let taken =
+            |took| Taken { shared: part(took, all.saturating_sub(sum)), processor: part(took, processor.min(all)) };
+        self.took.into_iter().map(|(owner, took)| (owner, taken(took))).collect()
+    }
+}
+
+/// What somebody took of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Its part of what was everybody's.
+    pub(super) shared: Duration,
+    pub(super) processor: Duration,
+}

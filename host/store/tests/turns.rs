@@ -1,0 +1,424 @@
+//! Whose turn it is, how much of an owner's makes one commit, and whose time that was (M8).
+
+use std::time::Duration;
+
+use super::super::blobs::{self, *};
+use super::super::group::{Bounds, Job, Queue, Task};
+use super::super::meter::{Charge, Laps, Meter};
+use super::blobs::{append, bytes, done, put, remove};
+use super::faults::{Disk, FOREVER};
+use super::*;
+
+fn job(task: Task) -> Job {
+    let (answer, _) = tokio::sync::oneshot::channel();
+    Job { task, answer, then: None, _room: [None, None] }
+}
+
+fn change(of: &str, change: Change) -> Task {
+    Task::Blobs(blobs::Task::Change { owner: owner(of), quota: BlobQuota::default(), change })
+}
+
+fn list(of: &str, ops: Vec<Op>) -> Task {
+    Task::Apply { owner: owner(of), quota: Quota::default(), ops }
+}
+
+/// A queue in which these wait.
+fn queue(tasks: impl IntoIterator<Item = Task>) -> Queue {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    for task in tasks {
+        sender.send(job(task)).ok().unwrap();
+    }
+    Queue::new(coming)
+}
+
+fn names(group: &[Job]) -> Vec<&str> {
+    group.iter().map(|job| job.task.owner().map_or("host", Owner::as_str)).collect()
+}
+
+/// A clock that goes on by a millisecond each time that somebody looks.
+#[derive(Default)]
+struct Ticks(AtomicU64);
+
+impl Meter for Ticks {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn processor(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst) / 2)
+    }
+}
+
+#[test]
+fn t09_who_took_least_of_the_writers_time_is_next() {
+    let small = |of: &'static str| (0..30).map(move |i| list(of, vec![set("s", &[i], b"")]));
+    let mut queue = queue(small("heavy:1").chain(small("light:1")).chain(small("light:2")));
+    let mut taken = std::collections::HashMap::<String, u32>::new();
+    let mut order = Vec::new();
+    for _ in 0..40 {
+        let job = queue.next(&mut Bounds::default()).unwrap();
+        let of = job.task.owner().unwrap().clone();
+        // a change of the first takes ten times as long
+        let cost = if of.as_str() == "heavy:1" { 10 } else { 1 };
+        queue.took(&Some(of.clone()), Duration::from_millis(cost));
+        *taken.entry(of.as_str().to_owned()).or_default() += 1;
+        order.push(of.as_str().to_owned());
+    }
+    assert_eq!((taken["heavy:1"], taken["light:1"], taken["light:2"]), (2, 19, 19), "{order:?}");
+}
+
+#[test]
+fn t09_who_rested_has_no_credit_and_who_comes_anew_pays_off_nothing() {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let ask = |of: &str| sender.send(job(list(of, vec![set("s", b"k", b"")]))).ok().unwrap();
+    let next = |queue: &mut Queue, cost| {
+        let job = queue.next(&mut Bounds::default())?;
+        let of = job.task.owner().unwrap().clone();
+        queue.took(&Some(of.clone()), Duration::from_millis(cost));
+        Some(of.as_str().to_owned())
+    };
+    for _ in 0..20 {
+        ask("a:1");
+        assert_eq!(next(&mut queue, 10).as_deref(), Some("a:1"));
+    }
+    ask("a:1");
+    assert_eq!(next(&mut queue, 10).as_deref(), Some("a:1"));
+    // it starts from where the others are: not 200 turns before the first
+    (0..10).for_each(|_| ask("b:1"));
+    (0..10).for_each(|_| ask("a:1"));
+    let order: Vec<_> = std::iter::from_fn(|| next(&mut queue, 10)).collect();
+    let firsts = order.iter().take(6).filter(|of| *of == "a:1").count();
+    assert!((2..=3).contains(&firsts), "{order:?}");
+    // one that went and came again at once is not before those who waited
+    ask("b:1");
+    assert_eq!(next(&mut queue, 1_000).as_deref(), Some("b:1"));
+    ask("b:1");
+    (0..5).for_each(|_| ask("a:1"));
+    let order: Vec<_> = std::iter::from_fn(|| next(&mut queue, 10)).collect();
+    assert_eq!(order.last().map(String::as_str), Some("b:1"), "{order:?}");
+}
+
+#[test]
+fn t09_a_commit_is_bounded_by_bytes_of_each_owner_and_of_all() {
+    // what is large comes alone
+    let mut large = queue((0..16).map(|_| change("guild:1", put("a", &vec![0; 1 << 20]))));
+    assert_eq!(large.gather().unwrap().len(), 1);
+    let mut lists = queue((0..16).map(|_| list("guild:1", vec![set("s", b"k", &vec![0; 30_000]); 3])));
+    assert_eq!(lists.gather().unwrap().len(), 1);
+    // of what is small an owner has a part, and others have theirs beside it
+    let flood = (0..200).map(|_| list("guild:1", vec![set("s", b"k", &[0; 20_000])]));
+    let mut mixed = queue(flood.chain((0..20).map(|i| list("guild:2", vec![set("s", &[i], b"v")]))));
+    let group = mixed.gather().unwrap();
+    let own = names(&group).iter().filter(|name| **name == "guild:1").count();
+    assert!((5..=6).contains(&own) && group.len() == own + 20, "{own} of {}", group.len());
+    // a check counts what it compares with
+    let check = |of: &str| list(of, vec![check("s", b"k", Expected::Value(vec![0; 20_000])); 5]);
+    let mut checks = queue((0..100).map(|i| check(&format!("guild:{i}"))));
+    assert!(checks.gather().unwrap().len() <= 5);
+    // and a schedule what it takes to read it
+    let plan = super::schedules::plan("* * * * *", crate::modules::cron::due::Missed::Once);
+    let mut schedules =
+        queue((0..90).map(|i| list("guild:1", vec![super::schedules::set_schedule(&i.to_string(), &plan)])));
+    assert!(schedules.gather().unwrap().len() <= 8);
+    // appends to the end of a chunk are as long as that
+    let size = CHUNK_BYTES - 1;
+    let mut appends = queue((0..200).map(|_| change("guild:1", append("a", b"x", size))));
+    assert!(appends.gather().unwrap().len() <= 2);
+}
+
+#[test]
+fn t09_a_commit_is_bounded_by_time() {
+    let settings = Settings { meter: Arc::new(Ticks::default()), ..Settings::default() };
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.clone();
+    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
+    let store = Local::in_memory(&Settings { clock, ..settings }).unwrap();
+    let still = held.lock().unwrap();
+    let before = 1; // opening is a commit
+    let asked: Vec<_> =
+        (0..20_u8).map(|i| store.apply(&owner("guild:1"), &Quota::default(), vec![set("s", &[i], b"v")])).collect();
+    drop(still);
+    for asked in asked {
+        wait(asked).unwrap();
+    }
+    assert_eq!(store.commits() - before, 20, "each of them took a millisecond and more");
+}
+
+/// Its own changes, and its own trash, whoever frees it; the commit by what each took.
+#[test]
+fn t09_time_is_charged_to_whose_changes_took_it() {
+    let ticks: Arc<dyn Meter> = Arc::new(Ticks::default());
+    let mut laps = Laps::start(&ticks);
+    let (one, other) = (owner("guild:1"), owner("guild:2"));
+    laps.share();
+    laps.lap(Some(&one));
+    for _ in 0..3 {
+        laps.lap(Some(&other));
+    }
+    assert_eq!(laps.fresh().map(|(_, took)| took.as_millis()).sum::<u128>(), 4);
+    let taken: std::collections::HashMap<_, _> = laps.finish().into_iter().collect();
+    let (one, other) = (taken[&Some(one)], taken[&Some(other)]);
+    assert_eq!(other.shared, one.shared * 3);
+    assert_eq!(one.shared + other.shared, Duration::from_millis(2), "the start and the end");
+    assert_eq!(one.processor + other.processor, Duration::from_millis(3));
+
+    let told = Arc::new(std::sync::Mutex::new(std::collections::HashMap::<String, Duration>::new()));
+    let tell = told.clone();
+    let charge = Charge::new(move |owner, time| {
+        *tell.lock().unwrap().entry(owner.as_str().to_owned()).or_default() += time;
+    });
+    let settings = Settings { meter: Arc::new(Ticks::default()), charge, ..Settings::default() };
+    let store = Local::in_memory(&settings).unwrap();
+    let (many, few) = (owner("guild:1"), owner("guild:2"));
+    done(store.changed(&many, put("a", &bytes(1, 20 * CHUNK_BYTES))));
+    done(store.changed(&many, remove("a")));
+    let before = told.lock().unwrap().clone();
+    for i in 0..10_u8 {
+        done(store.changed(&few, put("b", &[i])));
+    }
+    drop(store); // and what was done is told
+    let after = told.lock().unwrap().clone();
+    assert!(before.contains_key("guild:1") && !before.contains_key("guild:2"));
+    assert!(after["guild:1"] > before["guild:1"], "what it left behind was freed in its time: {before:?} {after:?}");
+    assert!(after["guild:2"] > Duration::from_millis(10));
+}
+
+/// 200 changes of 60 KiB wait; 20 small ones of another are all done before a tenth of those.
+#[test]
+fn t09_a_neighbour_is_done_long_before_a_flood() {
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.clone();
+    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
+    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let (flood, neighbour) = (owner("guild:1"), owner("guild:2"));
+    let value = bytes(1, 60 << 10);
+    let still = held.lock().unwrap();
+    let lists = (0..200_u8).map(|i| store.apply(&flood, &Quota::default(), vec![set("s", &[i], &value)]));
+    let flooded: Vec<_> = lists.collect();
+    let asked: Vec<_> =
+        (0..20_u8).map(|i| store.apply(&neighbour, &Quota::default(), vec![set("s", &[i], b"v")])).collect();
+    drop(still);
+    let revisions: Vec<_> = asked.into_iter().map(|asked| wait(asked).unwrap().revisions[0].unwrap()).collect();
+    assert!(revisions.iter().all(|revision| *revision <= 40), "{revisions:?}");
+    drop(flooded);
+}
+
+fn open_disk() -> (Arc<Disk>, Local) {
+    let disk = Disk::new(FOREVER, false);
+    // pages are read anew each time
+    let store = disk.open_with(&Settings { cache_bytes: 0, ..Settings::default() }).unwrap();
+    (disk, store)
+}
+
+impl Disk {
+    fn read_by<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.read.load(Ordering::SeqCst);
+        let did = work();
+        (did, self.read.load(Ordering::SeqCst) - before)
+    }
+}
+
+#[test]
+fn t16_a_check_reads_no_more_than_it_is_given() {
+    let (disk, store) = open_disk();
+    let me = owner("guild:1");
+    let large = bytes(1, 1 << 20);
+    for i in 0..10_u8 {
+        store.done(&me, vec![set("s", &[i], &large)]).unwrap();
+    }
+    let revision = store.get(&me, &scope("s"), &[0]).unwrap().unwrap().revision;
+    let (_, of_nothing) = disk.read_by(|| store.done(&me, vec![check("t", b"k", Expected::Absent)]).unwrap());
+    // neither what is expected nor absent: nothing of the value is read
+    let odd = [Expected::Absent, Expected::Revision(1), Expected::Value(b"x".to_vec())];
+    for expected in odd {
+        let checks: Vec<_> = (0..10).map(|i| check("s", &[i], expected.clone())).collect();
+        let (refused, read) = disk.read_by(|| store.done(&me, checks));
+        assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+        assert!(read < of_nothing + 64_000, "{expected:?}: {read} bytes, and {of_nothing} of nothing");
+    }
+    let hundred = vec![check("s", &[0], Expected::Revision(revision)); 100];
+    let (_, read) = disk.read_by(|| store.done(&me, hundred).unwrap());
+    assert!(read < of_nothing + 1_000_000, "{read} bytes, and {of_nothing} of nothing");
+    // the same value is found the same, and one that differs at its end isn't
+    store.done(&me, vec![check("s", &[9], Expected::Value(large.clone()))]).unwrap();
+    let mut other = large.clone();
+    *other.last_mut().unwrap() ^= 1;
+    assert!(store.done(&me, vec![check("s", &[9], Expected::Value(other))]).is_err());
+    assert!(store.done(&me, vec![check("s", &[9], Expected::Value(large[1..].to_vec()))]).is_err());
+}
+
+#[test]
+fn t20_keys_are_listed_without_their_values() {
+    let (disk, store) = open_disk();
+    let me = owner("guild:1");
+    let sizes =
+        [0, 1, row::INLINE_BYTES_MAX, row::INLINE_BYTES_MAX + 1, 300_000, CHUNK_BYTES, CHUNK_BYTES + 1, 1 << 20];
+    for (key, size) in (0_u8..).zip(sizes) {
+        store.done(&me, vec![set("s", &[key], &bytes(key.into(), size))]).unwrap();
+    }
+    for i in 0..8_u8 {
+        store.done(&me, vec![set("s", &[100, i], &bytes(1, 1 << 20))]).unwrap();
+    }
+    let query = Query { values: false, ..all() };
+    let (page, read) = disk.read_by(|| store.list(&me, &scope("s"), &query).unwrap());
+    assert_eq!((page.entries.len(), page.more_after), (16, None));
+    assert!(page.entries.iter().all(|(_, entry)| entry.value.is_empty() && entry.revision > 0));
+    assert!(read < 64_000, "{read} bytes for 16 keys");
+    // and with them, whatever their size
+    let page = store.list(&me, &scope("s"), &all()).unwrap();
+    for (key, size) in (0_u8..).zip(sizes) {
+        assert_eq!(page.entries[usize::from(key)].1.value, bytes(key.into(), size));
+        assert_eq!(store.value(&me, "s", &[key]).unwrap(), bytes(key.into(), size));
+    }
+}
+
+/// A large value is replaced, deleted, expires, comes as an event, is settled, and its owner is deleted: it is what it was, and
+/// nothing is left of it.
+#[test]
+fn t20_a_large_value_leaves_nothing_behind() {
+    let (time, settings) = clock(1_000);
+    let store = Local::in_memory(&settings).unwrap();
+    let me = owner("guild:1");
+    let large = |seed| bytes(seed, 3 * CHUNK_BYTES + 7);
+    store.done(&me, vec![set("s", b"a", &large(1)), set("s", b"b", &large(2))]).unwrap();
+    store.done(&me, vec![set("s", b"a", &large(3)), set("s", b"a", &large(4)), delete("s", b"b")]).unwrap();
+    assert_eq!((store.value(&me, "s", b"a"), store.value(&me, "s", b"b")), (Some(large(4)), None));
+    store.swept();
+    assert_eq!(store.chunks(), 4);
+    store.done(&me, vec![set("s", b"a", b"small"), set_until("s", b"e", &large(5), 2_000)]).unwrap();
+    store.done(&me, vec![set_until("s", b"f", &large(6), 2_000)]).unwrap();
+    time.store(2_000, Ordering::SeqCst);
+    // one becomes an event because its key is set again, the other because it is claimed
+    store.done(&me, vec![set("s", b"e", b"new")]).unwrap();
+    let mut numbers: Vec<_> = wait(store.claim(10)).unwrap().map(|event| event.number).collect();
+    numbers.sort_unstable();
+    let found: Vec<_> = numbers.iter().map(|number| store.event(*number).unwrap().unwrap().value).collect();
+    assert_eq!(found, [large(5), large(6)]);
+    store.done(&me, vec![Op::Settle { event: numbers[0] }]).unwrap();
+    store.swept();
+    assert_eq!(store.chunks(), 4);
+    store.done(&me, vec![set("s", b"g", &large(7))]).unwrap();
+    wait(store.delete_owner(&me)).unwrap();
+    assert_eq!((store.chunks(), store.usage(&me).unwrap()), (0, Usage::default()));
+    store.swept();
+    assert_eq!(*store.due().borrow(), None);
+}
+
+/// A store that an earlier version wrote has large values in their rows.
+#[test]
+fn t20_values_in_rows_stay_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let me = owner("guild:1");
+    let large = bytes(1, 500_000);
+    Local::open(folder.path(), &Settings::default()).unwrap().done(&me, vec![set("s", b"a", b"x")]).unwrap();
+    let database = redb::Database::open(folder.path().join("data.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let entries = redb::TableDefinition::<'_, &[u8], &[u8]>::new("entries");
+    let row = [&[0_u8][..], &1_u64.to_be_bytes(), &large].concat();
+    transaction
+        .open_table(entries)
+        .unwrap()
+        .insert(row::place(&me, &scope("s"), b"a").as_slice(), row.as_slice())
+        .unwrap();
+    let usage = redb::TableDefinition::<'_, &str, (u64, u64)>::new("usage");
+    let cost = Quota::ENTRY_BYTES + 2 + large.len() as u64;
+    transaction.open_table(usage).unwrap().insert("guild:1", (1, cost)).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let store = Local::open(folder.path(), &Settings::default()).unwrap();
+    assert_eq!(store.value(&me, "s", b"a").unwrap(), large);
+    assert_eq!(store.list(&me, &scope("s"), &all()).unwrap().entries[0].1.value, large);
+    store.done(&me, vec![check("s", b"a", Expected::Value(large.clone())), set("s", b"a", &large)]).unwrap();
+    assert_eq!(store.value(&me, "s", b"a").unwrap(), large);
+    assert_eq!(store.usage(&me).unwrap(), Usage { keys: 1, bytes: cost });
+}
+
+#[test]
+fn t09_a_byte_that_is_appended_rewrites_little() {
+    let disk = Disk::new(FOREVER, false);
+    let store = disk.open().unwrap();
+    let me = owner("guild:1");
+    let appended = |name: &str, size: usize| {
+        done(store.changed(&me, put(name, &bytes(1, size))));
+        let before = disk.written.load(Ordering::SeqCst);
+        for i in 0..100 {
+            done(store.changed(&me, append(name, b"x", size + i)));
+        }
+        (disk.written.load(Ordering::SeqCst) - before) / 100
+    };
+    let (small, large) = (appended("small", 1), appended("large", 50_000));
+    assert!(large < small + 8_000, "{large} bytes are written for one, and {small} where there is only one");
+    let whole = [bytes(1, 50_000), vec![b'x'; 100]].concat();
+    assert_eq!(store.content(&me, "large").unwrap(), whole);
+}
+
+/// Pieces of all sizes at all places: what is read is what was written.
+#[test]
+fn t09_tails_and_chunks_are_one_content() {
+    let store = memory();
+    let me = owner("guild:1");
+    let tail = blobs::TAIL_BYTES;
+    let mut whole = bytes(1, 10);
+    done(store.changed(&me, put("a", &whole)));
+    let pieces = [1, tail - 1, tail, 1, 2, tail + 1, CHUNK_BYTES - 3, 7, 1, tail, 3 * CHUNK_BYTES, 5, 0, tail - 5, 1];
+    for (seed, piece) in (0..).zip(pieces.into_iter().cycle().take(60)) {
+        let more = bytes(seed, piece);
+        done(store.changed(&me, append("a", &more, whole.len())));
+        whole.extend(more);
+        assert_eq!(store.content(&me, "a").unwrap(), whole);
+    }
+    for start in [0, 1, CHUNK_BYTES - 1, whole.len() - tail - 1, whole.len() - 2] {
+        for length in [1, 2, tail, CHUNK_BYTES + 1] {
+            let part = super::blobs::range(start as u64, Some(length as u64));
+            let found = store.blob(&me, &scope("s"), &super::blobs::name("a"), &part).unwrap().unwrap().bytes;
+            assert_eq!(found, whole[start..(start + length).min(whole.len())]);
+        }
+    }
+    done(store.changed(&me, remove("a")));
+    store.swept();
+    assert_eq!(store.chunks(), 0);
+}
+
+/// Many at once each count, and take no more turns than one each: there is nothing to try again.
+#[test]
+fn t19_many_that_add_to_one_key_each_count() {
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.clone();
+    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
+    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let me = owner("guild:1");
+    let add = |by| Op::Add { scope: scope("s"), key: b"k".to_vec(), by };
+    let still = held.lock().unwrap();
+    let asked: Vec<_> = (0..200).map(|_| store.apply(&me, &Quota::default(), vec![add(1.0)])).collect();
+    drop(still);
+    let mut sums: Vec<_> = asked.into_iter().flat_map(|asked| wait(asked).unwrap().sums).collect();
+    sums.sort_by(f64::total_cmp);
+    assert_eq!(sums, (1..=200).map(f64::from).collect::<Vec<_>>());
+    // t23: they were one tenant's, and none had a commit of its own
+    assert!(store.commits() <= 40, "{} commits for 200", store.commits());
+    let odd = store.done(&me, vec![add(0.5), set("s", b"k", &[0xc0]), delete("s", b"k"), add(-2.0), add(1.0)]);
+    assert_eq!(odd.unwrap().sums, [200.5, -2.0, -1.0]);
+    store.done(&me, vec![set("s", b"k", b"\xa1x")]).unwrap();
+    let refused = store.done(&me, vec![add(1.0)]).unwrap_err();
+    assert_eq!(refused, StoreError::Invalid("the key has a string, not a number".into()));
+    store.done(&me, vec![set("s", b"k", &bytes(1, 5_000))]).unwrap();
+    assert!(matches!(store.done(&me, vec![add(1.0)]), Err(StoreError::Invalid(_))));
+}
+
+#[test]
+fn t19_what_is_added_to_stays_as_long_as_it_was_to() {
+    let (time, settings) = clock(1_000);
+    let store = Local::in_memory(&settings).unwrap();
+    let me = owner("guild:1");
+    let add = || vec![Op::Add { scope: scope("s"), key: b"k".to_vec(), by: 1.0 }];
+    store.done(&me, vec![set_until("s", b"k", &[5], 2_000)]).unwrap();
+    assert_eq!(store.done(&me, add()).unwrap().sums, [6.0]);
+    assert_eq!(store.get(&me, &scope("s"), b"k").unwrap().unwrap().expires, Some(2_000));
+    time.store(2_000, Ordering::SeqCst);
+    // it has expired: its event comes, and the sum begins anew
+    assert_eq!(store.done(&me, add()).unwrap().sums, [1.0]);
+    let entry = store.get(&me, &scope("s"), b"k").unwrap().unwrap();
+    assert_eq!((entry.value, entry.expires), (vec![1], None));
+    assert_eq!(wait(store.claim(10)).unwrap().map(|event| event.value).collect::<Vec<_>>(), [vec![6]]);
+}
