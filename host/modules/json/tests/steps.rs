@@ -3,8 +3,8 @@
 use super::super::{VALUES_A_STEP, decode_fuel};
 use super::{Decoder, EncodeOptions, Encoder, PLENTY, Value, encoded};
 
-/// More than a step costs: what it is meant to, and one piece of a string that is all escapes.
-const STEP_FUEL_MAX: u64 = 4_000_000;
+/// More than a step costs: what it is meant to, and one piece of a string that is all escapes, or a long key.
+const STEP_FUEL_MAX: u64 = 8_000_000;
 
 /// The text, what it cost, and the steps that it took.
 fn written(value: &Value) -> (Result<Vec<u8>, String>, u64, u64) {
