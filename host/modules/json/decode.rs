@@ -47,8 +47,10 @@ pub(super) struct Decoder<'a> {
     bytes_left: usize,
     /// Two, so that keys of a script's choice have a hash of 128 bits that it can't know.
     hashers: (RandomState, RandomState),
-    /// Bytes of tables that were moved in this step.
+    /// Bytes of tables that were moved until now, as they ended.
     moved: usize,
+    /// A table has ended, and is yet to be put where it belongs.
+    has_ended: bool,
 }
 
 /// A table whose end is not read yet.
@@ -98,6 +100,7 @@ impl<'a> Decoder<'a> {
             bytes_left: bytes_max,
             hashers: (RandomState::new(), RandomState::new()),
             moved: 0,
+            has_ended: false,
         })
     }
 
@@ -106,9 +109,13 @@ impl<'a> Decoder<'a> {
         self.text.at()
     }
 
+    /// How many bytes of what was read were moved, to make room for the heads of tables.
+    pub(super) fn moved(&self) -> usize {
+        self.moved
+    }
+
     /// Reads some of the text: the value, once all of it is read.
     pub(super) fn step(&mut self, values: usize) -> Option<std::result::Result<Encoded, SyntaxError>> {
-        self.moved = 0;
         let read = self.some(values).and_then(|is_whole| if is_whole { self.end().map(Some) } else { Ok(None) });
         read.map_err(|fault| fault.in_text(self.text.whole())).transpose()
     }
@@ -126,12 +133,13 @@ impl<'a> Decoder<'a> {
 
     /// Reads so many values, or begins of tables. Whether the value is whole.
     fn some(&mut self, values: usize) -> Result<bool> {
-        let from = self.text.at();
+        let until = self.text.at() + self.moved + STEP_BYTES;
         for _ in 0..values {
-            if self.text.at() - from + self.moved > STEP_BYTES {
+            if self.text.at() + self.moved > until {
                 return Ok(false);
             }
             let is_value = match self.string {
+                _ if std::mem::take(&mut self.has_ended) => true,
                 Some(string) => self.string(string)?,
                 None => self.begin()?,
             };
@@ -207,10 +215,13 @@ impl<'a> Decoder<'a> {
             let Some(Open { at, count, .. }) = self.open.pop() else { return Ok(true) };
             // a table without entries is the empty one in both cases
             let what = if is_object && count > 0 { Begun::Map } else { Begun::Array };
-            if count > 15 {
-                self.moved += self.out.len() - at;
-            }
             wrote(self.out.end(at, what, count))?;
+            if count > 15 {
+                // its head took more than the byte that was kept for it
+                self.moved += self.out.len() - at;
+                self.has_ended = true;
+                return Ok(false);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ trials![
 
 const WIT: &str = "package test:paid; interface paid {
     fetch: func(url: string, note: list<u8>);
-    flags: func(all: list<bool>) -> list<bool>;
+    booleans: func(all: list<bool>) -> list<bool>;
 }";
 
 const SOURCE: &str = "local paid, json, time = require('@test/paid'), require('@motu/json'), require('@motu/time')
@@ -32,7 +32,7 @@ return {
     fetch = function(n) return (pcall(paid.fetch, string.rep('x', n), '')) end,
     note = function(n) return (pcall(paid.fetch, '', string.rep('x', n))) end,
     fetches = function(n) local done = 0 for i = 1, n do if pcall(paid.fetch, 'url', '') then done += 1 end end return done end,
-    flags = function(n) return #paid.flags(table.create(n, true)) end,
+    flags = function(n) return #paid.booleans(table.create(n, true)) end,
     throw = function(n) error(table.create(n, true)) end,
     encode = function(n) return #json.encode(table.create(n, true)) end,
     zone = function(name) return (pcall(time.format, 0, name)) end,
@@ -79,7 +79,7 @@ fn made(limits: Limits) -> (Motu, Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::AcqRel);
             Some(url.to_owned())
         })
-        .function("flags", |_, all: Vec<Flag>| async { Ok::<_, Error>(all) });
+        .function("booleans", |_, all: Vec<Flag>| async { Ok::<_, Error>(all) });
     (builder(limits).host_module(module).build().unwrap(), found)
 }
 
