@@ -245,7 +245,7 @@ fn t03_growth_costs_the_same_on_any_memory() {
 }
 
 /// What the kernel's part costs for each 64 KiB by which memory grows.
-const FUEL_PER_PAGE: u64 = 160_000;
+const FUEL_PER_PAGE: u64 = 200_000;
 
 fn t03_growth_costs_in_proportion() {
     let source = "return { go = function(bytes) kept = nil kept = buffer.create(bytes) end }";
