@@ -17,9 +17,9 @@ const PIECE_BYTES: i32 = 65536;
 const KERNEL_PAGE_BYTES: u64 = 4096;
 const KERNEL_PAGES: u64 = 16;
 
-/// `nop`s that are run for each wasm page by which memory grows. They are no code: what they are for is the fuel that each
-/// costs in `host/engine.rs`. Together they cost what the kernel takes to make 16 fresh pages of 4 KiB, and to take them back.
-const NOPS_PER_PAGE: usize = 640;
+/// `nop`s that run for each wasm page by which memory grows. They generate no code, and each costs fuel (`host/engine.rs`).
+/// Together they cost about what the kernel takes to make 16 fresh pages of 4 KiB and to take them back.
+const NOPS_PER_PAGE: usize = 800;
 
 /// Rewrites a module so that no bulk memory instruction works on more than 64 KiB.
 pub(crate) fn in_pieces(module: &[u8]) -> Result<Vec<u8>> {
@@ -208,10 +208,9 @@ fn check_bounds(out: &mut Function, start: u32, length: u32) {
     sink.i64_gt_u().if_(BlockType::Empty).unreachable().end();
 }
 
-/// `grow(pages)`: the pages before, or -1. Memory grows at once, so that a limit refuses all of it. Then each page is paid for,
-/// and the kernel makes it now, at the first write, between two looks at the fuel. The script's own first write costs no more
-/// than any other then, and needs no watching. A single page is left untouched: it is a stock of small blocks, and whatever
-/// is never used of it stays free.
+/// `grow(pages)` returns the number of pages before, or -1. Memory grows at once, so that a limit refuses all of it. Each page is
+/// then paid for and written to, between two looks at the fuel: the kernel makes its pages now, and no later write of the script
+/// waits for it. A growth by one page is not written to. It is a stock of small blocks, and what is never used of it takes no memory.
 fn grow() -> Function {
     let (pages, before, at, touches) = (0, 1, 2, 3);
     let mut out = Function::new([(3, ValType::I32)]);

