@@ -87,7 +87,8 @@ impl Model {
             (*attempt, *given) = (*attempt + 1, self.process);
             claimed.push((*number, *attempt));
         }
-        for _ in 0..limit {
+        // each is work, though it may come to no event
+        for _ in claimed.len()..limit {
             let idle = self.schedules.iter_mut().filter(|(at, _)| !self.running.contains_key(at));
             let first = idle.filter(|(_, found)| found.next.is_some_and(|next| next <= self.now));
             let Some((at, first)) = first.min_by_key(|(_, found)| (found.next, found.revision)) else { break };
