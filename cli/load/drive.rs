@@ -187,12 +187,17 @@ async fn one_phase(
         groups.iter().zip(burnt_before).map(|((_, _, _, tenants), before)| fuel(tenants).saturating_sub(before));
     let burnt: Vec<u64> = burnt.collect();
     bounded.shutdown().await;
-    // what goes on without end is ended; what is bounded and has not ended is lost
-    for (_, _, _, tenants) in groups.iter().filter(|(group, ..)| group.events.is_none()) {
-        tenants.iter().for_each(TenantRef::kill);
+    // What goes on without end is killed until it has ended: a kill leaves events in the mailbox, which begin anew. None may run
+    // into the next phase.
+    let until = Instant::now() + Duration::from_secs(5);
+    while !endless.is_empty() && Instant::now() < until {
+        for (_, _, _, tenants) in groups.iter().filter(|(group, ..)| group.events.is_none()) {
+            tenants.iter().for_each(TenantRef::kill);
+        }
+        let end = async { while endless.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(10), end).await;
     }
-    let end = async { while endless.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(Duration::from_secs(5), end).await; // the rest is aborted with the sets
+    endless.shutdown().await;
     if progress {
         clear();
     }
