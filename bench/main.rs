@@ -34,6 +34,12 @@ struct Arguments {
     /// Fewer rounds: a look in some seconds, with more noise
     #[arg(long)]
     quick: bool,
+    /// Measure only what calls, errors and dear arguments take beside what they are charged, the worst first
+    #[arg(long)]
+    tariff: bool,
+    /// Exit with status 1 if something takes more than 3 times what a plain script takes for its fuel
+    #[arg(long, requires = "tariff")]
+    check: bool,
     /// One measurement, in this process; prints what the parent reads
     #[arg(long, hide = true, value_name = "WHICH")]
     measure: Option<Measure>,
@@ -62,6 +68,9 @@ fn main() -> anyhow::Result<()> {
         println!("{}", measure(which, quick)?);
         return Ok(());
     }
+    if arguments.tariff {
+        return tariff_alone(&arguments);
+    }
     let mut rows: Vec<report::Row> = Vec::new();
     rows.extend(child::<Vec<_>>(Measure::Interp, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Create, quick)?);
@@ -70,13 +79,31 @@ fn main() -> anyhow::Result<()> {
     rows.extend(child::<Vec<_>>(Measure::Caught, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Dispatch, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Call, quick)?);
-    rows.extend(child::<Vec<_>>(Measure::Tariff, quick)?);
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
+        rows.extend(child::<Vec<_>>(Measure::Tariff, quick)?);
         println!("Motu beside {} in this process (mlua 0.12.2, {}). A ratio is", native::version()?, PEER);
         println!("motu to native: smaller is better. VM {}.\n", motu::Motu::guest_digest());
         print!("{}", report::table(&rows));
+    }
+    Ok(())
+}
+
+fn tariff_alone(arguments: &Arguments) -> anyhow::Result<()> {
+    let rows: Vec<report::Row> = child(Measure::Tariff, arguments.quick)?;
+    let over = rows.iter().filter(|row| row.ratio().is_some_and(|ratio| ratio > tariff::RATIO_MAX)).count();
+    if arguments.json {
+        let named = |row: report::Row| {
+            let name = row.name.clone();
+            row.id(&name)
+        };
+        println!("{}", report::json(&rows.into_iter().map(named).collect::<Vec<_>>())?);
+    } else {
+        print!("{}", report::table(&rows));
+    }
+    if arguments.check && over > 0 {
+        bail!("{over} rows are over {} times what a plain script takes for its fuel", tariff::RATIO_MAX);
     }
     Ok(())
 }

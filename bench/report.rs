@@ -35,7 +35,7 @@ impl Row {
     }
 
     /// None when the peer has nothing of the kind: a ratio to zero says nothing.
-    fn ratio(&self) -> Option<f64> {
+    pub(crate) fn ratio(&self) -> Option<f64> {
         (self.peer > 0.005).then(|| self.motu / self.peer)
     }
 }

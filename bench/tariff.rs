@@ -1,25 +1,56 @@
-//! What host functions take of a worker beside what they are charged: microseconds for each million of fuel, next to those of a
-//! script that calls nothing. A ratio above 1 is time that its tenant had for too little.
+//! What host functions take of the host's threads beside what they are charged: microseconds of processor time for each million of
+//! fuel, next to those of a script that calls nothing. A ratio above 1 is time that its tenant had for too little.
+//!
+//! Processor time is the whole process's: of the worker, of the store's writer and of the runtime. Nothing else runs meanwhile, but
+//! a worker that has nothing to do looks for work for 50 us before it sleeps.
 
+mod cases;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
-use motu::{Bundle, Error, Grants, HostModule, Limits, Motu};
+use anyhow::{Context, bail};
+use motu::{Bundle, Error, Grants, HostModule, HttpSettings, Limits, Motu, Networks, TenantRef};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value as Json;
 
 use crate::provider;
 use crate::report::Row;
-use crate::stats::{median, timed};
+use crate::stats::median;
+use cases::{By, Case, How};
 
-const GROUP: &str = "the tariff: us for a million of fuel, beside a script without calls";
+const GROUP: &str = "the tariff: us of processor time for a million of fuel, beside a script without calls";
+
+/// The most that a call may take, in parts of what a plain script takes for its fuel.
+pub(crate) const RATIO_MAX: f64 = 3.0;
+
+/// Coroutines of a case that is called at once.
+const LANES: u32 = 64;
+
+/// How long a round of a case takes, about.
+const ROUND_US: f64 = 5_000.0;
 
 const WIT: &str = "package bench:fns; interface fns {
     record point { x: f64, y: f64, name: string }
     nothing: func();
-    denied: func();
     numbers: func(all: list<f64>) -> u32;
     points: func(all: list<point>) -> list<point>;
 }";
+
+/// Modules by the path that scripts require them by.
+const MODULES: [&str; 11] = [
+    "bench/fns",
+    "bench/provider",
+    "motu/blob",
+    "motu/codec",
+    "motu/cron",
+    "motu/http",
+    "motu/json",
+    "motu/kv",
+    "motu/log",
+    "motu/random",
+    "motu/time",
+];
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Point {
@@ -28,157 +59,221 @@ struct Point {
     name: String,
 }
 
-/// A name, what is made once, and the call that is repeated so often.
-const CASES: &[(&str, &str, &str, u32)] = &[
-    ("a call of nothing", "nil", "fns.nothing()", 100_000),
-    ("a call that is refused", "nil", "pcall(fns.denied)", 20_000),
-    ("100,000 numbers in", "table.create(100000, 1.5)", "fns.numbers(made)", 4),
-    ("10,000 records in and out", "table.create(10000, { x = 1, y = 2, name = 'a' })", "fns.points(made)", 4),
-    ("json.decode, empty lists", "'[' .. string.rep('[],', 60000) .. '[]]'", "pcall(json.decode, made)", 2),
-    ("json.decode, integers", "'[' .. string.rep('1,', 60000) .. '1]'", "pcall(json.decode, made)", 2),
-    (
-        "json.decode, fractions",
-        "'[' .. string.rep('0.1234567890123456789e-7,', 40000) .. '1]'",
-        "pcall(json.decode, made)",
-        2,
-    ),
-    ("json.decode, short strings", "'[' .. string.rep('\"a\",', 60000) .. '1]'", "pcall(json.decode, made)", 2),
-    ("json.decode, one string", "'\"' .. string.rep('a', 900000) .. '\"'", "pcall(json.decode, made)", 20),
-    ("json.decode, escapes", "'\"' .. string.rep('\\\\u00e9', 100000) .. '\"'", "pcall(json.decode, made)", 10),
-    (
-        "json.decode, keys",
-        "(function() local t = {} for i = 1, 40000 do t[i] = '\"' .. (i * 7919) % 40009 .. '\":1' end \
-         return '{' .. table.concat(t, ',') .. '}' end)()",
-        "pcall(json.decode, made)",
-        2,
-    ),
-    ("json.decode, wrong at the end", "'[' .. string.rep('[],', 60000) .. 'x'", "pcall(json.decode, made)", 2),
-    ("json.encode, integers", "table.create(100000, 7)", "json.encode(made)", 4),
-    ("json.encode, fractions", "table.create(40000, 0.1234567890123)", "json.encode(made)", 4),
-    ("json.encode, short strings", "table.create(100000, 'a')", "json.encode(made)", 4),
-    ("json.encode, empty tables", "table.create(60000, {})", "json.encode(made)", 4),
-    (
-        "json.encode, keys",
-        "(function() local t = {} for i = 1, 40000 do t['k' .. (i * 7919) % 40009] = 1 end return t end)()",
-        "json.encode(made)",
-        4,
-    ),
-    ("kv.get, small", "kv.set('s', 'a', 1)", "kv.get('s', 'a')", 20_000),
-    ("kv.get, a text of 900 KB", "kv.set('s', 'b', string.rep('a', 900000))", "kv.get('s', 'b')", 10),
-    ("kv.get, 100,000 numbers", "kv.set('s', 'c', table.create(100000, 1.5))", "kv.get('s', 'c')", 4),
-    (
-        "kv.list, 1,000 entries",
-        "(function() for l = 0, 9 do local ops = {} for i = 1, 100 do \
-         ops[i] = { tag = 'set', value = { key = 'k' .. l * 100 + i, value = i } } end kv.apply('l', ops) end end)()",
-        "kv.list('l', { limit = 1000 })",
-        20,
-    ),
-    ("log.info", "nil", "log.info('a line', { n = i })", 5_000),
-    ("random.bytes, 64 KiB", "nil", "random.bytes(65536)", 100),
-    ("codec.encode_base64, 500 KB", "string.rep('ab', 250000)", "codec.encode_base64(made)", 10),
-    ("codec.hash, 900 KB", "string.rep('ab', 450000)", "codec.hash('sha512', made)", 10),
-    ("codec.hash, nothing", "nil", "codec.hash('sha256', '')", 10_000),
-    (
-        "codec.compress, a text at 6",
-        "string.rep('the quick brown fox ' .. tostring(math.random()), 4000)",
-        "codec.compress('gzip', made)",
-        2,
-    ),
-    ("codec.compress, nothing", "nil", "codec.compress('gzip', '')", 1_000),
-    (
-        "codec.decompress",
-        "codec.compress('zlib', string.rep('the quick brown fox ' .. tostring(math.random()), 4000))",
-        "codec.decompress('zlib', made)",
-        20,
-    ),
-    ("time.format", "nil", "time.format(i, 'Europe/Berlin', '%Y-%m-%d %H:%M:%S %Z')", 5_000),
-    ("time.in_zone", "nil", "time.in_zone(i * 1e5, 'America/New_York')", 5_000),
-    ("time.parse", "nil", "time.parse('2026-03-29T02:30:00', 'Europe/Berlin')", 5_000),
-    ("time.zones", "nil", "time.zones()", 100),
-    ("a provider: nothing", "nil", "provider.nothing()", 20_000),
-    ("a provider: spins", "nil", "provider.spin(1000000)", 4),
-    ("a provider: 25,000 numbers in", "table.create(25000, 1.5)", "provider.numbers(made)", 10),
-    ("a provider: 250 KB there and back", "string.rep('a', 250000)", "provider.bytes(made)", 10),
-    ("a provider: 40,000 texts there and back", "table.create(40000, 'abc')", "provider.texts(made)", 4),
-    ("a provider: asks for the time", "nil", "provider.clock(10000)", 4),
-    ("a provider: 1 KiB of randomness", "nil", "provider.dice(10000)", 2),
-];
-
-fn script() -> String {
-    let handlers: Vec<String> = CASES
+/// Rows for all cases, the worst ratio first.
+pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
+    let tariff = Tariff::new()?;
+    let functions = tariff.functions();
+    let mut cases = cases::written();
+    let missing: Vec<_> = functions
         .iter()
-        .enumerate()
-        .map(|(n, (_, make, call, _))| {
-            format!(
-                "make{n} = function() kept[{n}] = {make} end,\n\
-                 call{n} = function(n) local made = kept[{n}] for i = 1, n do {call} end end"
-            )
+        .filter(|function| {
+            !cases.iter().any(|case| [&case.name, &case.call].iter().any(|text| text.contains(*function)))
         })
         .collect();
-    let modules =
-        ["bench/fns", "bench/provider", "motu/codec", "motu/json", "motu/kv", "motu/log", "motu/random", "motu/time"];
-    let requires: Vec<String> = modules
+    if !missing.is_empty() {
+        bail!("no case of bench/tariff/cases.rs measures {missing:?}");
+    }
+    cases.extend(functions.iter().flat_map(|function| cases::generic(function)));
+    let rounds = if quick { 3 } else { 5 };
+    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    for case in &cases {
+        match tariff.row(case, rounds, ROUND_US) {
+            // a busy machine disturbs a round, so a suspect is measured again, for longer
+            Ok(row) if row.ratio().is_some_and(|ratio| ratio > RATIO_MAX) => {
+                rows.push(tariff.row(case, 5, 2.0 * ROUND_US)?);
+            }
+            Ok(row) => rows.push(row),
+            Err(error) => wrong.push(format!("{}: {error:#}", case.name)),
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("what can't be measured:\n{}", wrong.join("\n"));
+    }
+    rows.sort_by(|a, b| b.ratio().unwrap_or(0.0).total_cmp(&a.ratio().unwrap_or(0.0)));
+    Ok(rows)
+}
+
+/// A Motu with the tenants that call, and one that spins.
+struct Tariff {
+    motu: Motu,
+    runtime: tokio::runtime::Runtime,
+    tenants: BTreeMap<By, TenantRef>,
+    spinner: TenantRef,
+}
+
+/// What some repetitions took.
+#[derive(Clone, Copy)]
+struct Took {
+    us: f64,
+    million_fuel: f64,
+}
+
+impl Took {
+    fn each(self) -> f64 {
+        self.us / self.million_fuel.max(1e-6)
+    }
+}
+
+impl Tariff {
+    fn new() -> anyhow::Result<Tariff> {
+        let fns = HostModule::from_wit(WIT)?
+            .function("nothing", |_, (): ()| std::future::ready(Ok::<_, Error>(())))
+            .function("numbers", |_, all: Vec<f64>| {
+                std::future::ready(Ok::<_, Error>(u32::try_from(all.len()).unwrap_or(u32::MAX)))
+            })
+            .function("points", |_, all: Vec<Point>| std::future::ready(Ok::<_, Error>(all)));
+        let limits = Limits {
+            event_fuel: None,
+            event_deadline: Some(Duration::from_secs(60)),
+            background_fuel: None,
+            kv_operations_per_second: None,
+            blob_operations_per_second: None,
+            cron_operations_per_second: None,
+            calls_per_second: BTreeMap::new(),
+            http_in_flight: 1000,
+            blobs_bytes: 1 << 30,
+            kv_bytes: 1 << 30,
+            log_bytes: 1 << 30,
+            memory_bytes: 512 << 20,
+            restarts: None,
+            ..Limits::default()
+        };
+        let http = HttpSettings { allowed: Networks::parse(["127.0.0.1"])?, ..HttpSettings::default() };
+        let motu = Motu::builder()
+            .limits(limits.clone())
+            .http(http)
+            .host_module(fns)
+            .host_module(provider::module()?)
+            .on_log(|_| ())
+            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let packages = MODULES.iter().map(|path| (path.replace('/', ":"), 1));
+        let small = Limits { memory_bytes: Limits::default().memory_bytes, ..limits.clone() };
+        let over_rate = Limits { calls_per_second: packages.collect(), ..limits.clone() };
+        let over_operations = Limits { kv_operations_per_second: Some(1), ..limits.clone() };
+        let narrowed = (0..20).flat_map(|n| {
+            [
+                format!("motu:kv/store.*[scope=a{n}*a*b]"),
+                format!("motu:kv/store.*[scope=*a{n}*b]"),
+                format!("motu:blob/blobs.*[scope=a*{n}*b]"),
+                format!("motu:http/client.fetch[host=api{n}.example.org]"),
+            ]
+        });
+        let mut tenants = BTreeMap::new();
+        for (by, id, limits, grants) in [
+            (By::Granted, "bench:granted", limits.clone(), Grants::parse(["*"])?),
+            (By::Small, "bench:small", small, Grants::parse(["*"])?),
+            (By::Denied, "bench:denied", limits.clone(), Grants::parse([] as [&str; 0])?),
+            (By::OverRate, "bench:over-rate", over_rate, Grants::parse(["*"])?),
+            (By::OverOperations, "bench:over-operations", over_operations, Grants::parse(["*"])?),
+            (By::Narrowed, "bench:narrowed", limits.clone(), Grants::parse(narrowed)?),
+        ] {
+            let tenant = motu.tenant(&id.parse()?);
+            tenant.set_limits(Some(limits))?;
+            tenant.set_grants(Some(grants));
+            tenants.insert(by, tenant);
+        }
+        let spinner = motu.tenant(&"bench:spinner".parse()?);
+        let spin = "return { run = function(n) local x = 0 for i = 1, n do x = bit32.bxor(x, i) end return x end }";
+        runtime.block_on(spinner.deploy("main", &Bundle::from_files([("init.luau", spin)])?))?;
+        Ok(Tariff { motu, runtime, tenants, spinner })
+    }
+
+    /// Motu's own host functions, as Luau writes them: `kv.compare_and_set`.
+    fn functions(&self) -> Vec<String> {
+        let names = self.motu.host_functions();
+        let own = names.iter().filter_map(|name| name.strip_prefix("motu:"));
+        own.filter_map(|name| {
+            let (package, rest) = name.split_once('/')?;
+            let module = package.split('@').next()?; // without its version
+            let function = rest.rsplit_once('.').map_or(rest, |(_, function)| function);
+            Some(format!("{module}.{}", function.replace('-', "_")))
+        })
+        .collect()
+    }
+
+    fn row(&self, case: &Case, rounds: usize, round_us: f64) -> anyhow::Result<Row> {
+        let tenant = self.tenants.get(&case.by).context("the tenant is there")?.clone();
+        self.runtime.block_on(tenant.deploy("main", &Bundle::from_files([("init.luau", script(case))])?))?;
+        self.event(&tenant, "make", 0)?.context("what is made")?;
+        let spinner = self.spinner.clone();
+        let mut times = 1;
+        let mut took = self.take(&tenant, case, times)?;
+        while took.us < round_us && times < 1 << 20 {
+            let more = (round_us / took.us.max(1.0)).clamp(2.0, 16.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 2 to 16")]
+            let more = more.ceil() as u32;
+            times *= more;
+            took = self.take(&tenant, case, times)?;
+        }
+        let (mut calls, mut spins) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            calls.push(self.take(&tenant, case, times)?.each());
+            spins.push(self.measure(&spinner, || self.event(&spinner, "run", 200_000)?.map(drop))?.each());
+        }
+        let _ = tenant.remove("main");
+        Ok(Row::new(GROUP, &case.name, median(&calls), median(&spins), "us"))
+    }
+
+    /// Repeats a case so often.
+    fn take(&self, tenant: &TenantRef, case: &Case, times: u32) -> anyhow::Result<Took> {
+        self.measure(tenant, || {
+            match case.how {
+                // what is measured may be how it fails
+                How::Event => (0..times).try_for_each(|_| self.event(tenant, "call", 1).map(drop)),
+                How::AtOnce => self.event(tenant, "call", times.div_ceil(LANES))?.map(drop),
+                How::InTurn => self.event(tenant, "call", times)?.map(drop),
+            }
+        })
+    }
+
+    fn measure(&self, tenant: &TenantRef, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Took> {
+        let (us, fuel) = (processor_us(), tenant.fuel());
+        run()?;
+        // an answer comes before its slice is counted, and before what it leaves behind is given back
+        std::thread::sleep(Duration::from_micros(300));
+        Ok(Took { us: processor_us() - us, million_fuel: tenant.fuel().saturating_sub(fuel) as f64 / 1e6 })
+    }
+
+    /// Dispatches an event. The outer error is Motu's, the inner one the event's.
+    fn event(&self, tenant: &TenantRef, event: &str, times: u32) -> anyhow::Result<anyhow::Result<Json>> {
+        let answers = self.runtime.block_on(tenant.dispatch::<Json>(event, &times))?;
+        let answer = answers.into_iter().next().context("it is handled")?;
+        Ok(answer.result.map(|outcome| outcome.value).map_err(anyhow::Error::from))
+    }
+}
+
+/// The processor time of all threads of this process, in microseconds.
+fn processor_us() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// The bundle of a case: `make` makes what its calls need, `call` repeats them.
+fn script(case: &Case) -> String {
+    let requires: Vec<String> = MODULES
         .iter()
         .map(|path| format!("local {} = require('@{path}')", path.split('/').next_back().unwrap_or_default()))
         .collect();
+    let Case { make, call, .. } = case;
+    let repeat = match case.how {
+        How::InTurn => format!("for i = 1, times do {call} end"),
+        How::Event => format!("local i = times {call}"),
+        How::AtOnce => format!(
+            "local me, left, waits, problem = coroutine.running(), {LANES}, false, nil\n\
+             for lane = 1, {LANES} do task.spawn(function()\n\
+               local fine, thrown = pcall(function() for i = 1, times do {call} end end)\n\
+               if not fine then problem = thrown end\n\
+               left -= 1\n\
+               if left == 0 and waits then task.spawn(me) end\n\
+             end) end\n\
+             waits = left > 0\n\
+             if waits then coroutine.yield() end\n\
+             if problem then error(problem) end"
+        ),
+    };
     format!(
-        "{}\nlocal kept = {{}}\nreturn {{ spin = function(n) local x = 0 for i = 1, n do x = bit32.bxor(x, i) end return x end,\n{} }}",
-        requires.join("\n"),
-        handlers.join(",\n")
+        "{}\nlocal made\nreturn {{ make = function() made = {make} end, call = function(times) {repeat} end }}",
+        requires.join("\n")
     )
-}
-
-pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
-    let rounds = if quick { 3 } else { 9 };
-    let fns = HostModule::from_wit(WIT)?
-        .function("nothing", |_, (): ()| std::future::ready(Ok::<_, Error>(())))
-        .function("denied", |_, (): ()| std::future::ready(Ok::<_, Error>(())))
-        .function("numbers", |_, all: Vec<f64>| {
-            std::future::ready(Ok::<_, Error>(u32::try_from(all.len()).unwrap_or(u32::MAX)))
-        })
-        .function("points", |_, all: Vec<Point>| std::future::ready(Ok::<_, Error>(all)));
-    let limits = Limits {
-        event_fuel: None,
-        event_deadline: Some(Duration::from_secs(600)),
-        kv_operations_per_second: None,
-        blob_operations_per_second: None,
-        cron_operations_per_second: None,
-        payload_bytes: 8 << 20,
-        result_bytes: 8 << 20,
-        log_bytes: 64 << 20,
-        memory_bytes: 512 << 20,
-        ..Limits::default()
-    };
-    let motu =
-        Motu::builder().limits(limits).host_module(fns).host_module(provider::module()?).on_log(|_| ()).build()?;
-    let tenant = motu.tenant(&"bench:1".parse()?);
-    tenant.set_grants(Some(Grants::parse([
-        "motu:*/*",
-        "bench:fns/fns.nothing",
-        "bench:fns/fns.numbers",
-        "bench:fns/fns.points",
-        "bench:provider/*",
-    ])?));
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(tenant.deploy("main", &Bundle::from_files([("init.luau", script())])?))?;
-    // the time and the fuel of an event
-    let run = |event: &str, n: u32| -> anyhow::Result<(f64, f64)> {
-        let (answer, us) = timed(|| Ok(runtime.block_on(tenant.dispatch::<Json>(event, &n))?))?;
-        let outcome = answer.into_iter().next().context("it is handled")?;
-        let outcome = outcome.result?;
-        Ok((us, outcome.usage.fuel as f64 / 1e6))
-    };
-    let mut rows = Vec::new();
-    for (n, (name, _, _, times)) in CASES.iter().enumerate() {
-        run(&format!("make{n}"), 0)?;
-        let (mut calls, mut spins) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let (us, fuel) = run(&format!("call{n}"), *times)?;
-            calls.push(us / fuel);
-            let (us, fuel) = run("spin", 200_000)?;
-            spins.push(us / fuel);
-        }
-        rows.push(Row::new(GROUP, name, median(&calls), median(&spins), "us"));
-    }
-    Ok(rows)
 }

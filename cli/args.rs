@@ -131,8 +131,9 @@ pub(crate) struct New {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Load {
-    /// The scenario, a .toml file. Some come with Motu, in the folder scenarios.
-    pub(crate) file: PathBuf,
+    /// Scenarios, .toml files, run one after the other. Some come with Motu, in the folder scenarios.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,16 +1,19 @@
 //! `motu load`: many tenants at once, some of them hostile, as a scenario in a file says.
 
 mod drive;
+mod expect;
 mod report;
 mod scenario;
+mod server;
 
 use std::process::ExitCode;
 
-use motu::{HostModule, Limits, Motu, Placement};
+use motu::{HostModule, HttpSettings, Limits, Motu, Networks, Placement};
 
 use crate::args::Load;
 use crate::failure::Failure;
 use crate::print;
+use report::Report;
 use scenario::Scenario;
 
 pub(crate) fn load(load: &Load) -> ExitCode {
@@ -22,18 +25,26 @@ pub(crate) fn load(load: &Load) -> ExitCode {
 }
 
 fn loaded(load: &Load) -> Result<(String, bool), Failure> {
-    let scenario = Scenario::read(&load.file)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .map_err(|error| Failure::host(format!("no runtime could be made: {error}")))?;
-    let motu = motu(&scenario)?;
-    let results = runtime.block_on(drive::run(&motu, &scenario, !load.json))?;
-    let broken = scenario::broken(&scenario, &results);
-    let text = if load.json { report::json(&scenario, &results, &broken) } else { report::table(&results, &broken) };
-    runtime.shutdown_background();
-    Ok((text, broken.is_empty()))
+    // all of them are read before the first one runs: a mistake in the last should not cost minutes
+    let scenarios: Vec<_> = load.files.iter().map(|file| Scenario::read(file)).collect::<Result<_, _>>()?;
+    let mut reports = Vec::new();
+    for (file, scenario) in load.files.iter().zip(&scenarios) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| Failure::host(format!("no runtime could be made: {error}")))?;
+        let motu = motu(scenario)?;
+        let results = runtime.block_on(async {
+            let url = if scenario.serve { Some(server::start().await?) } else { None };
+            drive::run(&motu, scenario, url.as_deref(), !load.json).await
+        })?;
+        reports.push(Report::new(&file.to_string_lossy(), scenario, results));
+        runtime.shutdown_background();
+    }
+    let held = reports.iter().all(Report::holds);
+    Ok((if load.json { report::json(&reports) } else { report::table(&reports) }, held))
 }
 
 /// What scenarios have beside Motu's own modules.
@@ -54,6 +65,13 @@ fn motu(scenario: &Scenario) -> Result<Motu, Failure> {
         Ok(())
     });
     let limits = Limits { restarts: None, ..Limits::default() };
-    let builder = Motu::builder().limits(limits).placement(placement).on_log(|_| ());
+    let mut builder = Motu::builder().limits(limits).placement(placement).on_log(|_| ());
+    if let Some(mib) = scenario.image_mib {
+        builder = builder.image_bytes(u64::from(mib) << 20);
+    }
+    if scenario.serve {
+        let allowed = Networks::parse([server::NETWORK]).map_err(|error| Failure::host(error.to_string()))?;
+        builder = builder.http(HttpSettings { allowed, ..HttpSettings::default() });
+    }
     Ok(builder.host_module(slow).build()?)
 }

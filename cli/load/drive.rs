@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use motu::{Bundle, Grants, Motu, TenantRef, Value};
 use tokio::task::JoinSet;
 
-use super::scenario::{Group, Phase, Scenario};
+use super::scenario::{Group, Phase, Scenario, URL};
 use crate::failure::Failure;
 
 /// What a group came to in a phase.
@@ -28,7 +28,9 @@ pub(super) struct GroupResult {
     pub(super) p999_us: f64,
     pub(super) max_us: f64,
     pub(super) per_second: f64,
+    /// Burnt while the phase ran, loading not counted.
     pub(super) fuel: u64,
+    pub(super) fuel_per_second: f64,
     pub(super) rss_mib: f64,
 }
 
@@ -58,8 +60,7 @@ impl Counts {
         match failed {
             None => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
-                let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                self.latency.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+                self.took(since);
             }
             Some(error) => {
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,15 +69,42 @@ impl Counts {
         }
     }
 
+    fn took(&self, since: Instant) {
+        let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+    }
+
     fn failed(&self) -> u64 {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 }
 
-pub(super) async fn run(motu: &Motu, scenario: &Scenario, progress: bool) -> Result<Vec<GroupResult>, Failure> {
+/// An event whose answer has not come. One that is given up with its lane counts as an event that took that long, at least: a
+/// phase that is cut off must not look fast.
+struct Waiting<'a> {
+    counts: &'a Counts,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.counts.took(self.since);
+        }
+    }
+}
+
+/// Runs all phases. `url` is the server's, if the scenario has one.
+pub(super) async fn run(
+    motu: &Motu,
+    scenario: &Scenario,
+    url: Option<&str>,
+    progress: bool,
+) -> Result<Vec<GroupResult>, Failure> {
     let mut results = Vec::new();
     for phase in &scenario.phase {
-        results.extend(one_phase(motu, scenario, phase, progress).await?);
+        results.extend(one_phase(motu, scenario, phase, url, progress).await?);
     }
     Ok(results)
 }
@@ -85,6 +113,7 @@ async fn one_phase(
     motu: &Motu,
     scenario: &Scenario,
     phase: &Phase,
+    url: Option<&str>,
     progress: bool,
 ) -> Result<Vec<GroupResult>, Failure> {
     let over = Arc::new(AtomicBool::new(false));
@@ -92,10 +121,10 @@ async fn one_phase(
     let mut groups = Vec::new();
     for group in &phase.group {
         let counts = Arc::new(Counts::new()?);
-        let payload = payload(&group.payload)?;
+        let payload = payload(&group.payload, url)?;
         let mut tenants = Vec::new();
         for number in 0..group.tenants {
-            let name = format!("{}:{number}", kind_of(&group.name)).parse()?;
+            let name = format!("{}:{number}", group.kind()).parse()?;
             let tenant = motu.tenant(&name);
             tenant.set_limits(Some(group.limits()))?;
             let grants = group.grants.iter().map(String::as_str).chain(["load:slow/*"]);
@@ -105,6 +134,8 @@ async fn one_phase(
         }
         groups.push((group, counts, payload, tenants));
     }
+    let fuel = |tenants: &[TenantRef]| tenants.iter().map(TenantRef::fuel).sum::<u64>();
+    let burnt_before: Vec<u64> = groups.iter().map(|(_, _, _, tenants)| fuel(tenants)).collect();
     let since = Instant::now();
     for (group, counts, payload, tenants) in &groups {
         let lanes = f64::from(group.tenants) * f64::from(group.at_once);
@@ -130,7 +161,12 @@ async fn one_phase(
             }
         }
     }
-    let all = async { while bounded.join_next().await.is_some() {} };
+    let all = async {
+        match phase.seconds {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs_f64(seconds)).await,
+            None => while bounded.join_next().await.is_some() {},
+        }
+    };
     let shown = async {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -147,19 +183,26 @@ async fn one_phase(
     }
     over.store(true, Ordering::Relaxed);
     let took = since.elapsed();
-    // what goes on without end is ended; what is bounded and has not ended is lost
-    for (_, _, _, tenants) in groups.iter().filter(|(group, ..)| group.events.is_none()) {
-        tenants.iter().for_each(TenantRef::kill);
+    let burnt =
+        groups.iter().zip(burnt_before).map(|((_, _, _, tenants), before)| fuel(tenants).saturating_sub(before));
+    let burnt: Vec<u64> = burnt.collect();
+    bounded.shutdown().await;
+    // What goes on without end is killed until it has ended: a kill leaves events in the mailbox, which begin anew. None may run
+    // into the next phase.
+    let until = Instant::now() + Duration::from_secs(5);
+    while !endless.is_empty() && Instant::now() < until {
+        for (_, _, _, tenants) in groups.iter().filter(|(group, ..)| group.events.is_none()) {
+            tenants.iter().for_each(TenantRef::kill);
+        }
+        let end = async { while endless.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(10), end).await;
     }
-    let end = async { while endless.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(Duration::from_secs(5), end).await; // the rest is aborted with the sets
+    endless.shutdown().await;
     if progress {
         clear();
     }
-    let result = |(group, counts, _, tenants): &(&Group, Arc<Counts>, Value, Vec<TenantRef>)| {
-        summary(phase, group, counts, tenants, took)
-    };
-    let results = groups.iter().map(result).collect();
+    let results =
+        groups.iter().zip(burnt).map(|((group, counts, ..), fuel)| summary(phase, group, counts, fuel, took)).collect();
     for (_, _, _, tenants) in &groups {
         for tenant in tenants {
             motu.forget(tenant.id());
@@ -202,7 +245,10 @@ impl Lane {
             };
             let name = usize::try_from(number).ok().and_then(|number| self.names.get(number % self.names.len().max(1)));
             self.counts.sent.fetch_add(1, Ordering::Relaxed);
-            match self.tenant.dispatch_value(name.map_or("", String::as_str), &self.payload).await {
+            let mut waiting = Waiting { counts: &self.counts, since, answered: false };
+            let answers = self.tenant.dispatch_value(name.map_or("", String::as_str), &self.payload).await;
+            waiting.answered = true;
+            match answers {
                 Ok(answers) if answers.is_empty() => {
                     let mut failed = self.counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
                     *failed.entry("not handled".to_owned()).or_default() += 1;
@@ -231,19 +277,13 @@ fn bundle<'a>(scenario: &'a Scenario, name: &str) -> Result<&'a Bundle, Failure>
     scenario.bundles.get(name).ok_or_else(|| Failure::usage(format!("there is no bundle {name:?}")))
 }
 
-fn payload(json: &serde_json::Value) -> Result<Value, Failure> {
-    let text = json.to_string();
+fn payload(json: &serde_json::Value, url: Option<&str>) -> Result<Value, Failure> {
+    // of all JSON, only strings can contain what stands for the URL, and a URL has nothing to escape
+    let text = json.to_string().replace(URL, url.unwrap_or(URL));
     crate::json::parse(&text, 64).map_err(|problem| Failure::usage(format!("payload: {problem}")))
 }
 
-/// A tenant's kind has few characters.
-fn kind_of(name: &str) -> String {
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let kind: String = name.chars().take(64).map(letter).collect();
-    if kind.is_empty() { "group".to_owned() } else { kind }
-}
-
-fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef], took: Duration) -> GroupResult {
+fn summary(phase: &Phase, group: &Group, counts: &Counts, fuel: u64, took: Duration) -> GroupResult {
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
@@ -263,7 +303,8 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, tenants: &[TenantRef],
         p999_us: us(0.999),
         max_us: latency.max() as f64 / 1e3,
         per_second: answered as f64 / took.as_secs_f64().max(1e-9),
-        fuel: tenants.iter().map(TenantRef::fuel).sum(),
+        fuel,
+        fuel_per_second: fuel as f64 / took.as_secs_f64().max(1e-9),
         rss_mib: rss_mib(),
     }
 }

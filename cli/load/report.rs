@@ -1,62 +1,133 @@
-//! What a load came to, as a table for people or as one JSON object.
+//! What loads came to, as a table for people or as one JSON object.
 
 use std::fmt::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::drive::GroupResult;
+use super::expect::{Compared, broken, compared};
 use super::scenario::Scenario;
 use crate::report::plain;
 
-pub(super) fn table(results: &[GroupResult], broken: &[String]) -> String {
+/// What a scenario came to.
+pub(super) struct Report {
+    file: String,
+    about: String,
+    results: Vec<(GroupResult, Compared)>,
+    broken: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn new(file: &str, scenario: &Scenario, results: Vec<GroupResult>) -> Report {
+        let broken = broken(scenario, &results);
+        let compared: Vec<_> = results.iter().map(|result| compared(scenario, &results, result)).collect();
+        let results = results.into_iter().zip(compared).collect();
+        Report { file: file.to_owned(), about: scenario.about.clone(), results, broken }
+    }
+
+    /// Whether all that was expected holds.
+    pub(super) fn holds(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    fn outcome(&self) -> &'static str {
+        if self.holds() { "ok" } else { "not held" }
+    }
+
+    fn json(&self) -> Value {
+        let results: Vec<_> = self
+            .results
+            .iter()
+            .map(|(result, compared)| {
+                json!({
+                    "phase": result.phase, "group": result.group, "tenants": result.tenants,
+                    "answered": result.answered, "failed": result.failed, "lost": result.lost,
+                    "p50_us": result.p50_us, "p99_us": result.p99_us, "p999_us": result.p999_us, "max_us": result.max_us,
+                    "p99_times": compared.p99_times, "per_second": result.per_second, "fuel": result.fuel,
+                    "fuel_per_second": result.fuel_per_second, "fuel_times": compared.fuel_times, "rss_mib": result.rss_mib,
+                })
+            })
+            .collect();
+        json!({"outcome": self.outcome(), "about": self.about, "results": results, "broken": self.broken})
+    }
+}
+
+/// One table for all scenarios. The columns `p99 x` and `fuel x` compare with the phase that an expectation names.
+pub(super) fn table(reports: &[Report]) -> String {
     let mut text = String::new();
-    let head = ["p50 us", "p99 us", "p999 us", "max us", "events/s", "answered", "failed", "lost", "RSS MiB"];
-    let _ = write!(text, "{:28}{:>8}", "phase, group", "tenants");
+    let names = reports.iter().flat_map(|report| &report.results).map(|(result, _)| name(result).chars().count());
+    let width = names.max().unwrap_or(0).clamp(28, 60);
+    let head = [
+        "p50 us", "p99 us", "p999 us", "max us", "p99 x", "events/s", "answered", "failed", "lost", "Mfuel/s",
+        "fuel x", "RSS MiB",
+    ];
+    let _ = write!(text, "{:width$}{:>8}", "phase, group", "tenants");
     for name in head {
         let _ = write!(text, "{name:>10}");
     }
     text.push('\n');
-    for result in results {
-        let name = plain(&format!("{}, {}", result.phase, result.group));
-        let failed: u64 = result.failed.values().sum();
-        let _ = writeln!(
-            text,
-            "{name:28}{:>8}{:>10.0}{:>10.0}{:>10.0}{:>10.0}{:>10.0}{:>10}{failed:>10}{:>10}{:>10.0}",
-            result.tenants,
-            result.p50_us,
-            result.p99_us,
-            result.p999_us,
-            result.max_us,
-            result.per_second,
-            result.answered,
-            result.lost,
-            result.rss_mib,
-        );
-        for (kind, count) in &result.failed {
-            let _ = writeln!(text, "    {kind}: {count}");
+    for report in reports {
+        if reports.len() > 1 {
+            let _ = writeln!(text, "{}", plain(&report.file));
+        }
+        for (result, compared) in &report.results {
+            row(&mut text, width, result, *compared);
         }
     }
-    for broken in broken {
-        let _ = writeln!(text, "not held: {}", plain(broken));
+    for report in reports {
+        for broken in &report.broken {
+            let of = if reports.len() > 1 { format!("{}: ", plain(&report.file)) } else { String::new() };
+            let _ = writeln!(text, "not held: {of}{}", plain(broken));
+        }
     }
-    if broken.is_empty() {
+    if reports.iter().all(Report::holds) {
         text.push_str("ok\n");
     }
     text
 }
 
-pub(super) fn json(scenario: &Scenario, results: &[GroupResult], broken: &[String]) -> String {
-    let results: Vec<_> = results
-        .iter()
-        .map(|result| {
-            json!({
-                "phase": result.phase, "group": result.group, "tenants": result.tenants,
-                "answered": result.answered, "failed": result.failed, "lost": result.lost,
-                "p50_us": result.p50_us, "p99_us": result.p99_us, "p999_us": result.p999_us, "max_us": result.max_us,
-                "per_second": result.per_second, "fuel": result.fuel, "rss_mib": result.rss_mib,
-            })
-        })
-        .collect();
-    let outcome = if broken.is_empty() { "ok" } else { "not held" };
-    format!("{}\n", json!({"outcome": outcome, "about": scenario.about, "results": results, "broken": broken}))
+fn name(result: &GroupResult) -> String {
+    plain(&format!("{}, {}", result.phase, result.group))
+}
+
+fn row(text: &mut String, width: usize, result: &GroupResult, compared: Compared) {
+    let failed: u64 = result.failed.values().sum();
+    let times = |times: Option<f64>| times.map(|times| format!("{times:.2}")).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "{:width$}{:>8}{:>10.0}{:>10.0}{:>10.0}{:>10.0}{:>10}{:>10.0}{:>10}{failed:>10}{:>10}{:>10.1}{:>10}{:>10.0}",
+        name(result),
+        result.tenants,
+        result.p50_us,
+        result.p99_us,
+        result.p999_us,
+        result.max_us,
+        times(compared.p99_times),
+        result.per_second,
+        result.answered,
+        result.lost,
+        result.fuel_per_second / 1e6,
+        times(compared.fuel_times),
+        result.rss_mib,
+    );
+    for (kind, count) in &result.failed {
+        let _ = writeln!(text, "    {kind}: {count}");
+    }
+}
+
+/// The object of one scenario; of several, an object with a list of theirs, each with the name of its file.
+pub(super) fn json(reports: &[Report]) -> String {
+    let object = match reports {
+        [report] => report.json(),
+        reports => {
+            let outcome = if reports.iter().all(Report::holds) { "ok" } else { "not held" };
+            let scenarios = reports.iter().map(|report| {
+                let mut object = report.json();
+                object["file"] = report.file.clone().into();
+                object
+            });
+            json!({"outcome": outcome, "scenarios": scenarios.collect::<Vec<_>>()})
+        }
+    };
+    format!("{object}\n")
 }

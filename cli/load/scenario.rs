@@ -1,6 +1,6 @@
 //! A scenario: phases one after the other, each with groups of tenants that do the same, and what must hold in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,11 +8,14 @@ use std::time::Duration;
 use motu::{Bundle, Limits};
 use serde::Deserialize;
 
-use super::drive::GroupResult;
+use super::expect::Expect;
 use crate::failure::Failure;
 
 /// The most lanes of a phase: tenants times events under way for each.
 const LANES_MAX: u64 = 200_000;
+
+/// What the server's URL takes the place of in a payload.
+pub(super) const URL: &str = "{url}";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -27,7 +30,14 @@ pub(super) struct Scenario {
     /// A phase that takes longer is cut off; what has not ended then is lost.
     #[serde(default = "Scenario::seconds_max")]
     pub(super) seconds_max: u64,
+    /// Starts an HTTP server on loopback that scripts may reach. `{url}` in a payload becomes its URL.
+    #[serde(default)]
+    pub(super) serve: bool,
+    /// Memory for images of bundles that no instance uses. At 0, each deployment loads its bundle again.
+    pub(super) image_mib: Option<u32>,
     bundle: BTreeMap<String, Source>,
+    #[serde(default)]
+    every: Every,
     pub(super) phase: Vec<Phase>,
     #[serde(skip)]
     pub(super) bundles: BTreeMap<String, Bundle>,
@@ -42,17 +52,31 @@ struct Source {
     source: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Phase {
-    pub(super) name: String,
-    pub(super) group: Vec<Group>,
+/// Groups and expectations that each phase has beside its own.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Every {
+    #[serde(default)]
+    group: Vec<Group>,
     #[serde(default)]
     expect: Vec<Expect>,
 }
 
-/// Tenants that do the same.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Phase {
+    pub(super) name: String,
+    /// How long the phase takes. No group of it has `events` then: all of them always have work. Without it, the phase takes
+    /// until the groups that have `events` are done.
+    pub(super) seconds: Option<f64>,
+    #[serde(default)]
+    pub(super) group: Vec<Group>,
+    #[serde(default)]
+    pub(super) expect: Vec<Expect>,
+}
+
+/// Tenants that do the same.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Group {
     pub(super) name: String,
@@ -80,7 +104,7 @@ pub(super) struct Group {
     limits: SomeLimits,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Events {
     One(String),
@@ -100,7 +124,7 @@ impl Events {
 }
 
 /// Instead of the defaults.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SomeLimits {
     fuel: Option<u64>,
@@ -109,21 +133,9 @@ struct SomeLimits {
     mailbox_events: Option<u32>,
     weight: Option<u32>,
     fuel_per_second: Option<u64>,
-}
-
-/// What must hold for a group when the phase is over.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Expect {
-    group: String,
-    lost_max: Option<u64>,
-    failed_max: Option<u64>,
-    answered_min: Option<u64>,
-    /// In microseconds.
-    p99_us_max: Option<f64>,
-    /// At most so many times that of the same group in a phase before, or `p99_us_max` if that is more.
-    p99_times: Option<f64>,
-    than_phase: Option<String>,
+    /// By the package of a module, as in `{ "motu:http" = 100 }`. Other packages keep their default.
+    #[serde(default)]
+    calls_per_second: BTreeMap<String, u32>,
 }
 
 fn one() -> u32 {
@@ -154,6 +166,10 @@ impl Scenario {
             };
             scenario.bundles.insert(name.clone(), bundle);
         }
+        for phase in &mut scenario.phase {
+            phase.group.splice(0..0, scenario.every.group.iter().cloned());
+            phase.expect.splice(0..0, scenario.every.expect.iter().cloned());
+        }
         scenario.check().map_err(|problem| Failure::usage(format!("{shown}: {problem}")))?;
         Ok(scenario)
     }
@@ -162,46 +178,69 @@ impl Scenario {
         if self.phase.is_empty() {
             return Err("there is no phase".to_owned());
         }
-        for phase in &self.phase {
-            let of = &phase.name;
-            if phase.group.iter().all(|group| group.events.is_none()) {
+        for (at, phase) in self.phase.iter().enumerate() {
+            let before = self.phase.get(..at).unwrap_or_default();
+            if before.iter().any(|other| other.name == phase.name) {
+                return Err(format!("two phases have the name {:?}", phase.name));
+            }
+            self.check_phase(phase)?;
+            for expect in &phase.expect {
+                expect.check(phase, before)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_phase(&self, phase: &Phase) -> Result<(), String> {
+        let of = &phase.name;
+        match phase.seconds {
+            None if phase.group.iter().all(|group| group.events.is_none()) => {
                 return Err(format!("no group of phase {of:?} has `events`: it would never end"));
             }
-            let lanes: u64 = phase.group.iter().map(|group| u64::from(group.tenants) * u64::from(group.at_once)).sum();
-            if lanes > LANES_MAX {
-                return Err(format!("phase {of:?} has {lanes} events under way at once, and can have {LANES_MAX}"));
+            Some(_) if phase.group.iter().any(|group| group.events.is_some()) => {
+                return Err(format!("phase {of:?} has `seconds`, so no group of it can have `events`"));
             }
-            for group in &phase.group {
-                let name = &group.name;
-                let known = |bundle: &String| self.bundles.contains_key(bundle);
-                if !known(&group.bundle) || group.reload_bundle.as_ref().is_some_and(|bundle| !known(bundle)) {
-                    return Err(format!("group {name:?} of phase {of:?} names a bundle that there isn't"));
-                }
-                if group.reload_ms.is_some() != group.reload_bundle.is_some() {
-                    return Err(format!(
-                        "group {name:?} of phase {of:?} has one of reload-ms and reload-bundle, and needs both"
-                    ));
-                }
-                if group.rate.is_some_and(|rate| !(0.001..=1e7).contains(&rate)) {
-                    return Err(format!("the rate of group {name:?} of phase {of:?} is not from 0.001 to 10,000,000"));
-                }
-                if group.tenants == 0
-                    || group.at_once == 0
-                    || matches!(&group.event, Events::Several(events) if events.is_empty())
-                {
-                    return Err(format!("group {name:?} of phase {of:?} has no tenants, nothing at once, or no event"));
-                }
+            Some(seconds) if !(0.01..=self.seconds_max as f64).contains(&seconds) => {
+                let most = self.seconds_max;
+                return Err(format!(
+                    "the seconds of phase {of:?} are not from 0.01 to {most}, the scenario's seconds-max"
+                ));
             }
-            for expect in &phase.expect {
-                if !phase.group.iter().any(|group| group.name == expect.group) {
-                    return Err(format!(
-                        "phase {of:?} expects something of a group {:?} that there isn't",
-                        expect.group
-                    ));
-                }
-                if expect.p99_times.is_some() != expect.than_phase.is_some() {
-                    return Err(format!("phase {of:?} has one of p99-times and than-phase, and needs both"));
-                }
+            _ => {}
+        }
+        let lanes: u64 = phase.group.iter().map(|group| u64::from(group.tenants) * u64::from(group.at_once)).sum();
+        if lanes > LANES_MAX {
+            return Err(format!("phase {of:?} has {lanes} events under way at once, and can have {LANES_MAX}"));
+        }
+        let mut kinds = BTreeSet::new();
+        for group in &phase.group {
+            let name = &group.name;
+            if !kinds.insert(group.kind()) {
+                let kind = group.kind();
+                return Err(format!(
+                    "two groups of phase {of:?} would have the tenants {kind}:0 and on: {name:?} is one"
+                ));
+            }
+            let known = |bundle: &String| self.bundles.contains_key(bundle);
+            if !known(&group.bundle) || group.reload_bundle.as_ref().is_some_and(|bundle| !known(bundle)) {
+                return Err(format!("group {name:?} of phase {of:?} names a bundle that there isn't"));
+            }
+            if group.reload_ms.is_some() != group.reload_bundle.is_some() {
+                return Err(format!(
+                    "group {name:?} of phase {of:?} has one of reload-ms and reload-bundle, and needs both"
+                ));
+            }
+            if group.rate.is_some_and(|rate| !(0.001..=1e7).contains(&rate)) {
+                return Err(format!("the rate of group {name:?} of phase {of:?} is not from 0.001 to 10,000,000"));
+            }
+            if group.tenants == 0
+                || group.at_once == 0
+                || matches!(&group.event, Events::Several(events) if events.is_empty())
+            {
+                return Err(format!("group {name:?} of phase {of:?} has no tenants, nothing at once, or no event"));
+            }
+            if !self.serve && group.payload.to_string().contains(URL) {
+                return Err(format!("a payload of phase {of:?} has {URL:?}, which needs `serve = true`"));
             }
         }
         Ok(())
@@ -209,9 +248,19 @@ impl Scenario {
 }
 
 impl Group {
+    /// The kind of its tenants, made of its name: a kind has few characters.
+    pub(super) fn kind(&self) -> String {
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let kind: String = self.name.chars().take(64).map(letter).collect();
+        if kind.is_empty() { "group".to_owned() } else { kind }
+    }
+
     pub(super) fn limits(&self) -> Limits {
         let (some, defaults) = (&self.limits, Limits { restarts: None, ..Limits::default() });
+        let mut calls_per_second = defaults.calls_per_second;
+        calls_per_second.extend(some.calls_per_second.clone());
         Limits {
+            calls_per_second,
             event_fuel: some.fuel.or(defaults.event_fuel),
             event_deadline: some.deadline_ms.map(Duration::from_millis).or(defaults.event_deadline),
             memory_bytes: some.memory_mib.map_or(defaults.memory_bytes, |mib| mib << 20),
@@ -221,35 +270,4 @@ impl Group {
             ..defaults
         }
     }
-}
-
-/// What was expected and doesn't hold, in words.
-pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String> {
-    let mut broken = Vec::new();
-    for phase in &scenario.phase {
-        for expect in &phase.expect {
-            let find =
-                |phase: &str| results.iter().find(|result| result.phase == phase && result.group == expect.group);
-            let Some(result) = find(&phase.name) else { continue };
-            let mut no = |what: String| broken.push(format!("{}, {}: {what}", phase.name, expect.group));
-            if expect.lost_max.is_some_and(|most| result.lost > most) {
-                no(format!("{} events lost", result.lost));
-            }
-            let failed: u64 = result.failed.values().sum();
-            if expect.failed_max.is_some_and(|most| failed > most) {
-                no(format!("{failed} events failed: {:?}", result.failed));
-            }
-            if expect.answered_min.is_some_and(|least| result.answered < least) {
-                no(format!("{} events answered", result.answered));
-            }
-            let before = expect.than_phase.as_deref().and_then(find).zip(expect.p99_times);
-            let relative = before.map(|(before, times)| before.p99_us * times);
-            if let Some(most) = relative.into_iter().chain(expect.p99_us_max).reduce(f64::max)
-                && result.p99_us > most
-            {
-                no(format!("p99 of {:.0} us, over {most:.0} us", result.p99_us));
-            }
-        }
-    }
-    broken
 }

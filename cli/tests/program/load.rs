@@ -71,6 +71,15 @@ fn wrong_scenarios() {
         ("group = \"good\"\nlost", "group = \"none\"\nlost", "that there isn't"),
         ("fuel = 1000000", "weight = 0", "the limit weight is 0"),
         ("at-once = 2", "reload-ms = 5", "needs both"),
+        ("name = \"Bad ones\"", "name = \"Good\"", "would have the tenants good:0"),
+        ("payload = { a = [1, 2] }", "payload = [\"{url}\"]", "needs `serve = true`"),
+        ("name = \"one\"", "name = \"one\"\nseconds = 1", "no group of it can have `events`"),
+        ("workers = 2", "sevre = true", "sevre"),
+        ("lost-max = 0", "fuel-times-min = 1.0", "needs than-phase"),
+        ("lost-max = 0", "than-phase = \"one\"", "which needs p99-times"),
+        ("lost-max = 0", "p99-times = 2.0\nthan-phase = \"two\"", "no earlier phase of that name"),
+        ("fuel = 1000000", "calls-per-second = { http = 1 }", "names \"http\", which is no package"),
+        ("[[phase.expect]]", "[[every.expects]]", "expects"),
     ] {
         assert!(SMALL.contains(change), "{change}");
         let folder = bundle(&[("wrong.toml", &SMALL.replacen(change, to, 1))]);
@@ -80,4 +89,132 @@ fn wrong_scenarios() {
     }
     let ran = motu(&["load", "there/is/none.toml", "--json"]);
     assert_eq!((ran.code, ran.json()["kind"].as_str()), (2, Some("usage")));
+}
+
+const SEVERAL: &str = r#"
+workers = 1
+serve = true
+[bundle.script]
+source = """
+local http = require("@motu/http")
+return {
+    fetch = function(url) local answer = http.fetch(url .. "/path") return answer.status .. answer.body end,
+    work = function() for i = 1, 10000 do end end,
+    spin = function() while true do end end,
+}
+"""
+[[every.group]]
+name = "fetches"
+bundle = "script"
+event = "fetch"
+payload = "{url}"
+events = 30
+grants = ["motu:http/client.fetch[host=127.0.0.1]"]
+limits = { calls-per-second = { "motu:http" = 1000 } }
+[[every.expect]]
+group = "fetches"
+lost-max = 0
+failed-max = 0
+answered-min = 30
+p99-times = 1000.0
+p99-us-max = 60000000.0
+than-phase = "alone"
+[[phase]]
+name = "alone"
+[[phase]]
+name = "beside a spinner"
+[[phase.group]]
+name = "spinner"
+bundle = "script"
+event = "spin"
+"#;
+
+const TIMED: &str = r#"
+workers = 1
+[bundle.script]
+source = "return { work = function() for i = 1, 10000 do end end }"
+[[every.group]]
+name = "honest"
+bundle = "script"
+event = "work"
+at-once = 2
+[[phase]]
+name = "alone"
+seconds = 0.3
+[[phase]]
+name = "beside an equal"
+seconds = 0.3
+[[phase.group]]
+name = "equal"
+bundle = "script"
+event = "work"
+at-once = 2
+[[phase.expect]]
+group = "honest"
+fuel-times-min = 0.0
+fuel-times-max = 1000.0
+than-phase = "alone"
+"#;
+
+#[test]
+fn m8_groups_of_every_phase_fetch_from_the_server() {
+    let folder = bundle(&[("several.toml", SEVERAL)]);
+    let ran = motu_in(folder.path(), &["load", "several.toml", "--json"]);
+    let json = ran.json();
+    assert_eq!((ran.code, json["outcome"].as_str()), (0, Some("ok")), "{json}");
+    let [alone, beside, spinner] = json["results"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((alone["group"].as_str(), alone["answered"].as_u64()), (Some("fetches"), Some(30)));
+    assert_eq!((beside["group"].as_str(), beside["answered"].as_u64()), (Some("fetches"), Some(30)));
+    assert!(alone["p99_times"].is_null() && beside["p99_times"].as_f64().unwrap() > 0.0, "{json}");
+    assert!(spinner["fuel_per_second"].as_f64().unwrap() > 0.0, "{json}");
+}
+
+#[test]
+fn m8_fuel_is_compared_with_another_phase() {
+    let folder = bundle(&[("timed.toml", TIMED)]);
+    let ran = motu_in(folder.path(), &["load", "timed.toml", "--json"]);
+    let json = ran.json();
+    assert_eq!((ran.code, json["outcome"].as_str()), (0, Some("ok")), "{json}");
+    let [alone, honest, equal] = json["results"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert!(alone["fuel_times"].is_null() && honest["fuel_times"].as_f64().unwrap() > 0.0, "{json}");
+    assert!(equal["fuel"].as_u64().unwrap() > 0, "{json}");
+
+    let strict = TIMED.replace("fuel-times-min = 0.0", "fuel-times-min = 500.0");
+    let folder = bundle(&[("strict.toml", &strict), ("timed.toml", TIMED)]);
+    let ran = motu_in(folder.path(), &["load", "strict.toml", "timed.toml"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let told = "times the fuel a second of \"alone\", under 500.00";
+    assert!(
+        ran.out.contains("not held: strict.toml: beside an equal, honest: ") && ran.out.contains(told),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("\ntimed.toml\n") && !ran.out.contains("not held: timed.toml"), "{}", ran.out);
+    let ran = motu_in(folder.path(), &["load", "strict.toml", "timed.toml", "--json"]);
+    let json = ran.json();
+    assert_eq!((json["outcome"].as_str(), json["scenarios"][1]["outcome"].as_str()), (Some("not held"), Some("ok")));
+    assert_eq!(json["scenarios"][0]["file"].as_str(), Some("strict.toml"));
+}
+
+/// The scenarios that come with Motu name bundles, events and phases that there are. A wrong last file keeps all from running.
+#[test]
+fn m8_scenarios_can_be_read() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files: Vec<_> =
+        std::fs::read_dir(root.join("scenarios")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ext| ext == "toml"));
+    assert!(files.len() > 9, "{files:?}");
+    let names: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    let ran = motu(&[&["load"], names.as_slice(), &["none.toml"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    assert!(ran.err.contains("none.toml can't be read"), "{}", ran.err);
+
+    let handlers = |script: &str| motu(&["check", root.join(script).to_str().unwrap()]).out;
+    let known = [handlers("scenarios/m8/hostile.luau"), handlers("scenarios/m8/neighbour.luau")].concat();
+    for file in files.iter().filter(|file| file.to_str().unwrap().contains("/m8-")) {
+        for event in std::fs::read_to_string(file).unwrap().lines().filter_map(|line| line.strip_prefix("event = ")) {
+            let event = event.trim_matches('"');
+            assert!(event == "go" || known.contains(event), "{}: {event} is in none of {known}", file.display());
+        }
+    }
 }
