@@ -18,8 +18,11 @@ use crate::queue::{Job, Queue, Ran};
 use crate::share::Share;
 use crate::vm::{Capturing, Entering, Entry, Exit, Gauge, Left, Vm};
 
-/// What becomes of it: the exit, the image if a bundle was loaded, and what was used.
-pub(crate) type Done = Box<dyn FnOnce(Result<(Exit, Option<Arc<Image>>), Error>, Usage) + Send>;
+/// The exit, and the image if a bundle was loaded.
+type Loaded = Result<(Exit, Option<Arc<Image>>), Error>;
+
+/// What becomes of it, and what was used.
+pub(crate) type Done = Box<dyn FnOnce(Loaded, Usage) + Send>;
 
 /// Whether nobody waits for it any more.
 pub(crate) type Unwanted = Box<dyn Fn() -> bool + Send>;
@@ -62,7 +65,7 @@ struct Work {
 enum Doing {
     Entry(Entering),
     /// The bundle is loaded, and its image is being taken.
-    Image(Exit, Capturing),
+    Image(Exit, Box<Capturing>),
     /// It has ended, or was given up.
     Nothing,
 }
@@ -123,7 +126,7 @@ impl Load {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&self, work: &mut Work, result: Result<(Exit, Option<Arc<Image>>), Error>) {
+    fn finish(&self, work: &mut Work, result: Loaded) {
         work.doing = Doing::Nothing;
         let usage = Usage { fuel: work.fuel, memory_bytes: self.gauge.bytes(), elapsed: self.since.elapsed() };
         if let Some(done) = work.done.take() {
@@ -132,7 +135,7 @@ impl Load {
     }
 
     /// Does what is next, at the cost of a share, and returns the result once there is one.
-    fn step(&self, work: &mut Work, share: &Share, turn: &Turn) -> Option<Result<(Exit, Option<Arc<Image>>), Error>> {
+    fn step(&self, work: &mut Work, share: &Share, turn: &Turn) -> Option<Loaded> {
         match std::mem::replace(&mut work.doing, Doing::Nothing) {
             Doing::Entry(mut entering) => {
                 let left = entering.poll(turn);
@@ -144,7 +147,7 @@ impl Load {
                 };
                 match exit.and_then(|exit| begin_image(exit, vm)) {
                     Ok((exit, None)) => return Some(Ok((exit, None))),
-                    Ok((exit, Some(capturing))) => work.doing = Doing::Image(exit, capturing),
+                    Ok((exit, Some(capturing))) => work.doing = Doing::Image(exit, Box::new(capturing)),
                     Err(error) => return Some(Err(error)),
                 }
             }

@@ -123,7 +123,9 @@ pub(super) fn json(reports: &[Report]) -> String {
             let outcome = if reports.iter().all(Report::holds) { "ok" } else { "not held" };
             let scenarios = reports.iter().map(|report| {
                 let mut object = report.json();
-                object["file"] = report.file.clone().into();
+                if let Some(fields) = object.as_object_mut() {
+                    fields.insert("file".to_owned(), report.file.clone().into());
+                }
                 object
             });
             json!({"outcome": outcome, "scenarios": scenarios.collect::<Vec<_>>()})

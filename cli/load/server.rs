@@ -23,7 +23,7 @@ pub(super) async fn start() -> Result<String, Failure> {
     let no = |error| Failure::host(format!("no server could be started on loopback: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no)?;
     let address = listener.local_addr().map_err(no)?;
-    let _ = tokio::spawn(async move {
+    drop(tokio::spawn(async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => drop(tokio::spawn(tokio::time::timeout(CONNECTION_MAX, answer(stream)))),
@@ -31,7 +31,7 @@ pub(super) async fn start() -> Result<String, Failure> {
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
-    });
+    }));
     Ok(format!("http://{address}"))
 }
 

@@ -327,7 +327,7 @@ fn t11_stacks_give_their_pages_back_after_a_burst() {
     drop((again, stay));
     assert!(slab.mapped() <= 2, "{} chunks are mapped", slab.mapped());
     let slots: Vec<_> = (0..400).map(|_| slab.take().unwrap()).collect();
-    assert!(slots.iter().all(|slot| slot.base() as usize % page_bytes() == 0));
+    assert!(slots.iter().all(|slot| (slot.base() as usize).is_multiple_of(page_bytes())));
 }
 
 #[test]

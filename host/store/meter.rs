@@ -40,7 +40,9 @@ impl Meter for System {
 /// Is told what processor time of the host's threads was an owner's: of the writer for its changes, once they are done, and of the
 /// runtime for what is read for it.
 #[derive(Clone)]
-pub(crate) struct Charge(Arc<dyn Fn(&Owner, Duration) + Send + Sync>);
+pub(crate) struct Charge(Arc<Charging>);
+
+type Charging = dyn Fn(&Owner, Duration) + Send + Sync;
 
 impl Charge {
     pub(crate) fn new(charge: impl Fn(&Owner, Duration) + Send + Sync + 'static) -> Charge {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use motu::{ErrorKind, Limits, Value};
@@ -151,7 +151,7 @@ fn pauses(in_pieces: bool, name: &str, arguments: &[Val], results: &mut [Val]) -
     let func = made.func(name);
     let mut running = pin!(func.call_async(&mut made.store, arguments, results));
     let mut pauses = 0;
-    while let Poll::Pending = running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    while running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
         pauses += 1;
     }
     pauses

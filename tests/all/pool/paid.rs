@@ -83,7 +83,8 @@ fn t05_turns_are_shared_by_time() {
     let slices = fuel / Limits::SLICE_FUEL;
     assert!(slices as usize >= called / 8, "{slices} slices of the spinner's for {called} calls of 25 us");
     assert!(hog.time() >= Duration::from_micros(25 * called as u64), "{:?}", hog.time());
-    (spinner.kill(), hog.kill());
+    spinner.kill();
+    hog.kill();
 }
 
 /// Each beside a spinner on one worker, while both always have work: what each has had of the processor, by the threads' own time.
@@ -118,7 +119,8 @@ fn t05_equal_tenants_get_equal_time_whatever_they_do() {
         let (own, others) = since();
         let part = own.as_secs_f64() / (own + others).as_secs_f64();
         assert!((0.35..0.65).contains(&part), "beside {what}: the spinner had {own:?}, the other {others:?}");
-        (spinner.kill(), other.kill());
+        spinner.kill();
+        other.kill();
     }
 }
 
