@@ -54,7 +54,8 @@ pub struct Limits {
     /// How deep tables may lie in each other in a result. Default 64, at most 200. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub result_depth: u32,
-    /// What one event, or loading, may log, in bytes. Default 64 KiB, at most 1 GiB. Over it:
+    /// What one event and the tasks that it leaves behind, or loading, may log, in bytes; the end of each line counts as one. Default 64
+    /// KiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub log_bytes: u32,
     /// How many coroutines that scripts made may be alive in an instance, garbage not counted. Default 20,000, at most
@@ -106,7 +107,7 @@ pub struct Limits {
     /// package: `motu:http`. As many may come at once after a second without. What isn't here has no limit. Default: 20 of
     /// `motu:http`. One more is an error that the script can catch; if it doesn't: [`Limit`](crate::ErrorKind::Limit).
     ///
-    /// Instances of a tenant under different limits have a count for each.
+    /// Instances of a tenant under different limits share its second: a call under a limit of 20 takes a twentieth of it.
     pub calls_per_second: BTreeMap<String, u32>,
     /// The body of a request with `motu:http`, in bytes. Default 1 MiB, at most 1 GiB. Over it the call fails, with a value that the
     /// script can catch. So for the next three.

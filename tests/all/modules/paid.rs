@@ -156,12 +156,12 @@ fn t07_many_values_cost_the_same_each_time() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (motu, _) = made(limits());
     let [one, two] = ["t07:one", "t07:two"].map(|name| tenant(&motu, name, SOURCE, &["*"]));
-    for (event, n) in [("flags", 50_000), ("encode", 100_000), ("throw", 100_000)] {
+    // what is thrown is written by the guest, and read by nobody
+    for (event, n, price) in [("flags", 50_000, 1_000), ("encode", 100_000, 500), ("throw", 100_000, 100)] {
         // one after the other, since memory grows at the first of them
         let [first, second] = [&one, &two].map(|tenant| [(); 5].map(|()| cost(tenant, event, n).1));
         assert_eq!(first, second, "{event}");
-        let first = first[4];
-        assert!(first >= 1_000 * 50_000, "each value has a price");
+        assert!(first[4] >= price * u64::from(i32::unsigned_abs(n)), "{event}: each value has a price, {first:?}");
     }
 }
 
