@@ -141,15 +141,14 @@ fn t20_a_page_costs_what_it_reads() {
     assert!(passing >= empty + 500 * 4_000, "{empty} and {passing}");
 }
 
-/// 32 events of one tenant at once, which all add to one key on disk: each is told its own number, and all are done in far less
-/// time than a commit for each would take.
+/// 32 events of one tenant at once, which all add to one key on disk: each is told its own number, and none is refused or lost. How
+/// many share a commit is counted beside the store.
 fn t23_one_tenants_events_wait_for_no_turn_each() {
     let folder = tempfile::tempdir().unwrap();
     let motu = builder(limits()).state(folder.path()).build().unwrap();
     let source = "local kv = require('@motu/kv')\nreturn { go = function() return kv.increment('s', 'k') end }";
     let tenant = tenant(&motu, "t23:1", source, ALL);
-    let took = |callers: usize, each: usize| {
-        let since = Instant::now();
+    let asked = |callers: usize, each: usize| {
         let threads: Vec<_> = (0..callers)
             .map(|_| {
                 let tenant = tenant.clone();
@@ -160,12 +159,8 @@ fn t23_one_tenants_events_wait_for_no_turn_each() {
             .collect();
         let mut sums: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         sums.sort_by(f64::total_cmp);
-        (since.elapsed(), sums)
+        sums
     };
-    let (alone, _) = took(1, 64);
-    let (together, sums) = took(32, 32);
-    assert_eq!(sums, (65..=64 + 1_024).map(f64::from).collect::<Vec<_>>());
-    // 1,024 with one commit each would take 16 times as long as 64
-    assert!(together < alone * 12, "{together:?} for 1,024 at once, {alone:?} for 64 one after the other");
+    assert_eq!(asked(32, 32), (1..=1_024).map(f64::from).collect::<Vec<_>>());
     let _ = run(motu.drain(Duration::from_secs(1)));
 }
