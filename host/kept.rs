@@ -25,7 +25,7 @@ use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::tenants::{Delivered, Done};
 use crate::turns::Turns;
-use crate::wire::Raw;
+use crate::wire::Encoded;
 
 /// How many are asked of the store at a time.
 const AT_ONCE: usize = 64;
@@ -423,7 +423,7 @@ struct RunPayload<'a> {
     at: f64,
     missed: u32,
     attempt: u32,
-    payload: Raw,
+    payload: Encoded,
 }
 
 /// What comes with `kv_expired` and `kv_resume`.
@@ -432,7 +432,7 @@ struct KeyPayload<'a> {
     scope: &'a str,
     #[serde(with = "key")]
     key: &'a [u8],
-    value: Raw,
+    value: Encoded,
     attempt: u32,
 }
 
@@ -462,10 +462,10 @@ async fn payload<'a>(place: &'a Place, value: &[u8], attempt: u32) -> KeyPayload
     KeyPayload { scope: place.scope.as_str(), key: &place.key, value: read(value).await, attempt }
 }
 
-async fn read(value: &[u8]) -> Raw {
+async fn read(value: &[u8]) -> Encoded {
     readable(value).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a stored value is left out of an event");
-        Raw::nil()
+        Encoded::default()
     })
 }
 

@@ -24,13 +24,12 @@ const ANCHOR_FOR: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Metering {
-    /// By the processor time that its work takes, whoever spends it: the script, a host function, Motu, the kernel. Fuel counts
-    /// instead where it is worth more time than was taken.
+    /// By the processor time that its work takes, whoever spends it: the script, a host function, Motu, the kernel.
     #[default]
     Time,
-    /// By fuel alone: for tests whose figures must not depend on the machine.
+    /// By fuel alone, as if 12,000 units always took a microsecond: for tests whose figures must not depend on the machine.
     Fuel,
-    /// As `Time`, by a clock that stands still until it is told to go on: for tests of host functions that take long. With one
+    /// By fuel, and by a clock that stands still until it is told to go on: for tests of host functions that take long. With one
     /// worker alone: it tells nobody's time from another's.
     Mock(MockMeter),
 }
@@ -63,16 +62,14 @@ impl Pace {
     /// Where nothing was measured.
     pub(crate) const USUAL: Pace = Pace(12_000);
 
-    /// Time in a tenant's share, as fuel: more than any script burns, so that time decides. With a plain script's pace a tenant
-    /// whose work is cheap in fuel would still have more than its part (tried: 6 units a nanosecond left a spinner 46 % of its
-    /// half beside `task.wait(0)`, 16 to 20 all of it).
-    pub(crate) fn in_share(self, nanos: u64) -> u64 {
-        self.fuel(nanos).saturating_mul(3) / 2
-    }
-
     /// Time under the limit `fuel_per_second`, as fuel: it counts beyond three times what a plain script takes.
     pub(crate) fn in_rate(self, nanos: u64) -> u64 {
         self.fuel(nanos) / 3
+    }
+
+    /// What a plain script takes for this fuel, in nanoseconds.
+    fn nanos(self, fuel: u64) -> u64 {
+        fuel.saturating_mul(1000) / self.0.max(1)
     }
 
     fn fuel(self, nanos: u64) -> u64 {
@@ -172,8 +169,10 @@ impl Watch {
     /// looks slow: then the thread's own time decides.
     pub(crate) fn end(&mut self, fuel: u64) -> u64 {
         match &self.metering {
-            Metering::Fuel => 0,
-            Metering::Mock(meter) => meter.now().saturating_sub(self.mock_began),
+            Metering::Fuel => Pace::USUAL.nanos(fuel),
+            Metering::Mock(meter) => {
+                meter.now().saturating_sub(self.mock_began).saturating_add(Pace::USUAL.nanos(fuel))
+            }
             Metering::Time => {
                 let took = nanos(self.began.elapsed());
                 if took < nanos(LONG) || !self.pace.is_slow(took, fuel) {
@@ -233,19 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn fuel_alone_has_no_time() {
-        let mut watch = Watch::new(Metering::Fuel, Pace::USUAL);
-        let turn = watch.begin();
-        std::thread::sleep(SLICE_TIME);
-        assert!(!turn.is_over());
-        assert_eq!(watch.end(0), 0);
+    fn fuel_alone_takes_the_same_time_everywhere() {
+        for metering in [Metering::Fuel, Metering::Mock(MockMeter::new())] {
+            let mut watch = Watch::new(metering, Pace(3_000));
+            let turn = watch.begin();
+            std::thread::sleep(SLICE_TIME);
+            assert!(!turn.is_over());
+            assert_eq!(watch.end(36_000), 3_000);
+        }
     }
 
     #[test]
-    fn time_is_worth_more_in_a_share_than_in_a_rate() {
+    fn time_counts_in_a_rate_beyond_three_times_what_a_plain_script_takes() {
         let pace = Pace(10_000);
-        assert_eq!(pace.in_share(1_000), 15_000);
-        assert_eq!(pace.in_rate(1_000), 3_333);
-        assert_eq!(pace.in_share(u64::MAX), u64::MAX / 2, "it doesn't run over");
+        assert_eq!(pace.in_rate(3_000), pace.fuel(1_000));
+        assert_eq!(pace.in_rate(u64::MAX), u64::MAX / 3, "it doesn't run over");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -167,51 +167,27 @@ impl HostModule {
         };
         self.wrong.extend(wit::fits::<A, R>(&described).err());
         let function = Arc::new(function);
-        let body = move |context: CallContext, described: &Arc<Function>, arguments: Arguments, bounds: Bounds| {
-            let (function, described) = (function.clone(), described.clone());
-            let is_short = values(&arguments) <= VALUES_AT_ONCE;
-            let answering: Answering = Box::pin(async move {
-                let read = match is_short {
-                    true => {
-                        let read = wit::counted_arguments::<A>(&described, &arguments, &context);
-                        drop(arguments);
-                        read
-                    }
-                    false => {
-                        let (caller, described) = (context.clone(), described.clone());
-                        let read = move || wit::counted_arguments::<A>(&described, &arguments, &caller);
-                        let Some(read) = context.function.aside.run(&context.tenant, read).await else {
-                            return ended();
-                        };
-                        context.spent.give_way().await; // the function begins on a worker
-                        read
-                    }
-                };
-                let arguments = match read {
-                    Ok(arguments) => arguments,
-                    Err(mismatch) => return mismatched(&mismatch),
-                };
-                let (caller, spent) = (context.clone(), context.spent.clone());
-                let (mut future, mut has_waited) = (pin!(function(context, arguments)), false);
-                let done = poll_fn(|context| {
-                    let polled = future.as_mut().poll(context);
-                    has_waited |= polled.is_pending();
-                    polled
-                });
-                let done = done.await.map_err(Into::<Failed>::into);
-                if has_waited {
-                    if let Ok(result) = &done {
-                        spent.hold(crate::wire::weigh(result, bounds.bytes.into()));
-                    }
-                    spent.give_way().await; // the answer is written on a worker: it may be long
+        let body =
+            move |context: CallContext, described: &Arc<Function>, arguments: Arguments, bounds: Bounds| -> Answering {
+                let described = described.clone();
+                if values(&arguments) <= VALUES_AT_ONCE {
+                    return match wit::counted_arguments::<A>(&described, &arguments, &context) {
+                        Ok(arguments) => answering(&*function, context, arguments, described, bounds),
+                        Err(mismatch) => Box::pin(ready(mismatched(&mismatch))),
+                    };
                 }
-                match done {
-                    Ok(result) => written(&caller, &described, result, bounds).await,
-                    Err(error) => failed(&described, &error),
-                }
-            });
-            answering
-        };
+                let function = function.clone();
+                Box::pin(async move {
+                    let (caller, called) = (context.clone(), described.clone());
+                    let read = move || wit::counted_arguments::<A>(&called, &arguments, &caller);
+                    let Some(read) = context.function.aside.run(&context.tenant, read).await else { return ended() };
+                    context.spent.give_way().await; // the function begins on a worker
+                    match read {
+                        Ok(arguments) => answering(&*function, context, arguments, described, bounds).await,
+                        Err(mismatch) => mismatched(&mismatch),
+                    }
+                })
+            };
         if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
             self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
         }
@@ -283,20 +259,49 @@ impl HostModule {
     }
 }
 
-/// Writes a result on the worker, or aside if it is long.
-async fn written<R>(context: &CallContext, described: &Arc<Function>, result: R, bounds: Bounds) -> Answer
+/// Calls a function, and writes what it comes to: on the worker, or aside if it is long.
+fn answering<A, R, F, Fut, E>(
+    function: &F,
+    context: CallContext,
+    arguments: A,
+    described: Arc<Function>,
+    bounds: Bounds,
+) -> Answering
 where
     R: Serialize + Send + 'static,
+    F: Fn(CallContext, A) -> Fut,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    E: Into<Failed>,
 {
-    match wit::short_result(described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
-        Err(mismatch) if mismatch.is_too_many() => (),
-        short => return answered(short),
-    }
-    let owned = described.clone();
-    let write = move || answer(&owned, &result, bounds);
-    let Some(answer) = context.function.aside.run(&context.tenant, write).await else { return ended() };
-    context.spent.give_way().await; // it is counted on a worker
-    answer
+    let (called, tenant, spent) = (context.function.clone(), context.tenant.clone(), context.spent.clone());
+    let future = function(context, arguments);
+    Box::pin(async move {
+        let (mut future, mut has_waited) = (pin!(future), false);
+        let done = poll_fn(|context| {
+            let polled = future.as_mut().poll(context);
+            has_waited |= polled.is_pending();
+            polled
+        });
+        let done = done.await.map_err(Into::<Failed>::into);
+        if has_waited {
+            if let Ok(result) = &done {
+                spent.hold(crate::wire::weigh(result, bounds.bytes.into()));
+            }
+            spent.give_way().await; // the answer is written on a worker: it may be long
+        }
+        let result = match done {
+            Ok(result) => result,
+            Err(error) => return failed(&described, &error),
+        };
+        match wit::short_result(&described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
+            Err(mismatch) if mismatch.is_too_many() => (),
+            short => return answered(short),
+        }
+        let write = move || answer(&described, &result, bounds);
+        let Some(answer) = called.aside.run(&tenant, write).await else { return ended() };
+        spent.give_way().await; // it is counted on a worker
+        answer
+    })
 }
 
 pub(crate) fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {

@@ -1,13 +1,13 @@
 //! Motu's own host modules. Each is a folder: its WIT, its functions, its tests; and a line here. They go through the same
 //! door as an embedder's.
 
-/// Registers methods of an object, shared by all calls, as a module's functions.
+/// Registers methods of an object, shared by all calls, as a module's functions. What is a `value` in the WIT, they take unread.
 macro_rules! methods {
     ($module:expr, $object:ident: { $($name:literal => $method:ident,)* }) => {{
         let module = $module;
         $(
             let own = $object.clone();
-            let module = module.function($name, move |context: CallContext, arguments| {
+            let module = module.unread_function($name, move |context: CallContext, arguments| {
                 let own = own.clone();
                 async move { own.$method(&context, arguments).await }
             });

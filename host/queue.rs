@@ -3,10 +3,14 @@
 //! Workers take from it, and put back what is not done. A job is in it at most once, and held by at most one worker. Tenants are in
 //! order, and of one tenant the jobs as they came: what a take costs doesn't depend on how many jobs a tenant has.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::cmp::{Ordering, Reverse};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::atomic::{self, AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::metering::Turn;
 use crate::share::Share;
@@ -17,9 +21,6 @@ const LOOK: Duration = Duration::from_micros(50);
 
 /// How many times that have come are seen to before a job is taken: no crowd of them keeps a worker from the jobs.
 const DUE_AT_ONCE: usize = 64;
-
-/// How many empty lists of jobs are kept, of tenants that come and go with each event.
-const SPARE_MAX: usize = 64;
 
 /// Something that runs in slices.
 pub(crate) trait Job: Send + Sync {
@@ -66,13 +67,11 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// The tenants that have jobs here, by where they are in virtual time, and then first come, first served.
-    tenants: BTreeMap<(u64, u64), usize>,
-    /// The jobs of each, in the order in which they came. None is empty.
-    jobs: HashMap<usize, VecDeque<Arc<dyn Job>>>,
+    /// The first job of each tenant that has any here, by where the tenant is in virtual time.
+    first: BinaryHeap<Reverse<First>>,
+    /// The jobs behind it, by tenant and in the order in which they came. Of each tenant in `first`, and of no other.
+    behind: FxHashMap<usize, VecDeque<Arc<dyn Job>>>,
     ready: usize,
-    /// Emptied, to be used again.
-    spare: Vec<VecDeque<Arc<dyn Job>>>,
     timers: BTreeMap<(Instant, u64), Weak<dyn Job>>,
     /// Where those who run now are in virtual time.
     clock: u64,
@@ -80,6 +79,33 @@ struct State {
     entries: u64,
     sleeping: usize,
     closed: bool,
+}
+
+/// The job of a tenant's that is next of it.
+struct First {
+    /// Where the tenant was in virtual time, and then first come, first served.
+    place: (u64, u64),
+    job: Arc<dyn Job>,
+}
+
+impl PartialEq for First {
+    fn eq(&self, other: &First) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for First {}
+
+impl PartialOrd for First {
+    fn partial_cmp(&self, other: &First) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for First {
+    fn cmp(&self, other: &First) -> Ordering {
+        self.place.cmp(&other.place)
+    }
 }
 
 impl Queue {
@@ -98,23 +124,14 @@ impl Queue {
 
     /// Puts a job in that had rested. The caller sees to it that it isn't in already.
     pub(crate) fn push(&self, job: Arc<dyn Job>) {
-        self.put(job, true);
-    }
-
-    /// Puts a job back that has more to do: it keeps its place in virtual time, also when others went past it while it ran.
-    pub(crate) fn push_again(&self, job: Arc<dyn Job>) {
-        self.put(job, false);
-    }
-
-    fn put(&self, job: Arc<dyn Job>, rested: bool) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
             return drop(job); // outside of the lock: it may call back
         }
-        state.put(job, rested);
-        self.ready.store(state.ready, Ordering::Release);
-        let wake = state.sleeping > 0 && !self.looking.load(Ordering::Acquire);
+        state.put(job, true);
+        self.ready.store(state.ready, atomic::Ordering::Release);
+        let wake = state.sleeping > 0 && !self.looking.load(atomic::Ordering::Acquire);
         drop(state);
         if wake {
             self.changed.notify_one();
@@ -149,20 +166,31 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let dropped = (std::mem::take(&mut state.jobs), std::mem::take(&mut state.timers));
-        state.tenants.clear();
+        let jobs = (std::mem::take(&mut state.first), std::mem::take(&mut state.behind));
+        let dropped = (jobs, std::mem::take(&mut state.timers));
         state.ready = 0;
-        self.ready.store(0, Ordering::Release);
+        self.ready.store(0, atomic::Ordering::Release);
         drop(state);
         drop(dropped); // jobs may call back
         self.changed.notify_all();
     }
 
     /// The next job; waits for one. None once the queue is closed.
-    pub(crate) fn next(&self) -> Option<Arc<dyn Job>> {
+    ///
+    /// Before, it puts a job back that ran and has more to do: it keeps its place in virtual time, also when others went past it while it
+    /// ran. If it is the next one again, nobody is woken for it.
+    pub(crate) fn next(&self, again: Option<Arc<dyn Job>>) -> Option<Arc<dyn Job>> {
         let mut looked = false;
         let mut seen_to = false;
         let mut state = self.lock();
+        if let Some(job) = again {
+            if state.closed {
+                drop(state);
+                drop(job); // outside of the lock: it may call back
+                return None;
+            }
+            state.put(job, false);
+        }
         loop {
             if state.closed {
                 return None;
@@ -177,9 +205,9 @@ impl Queue {
                 continue;
             }
             if let Some(job) = state.take() {
-                self.ready.store(state.ready, Ordering::Release);
+                self.ready.store(state.ready, atomic::Ordering::Release);
                 // it may be that nobody was woken for the next one, because this worker was looking
-                let wake = state.sleeping > 0 && state.ready > 0 && !self.looking.load(Ordering::Acquire);
+                let wake = state.sleeping > 0 && state.ready > 0 && !self.looking.load(atomic::Ordering::Acquire);
                 drop(state);
                 if wake {
                     self.changed.notify_one();
@@ -190,13 +218,13 @@ impl Queue {
                 continue; // there may be more
             }
             let sleep = state.timers.first_key_value().map(|((at, _), _)| at.saturating_duration_since(now));
-            if !looked && sleep.is_none_or(|sleep| sleep > LOOK) && !self.looking.swap(true, Ordering::AcqRel) {
+            if !looked && sleep.is_none_or(|sleep| sleep > LOOK) && !self.looking.swap(true, atomic::Ordering::AcqRel) {
                 looked = true;
                 drop(state);
                 self.look(now);
                 // under the lock: whoever puts a job in either sees that nobody looks, or is seen
                 state = self.lock();
-                self.looking.store(false, Ordering::Release);
+                self.looking.store(false, atomic::Ordering::Release);
                 continue;
             }
             looked = false;
@@ -213,7 +241,7 @@ impl Queue {
     fn look(&self, since: Instant) {
         while since.elapsed() < LOOK {
             for _ in 0..32 {
-                if self.ready.load(Ordering::Acquire) > 0 {
+                if self.ready.load(atomic::Ordering::Acquire) > 0 {
                     return;
                 }
                 std::hint::spin_loop();
@@ -237,42 +265,40 @@ impl State {
 
     fn put(&mut self, job: Arc<dyn Job>, rested: bool) {
         let (share, clock) = (job.share(), self.clock);
-        let (id, at) = (share.id(), if rested { share.join(clock) } else { share.at() });
-        let spare = &mut self.spare;
-        let jobs = self.jobs.entry(id).or_insert_with(|| spare.pop().unwrap_or_default());
-        let is_first = jobs.is_empty();
-        jobs.push_back(job);
+        let at = if rested { share.join(clock) } else { share.at() };
         self.ready += 1;
-        if is_first {
-            self.put_tenant(at, id);
+        match self.behind.entry(share.id()) {
+            Entry::Occupied(line) => line.into_mut().push_back(job),
+            Entry::Vacant(line) => {
+                line.insert(VecDeque::new());
+                self.put_first(at, job);
+            }
         }
     }
 
-    fn put_tenant(&mut self, at: u64, id: usize) {
+    fn put_first(&mut self, at: u64, job: Arc<dyn Job>) {
         self.entries += 1;
-        self.tenants.insert((at, self.entries), id);
+        self.first.push(Reverse(First { place: (at, self.entries), job }));
     }
 
     /// The next job of the tenant that is furthest behind. A tenant that has taken time elsewhere meanwhile goes back to where it
     /// is now: more instances are no larger share. Each tenant stands here once, however many jobs it has.
     fn take(&mut self) -> Option<Arc<dyn Job>> {
-        while let Some(((put, entry), id)) = self.tenants.pop_first() {
-            let Some(jobs) = self.jobs.get_mut(&id) else { continue };
-            let Some(at) = jobs.front().map(|job| job.share().at()) else { continue };
-            if at > put && !self.tenants.is_empty() {
-                self.tenants.insert((at, entry), id);
+        while let Some(Reverse(First { place: (put, entry), job })) = self.first.pop() {
+            let at = job.share().at();
+            if at > put && !self.first.is_empty() {
+                self.first.push(Reverse(First { place: (at, entry), job }));
                 continue;
             }
             self.clock = self.clock.max(put);
-            let job = jobs.pop_front();
-            if jobs.is_empty() {
-                let empty = self.jobs.remove(&id);
-                self.spare.extend(empty.filter(|_| self.spare.len() < SPARE_MAX));
-            } else {
-                self.put_tenant(at, id);
+            if let Entry::Occupied(mut line) = self.behind.entry(job.share().id()) {
+                match line.get_mut().pop_front() {
+                    Some(next) => self.put_first(at, next),
+                    None => drop(line.remove()),
+                }
             }
             self.ready -= 1;
-            return job;
+            return Some(job);
         }
         None
     }

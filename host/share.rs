@@ -1,9 +1,8 @@
 //! A tenant's share of the workers: the time that it took, by weight, and the fuel that it may burn in a second (R3).
 //!
-//! Time here is virtual: it advances with the processor time that a tenant takes, the slower the more the tenant weighs. Whoever is
-//! behind runs next (`queue`), so that tenants who all want to run get time as their weights are. One that rested gets no
-//! credit for it. Its unit is fuel: time is converted at a pace faster than any script's (`metering`), and fuel counts where
-//! it is more.
+//! Time here is virtual: it advances with the processor time that a tenant takes (`metering`), the slower the more the tenant weighs.
+//! Whoever is behind runs next (`queue`), so that tenants who all want to run get time as their weights are. One that rested
+//! gets no credit for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use crate::limits::Limits;
 use crate::metering::Pace;
 use crate::tenant::Tenant;
 
-/// Virtual time for a unit of fuel at weight 1: so many steps that a weight of 1,000 still moves it.
+/// Virtual time for a nanosecond at weight 1: so many steps that a weight of 1,000 still moves it.
 const STEPS: u64 = 16;
 
 /// What one tenant has used, shared by all that runs for it.
@@ -88,8 +87,7 @@ impl Share {
     pub(crate) fn took(&self, nanos: u64, fuel: u64) {
         self.used.weight.store(self.weight, Ordering::Relaxed);
         self.used.nanos.fetch_add(nanos, Ordering::Relaxed);
-        let worth = self.pace.in_share(nanos).max(fuel);
-        self.used.at.fetch_add(worth.saturating_mul(STEPS) / u64::from(self.weight), Ordering::Relaxed);
+        self.used.at.fetch_add(nanos.saturating_mul(STEPS) / u64::from(self.weight), Ordering::Relaxed);
         self.pay(self.pace.in_rate(nanos).saturating_sub(fuel));
     }
 

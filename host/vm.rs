@@ -55,6 +55,10 @@ end";
 /// How many slices of it are measured. The first has its compiling in it.
 const PLAIN_SLICES: usize = 6;
 
+/// How much fuel is burnt between looks at the turn's time, where the guest calls nobody. Ten times less than a slice, for code that
+/// is slow for its fuel: throws, first writes to pages, reads that miss the caches.
+const LOOK_FUEL: u64 = 100_000;
+
 /// What all VMs of a Motu share: compiled code, and the image of an empty VM.
 pub(crate) struct Factory {
     engine: Engine,
@@ -153,7 +157,7 @@ impl Factory {
         let configured = at_once(exports.call_configure(&mut vm.store, seed, guest_limits));
         configured.map_err(|error| Error::internal(format!("the VM can't be configured: {error:#}")))?;
         // only now: what ran until here isn't cut into slices
-        let sliced = vm.store.fuel_async_yield_interval(Some(Limits::SLICE_FUEL));
+        let sliced = vm.store.fuel_async_yield_interval(Some(LOOK_FUEL));
         sliced.map_err(|error| Error::internal(format!("fuel can't be sliced: {error:#}")))?;
         Ok(vm)
     }
@@ -260,11 +264,11 @@ impl Entering {
     /// Runs a slice, until the turn is over at most. None: there is more to run.
     pub(crate) fn poll(&mut self, turn: &Turn) -> Option<Left> {
         self.meter.take_turn(turn);
-        match self.running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(left) => Some(left),
-            Poll::Pending => {
-                self.meter.slice_over();
-                None
+        loop {
+            match self.running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(left) => return Some(left),
+                Poll::Pending if self.meter.is_slice_over() => return None,
+                Poll::Pending => (),
             }
         }
     }

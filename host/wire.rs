@@ -24,7 +24,6 @@ mod codec;
 pub(crate) mod de;
 mod encoded;
 mod error;
-mod raw;
 pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
@@ -36,9 +35,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use codec::{decode, encode};
-pub(crate) use encoded::Encoded;
+pub(crate) use encoded::{Check, Encoded};
 pub use error::WireError;
-pub(crate) use raw::{Check, Raw};
 pub(crate) use token::exact_from_int;
 pub(crate) use weigh::weigh;
 

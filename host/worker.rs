@@ -87,7 +87,8 @@ pub(crate) fn start(queue: &Arc<Queue>, name: &str, burnt: &Burnt, setting: &Set
 fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt, setting: &Setting) {
     let _entered = setting.runtime.enter();
     let mut watch = Watch::new(setting.metering.clone(), setting.pace);
-    while let Some(job) = queue.next() {
+    let mut again = None;
+    while let Some(job) = queue.next(again.take()) {
         let turn = watch.begin();
         let ran = setting.run(&job, &turn);
         let fuel = ran.as_ref().map_or(0, |ran| ran.fuel);
@@ -96,7 +97,7 @@ fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt, setting: &Setting) {
         let panic = match ran {
             Ok(Ran { more: false, .. }) => continue,
             Ok(Ran { more: true, .. }) => {
-                queue.push_again(job);
+                again = Some(job);
                 continue;
             }
             Err(panic) => panic,

@@ -4,11 +4,10 @@
 //! The promises: every outcome is a value or an error of a kind that a script may cause (never Motu's own fault, never
 //! wrong use); results and messages keep to their limits; and the same bytes come to the same end with the same fuel.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use motu::{Bundle, Error, ErrorKind, Limits, Motu, Outcome, Value};
-use tokio::runtime::{Builder, Runtime};
+use motu::{Bundle, Error, ErrorKind, Limits, Motu, MotuBuilder, Outcome, Value};
+use tokio::runtime::Builder;
 
 /// How many handlers of one script are called: a script may have thousands.
 const HANDLERS_MAX: usize = 4;
@@ -32,17 +31,18 @@ pub fn limits() -> Limits {
     }
 }
 
+/// The Motu that scripts run in.
+pub fn builder() -> MotuBuilder {
+    Motu::builder().limits(limits()).on_log(|_| {})
+}
+
 /// Runs the bytes as the one file of a bundle, twice.
 ///
 /// # Panics
 ///
 /// When a promise is broken.
-pub fn run(bytes: &[u8]) {
-    static SHARED: OnceLock<(Motu, Runtime)> = OnceLock::new();
-    let (motu, runtime) = SHARED.get_or_init(|| {
-        let motu = Motu::builder().limits(limits()).on_log(|_| {}).build().expect("Motu starts");
-        (motu, Builder::new_current_thread().build().expect("a runtime starts"))
-    });
+pub fn run(motu: &Motu, bytes: &[u8]) {
+    let runtime = Builder::new_current_thread().build().expect("a runtime starts");
     let bundle = Bundle::from_files([("init.luau", bytes)]).expect("one file is a bundle");
     let first = runtime.block_on(ends(motu, &bundle, bytes));
     let second = runtime.block_on(ends(motu, &bundle, bytes));

@@ -1,5 +1,7 @@
 //! The arguments of a call, as a guest sent them: measured in steps, before anybody reads them.
 
+use smallvec::SmallVec;
+
 use super::tariff::{Counted, Crossing};
 use crate::wire::token::Token;
 
@@ -10,7 +12,8 @@ pub(crate) struct Arguments {
     crossing: Crossing,
     /// Of the argument that is being counted: values to come.
     pending: u64,
-    all: Vec<Argument>,
+    /// Most functions have few.
+    all: SmallVec<[Place; 4]>,
     is_begun: bool,
 }
 
@@ -25,12 +28,21 @@ pub(crate) struct Argument {
     pub(crate) has_handles: bool,
 }
 
+/// The same, as it is kept: a guest's memory has 4 GiB at most.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    start: u32,
+    end: u32,
+    values: u32,
+    has_handles: bool,
+}
+
 /// More arguments than a function has are an error, so it doesn't matter where they are.
 const PLACES_MAX: usize = 256;
 
 impl Arguments {
     pub(crate) fn new(bytes: Vec<u8>) -> Arguments {
-        Arguments { bytes, crossing: Crossing::default(), pending: 0, all: Vec::new(), is_begun: false }
+        Arguments { bytes, crossing: Crossing::default(), pending: 0, all: SmallVec::new(), is_begun: false }
     }
 
     /// Arguments that are counted to the end at once.
@@ -52,7 +64,7 @@ impl Arguments {
                 if all.len() >= PLACES_MAX {
                     return;
                 }
-                all.push(Argument { start, ..Argument::default() });
+                all.push(Place { start: small(start), ..Place::default() });
                 *pending = 1;
             }
             // each length is at most the bytes that are left, so the sum can't overflow before they run out
@@ -64,7 +76,7 @@ impl Arguments {
             *pending = pending.saturating_add(inner).saturating_sub(1);
             if let Some(argument) = all.last_mut() {
                 argument.values += 1;
-                argument.end = end;
+                argument.end = small(end);
                 argument.has_handles |= matches!(token, Token::Handle(_));
             }
         })
@@ -77,7 +89,10 @@ impl Arguments {
     /// An argument by its index, if it was given and is whole.
     pub(crate) fn get(&self, index: usize) -> Option<Argument> {
         let is_last = index + 1 == self.all.len();
-        self.all.get(index).copied().filter(|_| !is_last || self.pending == 0)
+        let Place { start, end, values, has_handles } =
+            *self.all.get(index).filter(|_| !is_last || self.pending == 0)?;
+        let [start, end, values] = [start, end, values].map(|number| number as usize);
+        Some(Argument { start, end, values, has_handles })
     }
 
     /// The bytes of an argument by its index.
@@ -88,6 +103,10 @@ impl Arguments {
 
     /// How many values there are in all.
     pub(crate) fn values(&self) -> usize {
-        self.all.iter().map(|argument| argument.values).sum()
+        self.all.iter().map(|argument| argument.values as usize).sum()
     }
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -190,10 +190,7 @@ impl Caller {
     pub(crate) fn admit(&mut self, trying: &mut Trying<'_>) -> (Admission, u64) {
         let functions = self.functions.clone();
         let number = trying.number;
-        let Some(function) = functions.get(number) else {
-            let unknown = refused(FailureKind::Host, &format!("there is no host function {number}"));
-            return (Admission::Refused(unknown), 0);
-        };
+        let Some(function) = functions.get(number) else { return (Admission::Granted, 0) }; // `call` says so
         let narrowed = match trying.narrowed.clone() {
             Some(narrowed) => narrowed,
             None => {
@@ -219,9 +216,7 @@ impl Caller {
     /// Makes a call that was [admitted](Self::admit).
     pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: Arguments, owner: &Owner) -> Outcome {
         let functions = self.functions.clone();
-        let Some(function) = functions.get(number) else {
-            return Outcome::Ready(refused(FailureKind::Host, &format!("there is no host function {number}")), 0);
-        };
+        let Some(function) = functions.get(number) else { return unknown(number) };
         let context = CallContext {
             tenant: self.tenant.clone(),
             event: owner.name.clone(),
@@ -232,12 +227,13 @@ impl Caller {
             granted: self.granted.clone(),
         };
         let (described, bounds) = (&function.described, self.bounds);
-        let begun = {
-            let _poll = functions.polls.begin(&self.seat.0, number);
-            catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)))
-        };
+        let _poll = functions.polls.begin(&self.seat.0, number);
+        let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)));
         match begun {
-            Ok(future) => self.go_on(Begun { wait, number, future, spent: None }),
+            Ok(future) => {
+                let begun = Begun { wait, number, future, spent: None };
+                poll(&functions, &mut self.spent, &self.answer, function, begun)
+            }
             Err(panic) => panicked(function, &*panic),
         }
     }
@@ -248,8 +244,9 @@ impl Caller {
         if let Some(spent) = begun.spent.take() {
             self.spent = spent; // nothing else is called now
         }
+        let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(&functions, &mut self.spent, &self.answer, begun)
+        poll(&functions, &mut self.spent, &self.answer, function, begun)
     }
 
     /// What the grants say of a function. It is kept until they change.
@@ -303,10 +300,13 @@ impl Caller {
 type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
 
 /// Polls a call on the worker. What waits for something moves to the runtime.
-fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut begun: Begun) -> Outcome {
-    let Some(function) = functions.get(begun.number) else {
-        return Outcome::Ready(refused(FailureKind::Host, "there is no such host function"), 0);
-    };
+fn poll(
+    functions: &Functions,
+    spent: &mut Arc<Spent>,
+    answered: &Answered,
+    function: &HostFunction,
+    mut begun: Begun,
+) -> Outcome {
     let mut context = Context::from_waker(Waker::noop());
     match catch_unwind(AssertUnwindSafe(|| begun.future.as_mut().poll(&mut context))) {
         Ok(Poll::Ready(answer)) => Outcome::Ready(answer, spent.take_fuel()),
@@ -319,6 +319,11 @@ fn poll(functions: &Functions, spent: &mut Arc<Spent>, answered: &Answered, mut 
             Outcome::Pending(Call(task.abort_handle()), fuel)
         }
     }
+}
+
+/// The guest calls what it was never told of.
+fn unknown(number: u32) -> Outcome {
+    Outcome::Ready(refused(FailureKind::Host, &format!("there is no host function {number}")), 0)
 }
 
 fn panicked(function: &HostFunction, panic: &(dyn Any + Send)) -> Outcome {

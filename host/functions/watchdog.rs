@@ -3,17 +3,18 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a poll of a host function may take before it is said to block.
-const BLOCKED_AFTER: Duration = Duration::from_millis(500);
+/// How often the watchdog looks: a tick of its clock. A poll that begins reads the ticks, since reading the time would be a tenth of
+/// a call.
+const TICK: Duration = Duration::from_millis(100);
 
-/// How often that is looked at.
-const WATCH_EVERY: Duration = Duration::from_millis(100);
+/// A poll of a host function that goes on for more ticks than this, so for 500 to 600 ms, is said to block.
+const BLOCKED_AFTER: u64 = 5;
 
 /// The polls of host functions that are under way, for the watchdog.
 pub(super) struct Polls {
-    born: Instant,
+    ticks: AtomicU64,
     slots: Mutex<Vec<Weak<Slot>>>,
     /// By the functions' numbers.
     names: OnceLock<Vec<Arc<str>>>,
@@ -21,12 +22,12 @@ pub(super) struct Polls {
     watchdog: Mutex<Option<Thread>>,
 }
 
-/// What is polled in one place now: of a VM, or of a call that moved to the runtime. A poll costs two stores here.
+/// What is polled in one place now: of a VM, or of a call that moved to the runtime. A poll costs some stores here.
 #[derive(Default)]
 pub(super) struct Slot {
     /// The function's number and 1, or 0 for none.
     function: AtomicU32,
-    /// In nanoseconds since the first.
+    /// In ticks.
     since: AtomicU64,
     said: AtomicBool,
 }
@@ -42,7 +43,7 @@ impl Drop for UnderWay<'_> {
 impl Polls {
     pub(super) fn new() -> Polls {
         Polls {
-            born: Instant::now(),
+            ticks: AtomicU64::new(0),
             slots: Mutex::default(),
             names: OnceLock::new(),
             over: AtomicBool::new(false),
@@ -70,7 +71,7 @@ impl Polls {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.ticks.load(Ordering::Relaxed)
     }
 
     pub(super) fn begin<'a>(&self, slot: &'a Slot, function: u32) -> UnderWay<'a> {
@@ -88,7 +89,7 @@ impl Polls {
             let number = slot.function.load(Ordering::Acquire).checked_sub(1)?;
             let since = slot.since.load(Ordering::Relaxed);
             let name = self.names.get()?.get(number as usize)?.clone();
-            (Duration::from_nanos(now.saturating_sub(since)) > BLOCKED_AFTER).then_some((slot, name))
+            (now.saturating_sub(since) > BLOCKED_AFTER).then_some((slot, name))
         };
         slots.into_iter().filter_map(late).collect()
     }
@@ -112,8 +113,9 @@ pub(super) fn watch(polls: &Arc<Polls>) -> std::io::Result<()> {
     let watched: Weak<Polls> = Arc::downgrade(polls);
     let thread = std::thread::Builder::new().name("motu-watchdog".to_owned()).spawn(move || {
         loop {
-            std::thread::park_timeout(WATCH_EVERY);
+            std::thread::park_timeout(TICK);
             let Some(polls) = watched.upgrade() else { return };
+            polls.ticks.fetch_add(1, Ordering::Relaxed);
             if polls.over.load(Ordering::Acquire) {
                 return;
             }

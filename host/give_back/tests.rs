@@ -1,6 +1,7 @@
 //! Loads and instances on a queue whose only worker is the test: what they do between two looks at it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -75,29 +76,36 @@ struct Worker {
     queue: Arc<Queue>,
     share: Share,
     /// Behind all that is in the queue.
+    /// What ran last and has more to do.
+    again: RefCell<Option<Arc<dyn Job>>>,
     last: Arc<Probe>,
 }
 
 impl Worker {
     fn new() -> Worker {
-        let worker = Worker { queue: Arc::new(Queue::new()), share: Share::new(Pace::USUAL), last: Probe::new() };
+        let worker = Worker {
+            queue: Arc::new(Queue::new()),
+            share: Share::new(Pace::USUAL),
+            again: RefCell::default(),
+            last: Probe::new(),
+        };
         worker.push_last();
         worker
     }
 
     fn push_last(&self) {
         self.last.has_run.store(false, Ordering::Relaxed);
-        self.last.share.took(0, 1 << 40);
+        self.last.share.took(1 << 40, 0);
         self.queue.push(self.last.clone());
     }
 
     /// Runs what is next. Returns the fuel that it burnt; none if there was nothing to run.
     fn step(&self) -> Option<u64> {
-        let job = self.queue.next().unwrap();
+        let job = self.queue.next(self.again.take()).unwrap();
         let Ran { fuel, more } = job.clone().run(&Turn::default());
-        job.share().took(0, fuel);
+        job.share().took(fuel, fuel);
         if more {
-            self.queue.push_again(job);
+            self.again.replace(Some(job));
         }
         if self.last.has_run() {
             self.push_last();

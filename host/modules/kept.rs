@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::rates::Rates;
 use crate::store::{Owner, StoreError};
 use crate::wire::canonical::Canonical;
-use crate::wire::{Check, Raw, WireError};
+use crate::wire::{Check, Encoded, WireError};
 
 /// Fuel for what reads a row, whatever there is in it.
 pub(super) const READ: u64 = 20_000;
@@ -78,8 +78,8 @@ pub(super) fn now(context: &CallContext) -> f64 {
 }
 
 /// A value as it is stored: equal values have the same bytes. A large one is written in steps, and charged for.
-pub(super) async fn encoded(context: &CallContext, value: &Raw) -> Result<Vec<u8>, Error> {
-    let mut canonical = Canonical::new(&value.0);
+pub(super) async fn encoded(context: &CallContext, value: &Encoded) -> Result<Vec<u8>, Error> {
+    let mut canonical = Canonical::new(value.bytes());
     while !canonical.step().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))? {
         context.charge(STEP);
         context.give_way().await;
@@ -88,22 +88,23 @@ pub(super) async fn encoded(context: &CallContext, value: &Raw) -> Result<Vec<u8
 }
 
 /// A value that was stored, as it crosses. A large one is looked through in steps, and charged for.
-pub(super) async fn decoded(context: &CallContext, bytes: Vec<u8>) -> Result<Raw, Error> {
+pub(super) async fn decoded(context: &CallContext, bytes: Vec<u8>) -> Result<Encoded, Error> {
     let mut check = Check::new(&bytes);
     while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
         context.charge(STEP);
         context.give_way().await;
     }
-    Ok(Raw(bytes))
+    let depth = check.depth();
+    Ok(Encoded::written(bytes, depth))
 }
 
 /// A value that was stored, for an event: where there are no turns, it makes room for others between its steps.
-pub(crate) async fn readable(bytes: &[u8]) -> Result<Raw, Error> {
+pub(crate) async fn readable(bytes: &[u8]) -> Result<Encoded, Error> {
     let mut check = Check::new(bytes);
     while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
         tokio::task::yield_now().await;
     }
-    Ok(Raw(bytes.to_vec()))
+    Ok(Encoded::written(bytes.to_vec(), check.depth()))
 }
 
 fn unreadable(error: &WireError) -> Error {

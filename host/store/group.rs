@@ -18,8 +18,9 @@ use super::{Applied, Event, Expected, Op, Owner, Quota};
 /// At most so many jobs are committed together.
 const GROUP_JOBS: usize = 256;
 
-/// And not more than what takes about so long: whoever comes meanwhile waits for the commit after this one.
-const GROUP_TIME: Duration = Duration::from_millis(1);
+/// And not more than what takes about so long: whoever comes meanwhile waits for the commit after this one. A commit takes about a
+/// millisecond on a disk; with a group of one, 16 tenants that set lists of 100 came to 219,000 sets a second, with two to 270,000.
+const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// And not many more bytes, read and written, of all owners and of each, but for a job that is larger alone.
 const GROUP_BYTES: usize = 512 << 10;
@@ -156,7 +157,8 @@ struct Line {
     at: Duration,
     /// Its entry in `order`, if it has one.
     entry: Option<u64>,
-    waiting: VecDeque<Job>,
+    /// Each with its bytes.
+    waiting: VecDeque<(usize, Job)>,
 }
 
 impl Queue {
@@ -183,7 +185,7 @@ impl Queue {
         // over owners who had their part of this group already, of whom there are not more than it has jobs
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
-            job.is_none_or(|job| group.has_room_for(owner, bytes(&job.task)))
+            job.is_none_or(|(bytes, _)| group.has_room_for(owner, *bytes))
         };
         let (key, owner) =
             self.order.iter().find(|(_, owner)| fits(owner)).map(|(key, owner)| (*key, owner.clone()))?;
@@ -191,8 +193,8 @@ impl Queue {
         self.clock = self.clock.max(key.0);
         let line = self.lines.get_mut(&owner)?;
         line.entry = None;
-        let job = line.waiting.pop_front()?;
-        group.add(&owner, bytes(&job.task));
+        let (bytes, job) = line.waiting.pop_front()?;
+        group.add(&owner, bytes);
         self.line_up(&owner);
         Some(job)
     }
@@ -231,7 +233,7 @@ impl Queue {
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock);
         }
-        line.waiting.push_back(job);
+        line.waiting.push_back((bytes(&job.task), job));
         self.line_up(&owner);
     }
 

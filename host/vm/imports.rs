@@ -32,15 +32,16 @@ async fn called(
     function: u32,
     arguments: Vec<u8>,
 ) -> wasmtime::Result<Called> {
-    charge(&mut store, tariff::call(arguments.len()))?;
+    let mut fuel = tariff::call(arguments.len());
     let bytes = arguments.len() as u64;
     let mut arguments = Arguments::new(arguments);
     loop {
         let counted = arguments.count();
-        charge(&mut store, counted.fuel)?;
+        fuel = fuel.saturating_add(counted.fuel);
         if counted.is_done {
             break;
         }
+        charge(&mut store, std::mem::take(&mut fuel))?;
         store.data().meter.pause().await;
     }
     #[cfg(test)]
@@ -50,8 +51,9 @@ async fn called(
     let owner = store.data().owner()?;
     let mut trying = Trying::new(function, &arguments);
     let admission = loop {
-        let (admission, fuel) = store.data_mut().caller()?.admit(&mut trying);
-        charge(&mut store, fuel)?;
+        let (admission, tried) = store.data_mut().caller()?.admit(&mut trying);
+        charge(&mut store, fuel.saturating_add(tried))?;
+        fuel = 0;
         match admission {
             Admission::More => store.data().meter.pause().await,
             admission => break admission,
@@ -112,18 +114,16 @@ async fn computed(
                 loop {
                     let counted = crossing.step(tariff::crossing(&answer), |_, _, _| ());
                     fuel = fuel.saturating_add(counted.fuel);
-                    if charge(store, std::mem::take(&mut fuel))? {
-                        store.data().meter.pause().await;
-                    }
+                    charge(store, std::mem::take(&mut fuel))?;
+                    give_way(store).await;
                     if counted.is_done {
                         return Ok(Ok(answer));
                     }
                 }
             }
             Outcome::Pending(call, fuel) => {
-                if charge(store, fuel)? {
-                    store.data().meter.pause().await;
-                }
+                charge(store, fuel)?;
+                give_way(store).await;
                 return Ok(Err(call));
             }
             Outcome::Panicked { what, message } => return Err(Stop::Panicked { what, message }.into()),
@@ -131,16 +131,24 @@ async fn computed(
     }
 }
 
-/// Takes fuel from the entry. Says whether others should run now.
+/// Takes fuel from the entry.
 ///
 /// A charge starts wasmtime's count of the slice anew, so the slice is counted here too.
-fn charge(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<bool> {
-    let left = store.get_fuel()?;
-    let after = left.checked_sub(fuel);
-    store.set_fuel(after.unwrap_or(0))?;
-    match after {
-        Some(after) => Ok(store.data().meter.charged(after)),
-        None => Err(Trap::OutOfFuel.into()),
+fn charge(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<()> {
+    let Some(left) = store.get_fuel()?.checked_sub(fuel) else {
+        store.set_fuel(0)?;
+        return Err(Trap::OutOfFuel.into());
+    };
+    store.set_fuel(left)?;
+    store.data().meter.charged(left);
+    Ok(())
+}
+
+/// Lets others run if the slice or the turn is over.
+async fn give_way(store: &mut StoreContextMut<'_, State>) {
+    let meter = &store.data().meter;
+    if meter.is_full() {
+        meter.pause().await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
+use super::LOOK_FUEL;
 use crate::limits::Limits;
 use crate::metering::Turn;
 
@@ -36,15 +37,15 @@ impl Meter {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn.clone();
     }
 
-    /// A call was charged, and so much is left. Says whether that makes a slice since others could run, or the turn is over.
-    pub(super) fn charged(&self, left: u64) -> bool {
-        let used = self.given.load(Ordering::Relaxed).saturating_sub(left);
-        self.used.store(used, Ordering::Relaxed);
-        used.saturating_sub(self.paused_at.load(Ordering::Relaxed)) >= Limits::SLICE_FUEL || self.turn_is_over()
+    /// A call was charged, and so much is left.
+    pub(super) fn charged(&self, left: u64) {
+        self.used.store(self.given.load(Ordering::Relaxed).saturating_sub(left), Ordering::Relaxed);
     }
 
-    fn turn_is_over(&self) -> bool {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).is_over()
+    /// Whether a slice was used since others could run, or the turn is over.
+    pub(super) fn is_full(&self) -> bool {
+        let slice = self.used().saturating_sub(self.paused_at.load(Ordering::Relaxed));
+        slice >= Limits::SLICE_FUEL || self.turn.lock().unwrap_or_else(PoisonError::into_inner).is_over()
     }
 
     /// Lets others run.
@@ -61,13 +62,17 @@ impl Meter {
         })
     }
 
-    /// The entry is pending: others can run.
-    pub(super) fn slice_over(&self) {
+    /// The entry is pending. Says whether others run now.
+    pub(super) fn is_slice_over(&self) -> bool {
         if !self.paused.load(Ordering::Relaxed) {
-            // the guest has burnt a slice since it began or was charged last
-            self.used.fetch_add(Limits::SLICE_FUEL, Ordering::Relaxed);
+            // the guest has burnt this since it began, was charged last or was looked at last
+            self.used.fetch_add(LOOK_FUEL, Ordering::Relaxed);
+            if !self.is_full() {
+                return false;
+            }
         }
         self.paused_at.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        true
     }
 
     pub(super) fn used(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Serialize, Serializer};
+use smallvec::{SmallVec, smallvec};
 
 use super::token::{Reader, Token};
 use super::{ENCODED, WireError, decode};
@@ -12,9 +13,10 @@ use crate::value::Value;
 /// A value as the bytes that it crosses as, where the WIT says `value`. It holds no handle of a resource.
 ///
 /// As an argument, it costs a copy of its bytes, however many values they are. As a result, likewise, if its depth is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Encoded {
-    bytes: Vec<u8>,
+    /// Most are short.
+    bytes: SmallVec<[u8; 16]>,
     /// How deep tables lie in each other, if that is known.
     depth: Option<u32>,
 }
@@ -24,14 +26,20 @@ const NIL: u8 = 0xc0;
 
 impl Default for Encoded {
     fn default() -> Encoded {
-        Encoded { bytes: vec![NIL], depth: Some(0) }
+        Encoded { bytes: smallvec![NIL], depth: Some(0) }
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({} bytes)", self.bytes.len())
     }
 }
 
 impl Encoded {
     /// A value that was just written, `depth` tables deep.
     pub(crate) fn written(bytes: Vec<u8>, depth: u32) -> Encoded {
-        Encoded { bytes, depth: Some(depth) }
+        Encoded { bytes: SmallVec::from_vec(bytes), depth: Some(depth) }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -39,7 +47,7 @@ impl Encoded {
     }
 
     pub(crate) fn is_nil(&self) -> bool {
-        self.bytes == [NIL]
+        *self.bytes == [NIL]
     }
 
     /// Reads it, all at once.
@@ -64,31 +72,49 @@ impl Encoded {
 }
 
 fn depth(bytes: &[u8]) -> Result<u32, WireError> {
-    let mut reader = Reader::new(bytes);
-    // values to come, of each table that is open
-    let mut open: Vec<u64> = Vec::new();
-    let mut deepest = 0;
-    loop {
-        let inner = match reader.token()? {
-            Token::Array(items) => Some(items as u64),
-            Token::Map(pairs) => Some((pairs as u64).saturating_mul(2)),
-            Token::Handle(_) => return Err(WireError::stray_handle()),
-            _ => None,
-        };
-        if let Some(inner) = inner {
-            open.push(inner);
-            deepest = deepest.max(open.len());
-        }
-        loop {
-            match open.last_mut() {
-                None => return reader.finish().map(|()| u32::try_from(deepest).unwrap_or(u32::MAX)),
-                Some(0) => drop(open.pop()),
-                Some(left) => {
-                    *left -= 1;
-                    break;
-                }
+    let mut check = Check::new(bytes);
+    while !check.step(usize::MAX)? {}
+    Ok(check.depth())
+}
+
+/// Whether bytes are a value, and how deep: found in steps, as a mebibyte may be a million values.
+pub(crate) struct Check<'a> {
+    reader: Reader<'a>,
+    /// Values to come, of each table that is open; and below them all, of the whole.
+    open: SmallVec<[u64; 8]>,
+    deepest: usize,
+}
+
+impl<'a> Check<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Check<'a> {
+        Check { reader: Reader::new(bytes), open: smallvec![1], deepest: 0 }
+    }
+
+    /// Goes on for so many tokens. Whether it is over.
+    ///
+    /// # Errors
+    /// They are none, or hold a handle.
+    pub(crate) fn step(&mut self, tokens: usize) -> Result<bool, WireError> {
+        for _ in 0..tokens {
+            while self.open.last() == Some(&0) {
+                self.open.pop();
             }
+            let Some(left) = self.open.last_mut() else { return self.reader.finish().map(|()| true) };
+            *left -= 1;
+            match self.reader.token()? {
+                Token::Array(items) => self.open.push(items as u64),
+                Token::Map(pairs) => self.open.push((pairs as u64).saturating_mul(2)),
+                Token::Handle(_) => return Err(WireError::stray_handle()),
+                _ => continue,
+            }
+            self.deepest = self.deepest.max(self.open.len() - 1);
         }
+        Ok(false)
+    }
+
+    /// How deep tables lie in each other, as far as it has gone.
+    pub(crate) fn depth(&self) -> u32 {
+        u32::try_from(self.deepest).unwrap_or(u32::MAX)
     }
 }
 
@@ -116,13 +142,13 @@ impl<'de> Visitor<'de> for EncodedVisitor {
     }
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Encoded, E> {
-        Ok(Encoded { bytes: bytes.to_vec(), depth: None })
+        Ok(Encoded { bytes: SmallVec::from_slice(bytes), depth: None })
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Encoded, D::Error> {
         // not our own deserializer, which gives the bytes
         let value = Value::deserialize(from)?;
         let bytes = value.encode().map_err(D::Error::custom)?;
-        Ok(Encoded { bytes, depth: None })
+        Ok(Encoded { bytes: SmallVec::from_vec(bytes), depth: None })
     }
 }

@@ -43,11 +43,12 @@ fn replay() {
     paths.sort();
     assert!(paths.len() >= 40, "{} has only {} scripts", folder.display(), paths.len());
 
-    script::run(b"return { warm = function() return 'up' end }");
+    let motu = script::builder().on_step(crate::steps::recorder()).build().unwrap();
+    script::run(&motu, b"return { warm = function() return 'up' end }");
     let ((), grown) = peak_growth(|| {
         for path in &paths {
             println!("{}", path.display()); // the last one is what broke the promise
-            script::run(&std::fs::read(path).unwrap());
+            script::run(&motu, &std::fs::read(path).unwrap());
         }
     });
     println!("replayed {} scripts, grown by {} KiB", paths.len(), grown >> 10);

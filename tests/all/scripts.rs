@@ -32,7 +32,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     find(&root, &mut found);
     found.sort();
     let name = |path: &Path| path.strip_prefix(&root).unwrap().with_extension("").display().to_string();
-    found.into_iter().map(|path| Trial::test(format!("scripts::{}", name(&path)), move || check(&path))).collect()
+    let trial = |path: PathBuf| {
+        let name = format!("scripts::{}", name(&path));
+        Trial::test(name.clone(), move || {
+            crate::steps::begin(&name);
+            check(&path)
+        })
+    };
+    found.into_iter().map(trial).collect()
 }
 
 fn find(folder: &Path, found: &mut Vec<PathBuf>) {

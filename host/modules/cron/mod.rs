@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::module::HostModule;
 use crate::store::{Op, Owner, Quota, SCHEDULES_PAGE, Scheduled};
-use crate::wire::Raw;
+use crate::wire::Encoded;
 
 /// Events that mean something of Motu's own: no schedule makes them.
 const RESERVED: [&str; 3] = ["start", "kv_expired", "kv_resume"];
@@ -45,7 +45,7 @@ struct Schedule {
     expression: String,
     zone: Option<String>,
     event: String,
-    payload: Raw,
+    payload: Encoded,
     missed: Option<Missed>,
 }
 

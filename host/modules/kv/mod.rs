@@ -13,7 +13,7 @@ use crate::kept::Kept;
 use crate::limits::Limits;
 use crate::module::HostModule;
 use crate::store::{self, Applied as Done, Op, Owner, Query, Quota, Scope, Store, StoreError};
-use crate::wire::Raw;
+use crate::wire::Encoded;
 
 /// The most entries of a page, and how many there are if nobody says.
 const PAGE_MAX: u32 = 1_000;
@@ -66,10 +66,10 @@ impl Kv {
         self.store.get(&place.owner, &place.scope, key).map_err(failed)
     }
 
-    async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Raw, Error> {
+    async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Encoded, Error> {
         match self.entry(context, &scope, &key)? {
             Some(entry) => decoded(context, entry.value).await,
-            None => Ok(Raw::nil()),
+            None => Ok(Encoded::default()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Kv {
     async fn set(
         &self,
         context: &CallContext,
-        (scope, Key(key), value, options): (String, Key, Raw, Option<SetOptions>),
+        (scope, Key(key), value, options): (String, Key, Encoded, Option<SetOptions>),
     ) -> Result<u64, Error> {
         let place = self.place(context, &scope, 1)?;
         let op = set(context, &place, key, &value, options.unwrap_or_default()).await?;
@@ -100,7 +100,7 @@ impl Kv {
     async fn compare_and_set(
         &self,
         context: &CallContext,
-        (scope, Key(key), expected, value): (String, Key, Expected, Raw),
+        (scope, Key(key), expected, value): (String, Key, Expected, Encoded),
     ) -> Result<bool, Error> {
         let place = self.place(context, &scope, 2)?;
         let expected = expected.encoded(context).await?;
@@ -219,7 +219,7 @@ async fn set(
     context: &CallContext,
     place: &Place,
     key: Vec<u8>,
-    value: &Raw,
+    value: &Encoded,
     options: SetOptions,
 ) -> Result<Op, Error> {
     if value.is_nil() {

@@ -6,7 +6,7 @@ use super::super::kept::{decoded, encoded, seconds};
 use crate::context::CallContext;
 use crate::error::Error;
 use crate::store;
-use crate::wire::Raw;
+use crate::wire::Encoded;
 
 /// Any bytes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub(super) struct Key(#[serde(with = "serde_bytes")] pub(super) Vec<u8>);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
     key: Key,
-    value: Raw,
+    value: Encoded,
     revision: u64,
     expires: Option<f64>,
     resume: bool,
@@ -31,14 +31,14 @@ pub(super) struct SetOptions {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Expected {
     Absent,
-    Value(Raw),
+    Value(Encoded),
     Revision(u64),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Setting {
     pub(super) key: Key,
-    pub(super) value: Raw,
+    pub(super) value: Encoded,
     pub(super) options: Option<SetOptions>,
 }
 
@@ -94,7 +94,7 @@ impl Entry {
 
     pub(super) fn without_value(key: Vec<u8>, entry: &store::Entry) -> Entry {
         let expires = entry.expires.map(seconds);
-        Entry { key: Key(key), value: Raw::nil(), revision: entry.revision, expires, resume: entry.resume }
+        Entry { key: Key(key), value: Encoded::default(), revision: entry.revision, expires, resume: entry.resume }
     }
 }
 

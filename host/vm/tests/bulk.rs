@@ -3,14 +3,18 @@
 use wasmparser::{Operator, Parser, Payload};
 
 use super::*;
-use crate::metering::Turn;
+use crate::metering::{Metering, MockMeter, Pace, SLICE_TIME, Turn, Watch};
+
+/// Enters for an event.
+fn entering(world: World, name: &str) -> Entering {
+    let entry = Entry::Start { event: 1, name: name.into(), payload: Value::Nil.encode().unwrap() };
+    let owner = Owner { event: 1, name: name.into(), origin: None, log_left: Arc::default() };
+    world.vm.enter(entry, None, 1000, Some(owner))
+}
 
 /// Runs an event to its end. Gives its exit, its slices and its fuel.
 fn slices(world: World, name: &str) -> (Exit, u64, u64) {
-    let vm = world.vm;
-    let entry = Entry::Start { event: 1, name: name.into(), payload: Value::Nil.encode().unwrap() };
-    let owner = Owner { event: 1, name: name.into(), origin: None, log_left: Arc::default() };
-    let mut entering = vm.enter(entry, None, 1000, Some(owner));
+    let mut entering = entering(world, name);
     let mut slices = 1;
     loop {
         match entering.poll(&Turn::default()) {
@@ -54,6 +58,22 @@ fn world(name: &str, body: &str) -> World {
         needs("list", "table.create(2 ^ 20, true)"),
     );
     World::with(&source, |limits| limits.memory_bytes = 400 << 20)
+}
+
+/// A turn ends by its time where nobody is called, too: throws and fresh pages are slow for their fuel.
+#[test]
+fn m8_code_that_calls_nobody_ends_with_its_turn() {
+    let meter = MockMeter::new();
+    let mut watch = Watch::new(Metering::Mock(meter.clone()), Pace::USUAL);
+    let mut spinning = entering(World::new("return { spin = function() while true do end end }"), "spin");
+    for turns in 1..=20 {
+        let turn = watch.begin();
+        meter.advance(SLICE_TIME);
+        assert!(spinning.poll(&turn).is_none());
+        assert_eq!(spinning.fuel(), turns * LOOK_FUEL);
+    }
+    assert!(spinning.poll(&watch.begin()).is_none());
+    assert_eq!(spinning.fuel(), 20 * LOOK_FUEL + Limits::SLICE_FUEL, "a turn that isn't over has a slice");
 }
 
 #[test]
