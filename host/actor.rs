@@ -12,7 +12,7 @@ mod ending;
 mod give_back;
 mod run;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -134,7 +134,7 @@ struct Body {
     /// Events that have ended and weren't answered yet.
     endings: Endings,
     /// Events that were started and haven't ended.
-    started: HashMap<EventId, Account>,
+    started: BTreeMap<EventId, Account>,
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
     /// What calls of host functions came to, for coroutines that wait, and the fuel that it has cost.

@@ -1,13 +1,14 @@
 //! The bundles that are loaded, each once: whoever asks for one that is being loaded waits for the same load.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
 use crate::bundle::{Bundle, Digest};
 use crate::error::Error;
-use crate::load::Load;
+use crate::load::{Load, Wanted};
 use crate::motu::{Bundled, Shared};
 use crate::queue::Queue;
 use crate::share::Share;
@@ -21,6 +22,8 @@ pub(crate) struct Bundles {
     kept: Mutex<VecDeque<Kept>>,
     /// What the images that are kept may take, in bytes.
     kept_bytes_max: u64,
+    /// How many were begun.
+    loads: AtomicU64,
 }
 
 struct Kept {
@@ -32,9 +35,11 @@ struct Kept {
 enum Entry {
     Loading {
         waiters: Vec<Waiter>,
+        /// Tells it from one that begins after it has failed.
+        number: u64,
         /// None until it has begun: who came before has no turns for it yet.
         load: Option<Weak<Load>>,
-        late: Vec<(Arc<Queue>, Share)>,
+        late: Vec<(Arc<Queue>, Share, Wanted)>,
     },
     Loaded(Weak<Bundled>),
 }
@@ -42,13 +47,13 @@ enum Entry {
 /// Who is told what a load came to.
 pub(crate) struct Waiter {
     /// Whether it still wants to know.
-    pub(crate) wanted: Box<dyn Fn() -> bool + Send>,
+    pub(crate) wanted: Wanted,
     pub(crate) tell: Box<dyn FnOnce(Result<Arc<Bundled>, Error>) + Send>,
 }
 
 impl Bundles {
     pub(crate) fn new(kept_bytes_max: u64) -> Bundles {
-        Bundles { entries: Mutex::default(), kept: Mutex::default(), kept_bytes_max }
+        Bundles { entries: Mutex::default(), kept: Mutex::default(), kept_bytes_max, loads: AtomicU64::new(0) }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<Digest, Entry>> {
@@ -93,7 +98,7 @@ impl Bundles {
         let take = move || sender.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_open = move |sender: &oneshot::Sender<_>| !sender.is_closed();
         let waiter = Waiter {
-            wanted: Box::new(move || {
+            wanted: Arc::new(move || {
                 watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_open)
             }),
             tell: Box::new(move |loaded| {
@@ -110,7 +115,8 @@ impl Bundles {
     pub(crate) fn ask(shared: &Arc<Shared>, queue: &Arc<Queue>, share: &Share, bundle: &Bundle, waiter: Waiter) {
         let mut entries = shared.bundles.entries();
         match entries.get_mut(&bundle.digest()) {
-            Some(Entry::Loading { waiters, load, late }) => {
+            Some(Entry::Loading { waiters, load, late, .. }) => {
+                let wanted = waiter.wanted.clone();
                 waiters.push(waiter);
                 match load {
                     // it runs in this one's turns too, so that who began it keeps nobody waiting
@@ -118,10 +124,10 @@ impl Bundles {
                         let load = load.upgrade();
                         drop(entries);
                         if let Some(load) = load {
-                            load.join(queue, share);
+                            load.join(queue, share, wanted);
                         }
                     }
-                    None => late.push((queue.clone(), share.clone())),
+                    None => late.push((queue.clone(), share.clone(), wanted)),
                 }
                 return;
             }
@@ -134,7 +140,8 @@ impl Bundles {
             None => (),
         }
         entries.retain(|_, entry| !matches!(entry, Entry::Loaded(bundled) if bundled.strong_count() == 0));
-        entries.insert(bundle.digest(), Entry::Loading { waiters: vec![waiter], load: None, late: Vec::new() });
+        let (number, wanted) = (shared.bundles.loads.fetch_add(1, Ordering::Relaxed), waiter.wanted.clone());
+        entries.insert(bundle.digest(), Entry::Loading { waiters: vec![waiter], number, load: None, late: Vec::new() });
         drop(entries);
 
         let (of, bundle_of) = (shared.clone(), bundle.clone());
@@ -144,14 +151,19 @@ impl Bundles {
         });
         let (of, digest) = (Arc::downgrade(shared), bundle.digest());
         let unwanted = Box::new(move || of.upgrade().is_none_or(|shared| shared.bundles.give_up(digest)));
-        match Load::start(shared, queue, share, bundle, false, unwanted, done) {
+        match Load::start(shared, queue, share, bundle, false, (wanted, unwanted), done) {
             Ok(begun) => {
                 let mut entries = shared.bundles.entries();
-                let Some(Entry::Loading { load, late, .. }) = entries.get_mut(&bundle.digest()) else { return };
+                let Some(Entry::Loading { number: of, load, late, .. }) = entries.get_mut(&bundle.digest()) else {
+                    return;
+                };
+                if *of != number {
+                    return;
+                }
                 *load = Some(Arc::downgrade(&begun));
                 let late = std::mem::take(late);
                 drop(entries);
-                late.iter().for_each(|(queue, share)| begun.join(queue, share));
+                late.into_iter().for_each(|(queue, share, wanted)| begun.join(&queue, &share, wanted));
             }
             Err(error) => shared.bundles.finish(bundle, Err(error)),
         }

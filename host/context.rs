@@ -60,6 +60,11 @@ impl Spent {
         self.holds.swap(0, Ordering::Relaxed)
     }
 
+    /// Whether it is pending only to give way.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn gave_way(&self) -> bool {
         self.gives_way.swap(false, Ordering::Relaxed)
     }
@@ -96,7 +101,6 @@ pub(crate) struct Local {
     log: Arc<Log>,
     pub(crate) clock: Clock,
     /// What the host holds for it is charged here.
-    #[cfg_attr(not(feature = "providers"), allow(dead_code, reason = "only providers hold memory for as long"))]
     pub(crate) gauge: Gauge,
     kept: Mutex<Kept>,
 }

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use arguments::Arguments;
-pub(crate) use aside::{Aside, VALUES_AT_ONCE};
+pub(crate) use aside::{Aside, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 pub(crate) use caller::{Admission, Begun, Call, Called, Caller, Decided, Granted, Outcome, Trying};
 
 use tokio::runtime::{Handle, Runtime};
@@ -30,6 +30,7 @@ use crate::grant::FunctionName;
 use crate::guest::exports::motu::guest::vm::{HostFunction as GuestFunction, Module as GuestModule};
 use crate::module::{Body, Derived, HostModule};
 use crate::rates::Rates;
+use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::wit::{self, Function, Kind, Package, Resource};
 
@@ -46,6 +47,8 @@ pub(crate) struct Functions {
     /// Of calls, by the package's number.
     rates: Rates<usize>,
     aside: Arc<Aside>,
+    /// What is done for a tenant on the runtime is charged here.
+    shares: Arc<Shares>,
     /// Refusals that the operator was told of: a tenant's, of a function by its number.
     told: Mutex<HashSet<(Tenant, u32)>>,
 }
@@ -126,7 +129,12 @@ impl Drop for Owned {
 }
 
 impl Functions {
-    pub(crate) fn new(modules: &[HostModule], runtime: Option<Handle>, clock: Clock) -> Result<Functions, Error> {
+    pub(crate) fn new(
+        modules: &[HostModule],
+        runtime: Option<Handle>,
+        clock: Clock,
+        shares: Arc<Shares>,
+    ) -> Result<Functions, Error> {
         let polls = Arc::new(Polls::new());
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Host, format!("the runtime of host functions can't be started: {error}"))
@@ -145,7 +153,8 @@ impl Functions {
             all: Vec::new(),
             modules: Vec::new(),
             packages: Vec::new(),
-            aside: Arc::new(Aside::new(runtime.clone())),
+            aside: Arc::new(Aside::new(runtime.clone(), shares.clone())),
+            shares,
             runtime,
             _own: own,
             polls,

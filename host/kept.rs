@@ -17,6 +17,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::metering::processor_nanos;
 use crate::modules::blob::{Blobs, Memory};
 use crate::modules::kept::readable;
 use crate::motu::Motu;
@@ -94,9 +95,9 @@ impl Kept {
     async fn paid<T>(&self, owner: &Owner, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
-            let since = Instant::now();
+            let before = processor_nanos();
             let polled = work.as_mut().poll(context);
-            self.charge.took(owner, since.elapsed());
+            self.charge.took(owner, Duration::from_nanos(processor_nanos().saturating_sub(before)));
             polled
         })
         .await

@@ -1,7 +1,7 @@
 //! Loads and checks, as jobs on a queue: sliced like any event, so that none holds a worker. Their fuel is charged to a
 //! share, but no rate holds them up. A load ends with the image of its VM, which is taken in steps too.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,9 @@ pub(crate) type Done = Box<dyn FnOnce(Loaded, Usage) + Send>;
 /// Whether nobody waits for it any more.
 pub(crate) type Unwanted = Box<dyn Fn() -> bool + Send>;
 
+/// Whether one of those who wait still does.
+pub(crate) type Wanted = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// One entry into an empty VM, and the image of what it left.
 pub(crate) struct Load {
     #[cfg(debug_assertions)]
@@ -41,8 +44,8 @@ pub(crate) struct Load {
 
 #[derive(Default)]
 struct Tickets {
-    /// The tenants that have one, by their shares.
-    payers: HashSet<usize>,
+    /// Who waits, by the shares of the tenants. Each of them has a ticket.
+    payers: HashMap<usize, Vec<Wanted>>,
     /// Tickets whose turn came while another's slice was run.
     parked: Vec<Arc<Ticket>>,
 }
@@ -71,14 +74,15 @@ enum Doing {
 }
 
 impl Load {
-    /// Starts a load (`check`: a check) on a queue. `done` is called once, unless it gets unwanted before.
+    /// Starts a load (`check`: a check) on a queue, for whom `wanted` says that it waits. `done` is called once, unless it gets
+    /// unwanted before.
     pub(crate) fn start(
         shared: &Shared,
         queue: &Arc<Queue>,
         share: &Share,
         bundle: &Bundle,
         check: bool,
-        unwanted: Unwanted,
+        (wanted, unwanted): (Wanted, Unwanted),
         done: Done,
     ) -> Result<Arc<Load>, Error> {
         let limits = &shared.limits;
@@ -107,15 +111,40 @@ impl Load {
             work: Mutex::new(work),
             tickets: Mutex::default(),
         });
-        load.join(queue, share);
+        load.join(queue, share, wanted);
         Ok(load)
     }
 
-    /// Has it run in the turns of one more tenant, who waits for it too.
-    pub(crate) fn join(self: &Arc<Load>, queue: &Arc<Queue>, share: &Share) {
-        if self.tickets().payers.insert(share.id()) {
+    /// Has it run in the turns of one more, who waits for it too.
+    pub(crate) fn join(self: &Arc<Load>, queue: &Arc<Queue>, share: &Share, wanted: Wanted) {
+        let mut tickets = self.tickets();
+        let waiting = tickets.payers.entry(share.id()).or_default();
+        waiting.push(wanted);
+        let is_first = waiting.len() == 1;
+        drop(tickets);
+        if is_first {
             queue.push(Arc::new(Ticket { load: self.clone(), queue: queue.clone(), share: share.clone() }));
         }
+    }
+
+    /// Whether a tenant still waits. If it doesn't, it is forgotten, and has no ticket any more.
+    fn is_payer(&self, share: &Share) -> bool {
+        let mut tickets = self.tickets();
+        let Some(waiting) = tickets.payers.get_mut(&share.id()) else { return false };
+        while waiting.last().is_some_and(|wanted| !wanted()) {
+            waiting.pop();
+        }
+        let waits = !waiting.is_empty();
+        if !waits {
+            tickets.payers.remove(&share.id());
+        }
+        waits
+    }
+
+    /// Puts back the tickets whose turn came while it was run.
+    fn unpark(&self) {
+        let parked = std::mem::take(&mut self.tickets().parked);
+        parked.into_iter().for_each(|ticket| ticket.queue.clone().push(ticket));
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
@@ -173,8 +202,10 @@ impl Load {
     /// Runs a slice for a tenant that waits.
     fn run(&self, work: &mut Work, share: &Share, turn: &Turn) -> Ran {
         let ended = |fuel| Ran { fuel, more: false };
-        if (work.unwanted)() {
-            (work.doing, work.done) = (Doing::Nothing, None);
+        if !self.is_payer(share) {
+            if (work.unwanted)() {
+                (work.doing, work.done) = (Doing::Nothing, None);
+            }
             return ended(0);
         }
         let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
@@ -209,13 +240,15 @@ impl Job for Ticket {
             Ok(mut work) => self.load.run(&mut work, &self.share, turn),
             Err(TryLockError::Poisoned(work)) => self.load.run(&mut work.into_inner(), &self.share, turn),
             Err(TryLockError::WouldBlock) => {
-                // whoever runs it has more to do, and then puts this one back; or it has ended
+                // whoever runs it puts this one back; unless that one was done just before this one was parked
                 self.load.tickets().parked.push(self.clone());
+                if !matches!(self.load.work.try_lock(), Err(TryLockError::WouldBlock)) {
+                    self.load.unpark();
+                }
                 return Ran { fuel: 0, more: false };
             }
         };
-        let parked = std::mem::take(&mut self.load.tickets().parked);
-        parked.into_iter().for_each(|ticket| ticket.queue.clone().push(ticket));
+        self.load.unpark();
         ran
     }
 
@@ -224,6 +257,8 @@ impl Job for Ticket {
     fn lost(self: Arc<Self>, cause: &str) {
         let mut work = self.load.work();
         self.load.finish(&mut work, Err(Error::internal(cause)));
+        drop(work);
+        self.load.unpark();
     }
 }
 

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Arguments, VALUES_AT_ONCE};
+use crate::functions::tariff::crossing;
+use crate::functions::{Arguments, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 use crate::guest::motu::guest::types::{Answer, FailureKind, Refusal};
 use crate::value::Value;
 use crate::wit::{self, Function, Mismatch, Package};
@@ -170,23 +171,24 @@ impl HostModule {
         let body =
             move |context: CallContext, described: &Arc<Function>, arguments: Arguments, bounds: Bounds| -> Answering {
                 let described = described.clone();
-                if values(&arguments) <= VALUES_AT_ONCE {
-                    return match wit::counted_arguments::<A>(&described, &arguments, &context) {
-                        Ok(arguments) => answering(&*function, context, arguments, described, bounds),
-                        Err(mismatch) => Box::pin(ready(mismatched(&mismatch))),
-                    };
+                let count = values(&arguments);
+                if count <= VALUES_LIGHT {
+                    return read_now(&*function, context, arguments, described, bounds);
                 }
-                let function = function.clone();
-                Box::pin(async move {
-                    let (caller, called) = (context.clone(), described.clone());
-                    let read = move || wit::counted_arguments::<A>(&called, &arguments, &caller);
-                    let Some(read) = context.function.aside.run(&context.tenant, read).await else { return ended() };
-                    context.spent.give_way().await; // the function begins on a worker
-                    match read {
-                        Ok(arguments) => answering(&*function, context, arguments, described, bounds).await,
-                        Err(mismatch) => mismatched(&mismatch),
-                    }
-                })
+                let (aside, tenant) = (context.function.aside.clone(), context.tenant.clone());
+                let (bytes, most) = (VALUE_BYTES.saturating_mul(count as u64), context.limits().memory_bytes);
+                let Some(held) = context.local.gauge.hold_within(bytes, most) else {
+                    let called = &described.called;
+                    let what =
+                        format!("{called}: {count} values take {bytes} bytes, over the limit memory_bytes of {most}");
+                    return Box::pin(ready(refused(FailureKind::Limit, &what)));
+                };
+                let answering = if count <= VALUES_AT_ONCE {
+                    read_now(&*function, context, arguments, described, bounds)
+                } else {
+                    read_aside(function.clone(), context, arguments, described, bounds)
+                };
+                Box::pin(Heavy::new(answering, aside, tenant, held))
             };
         if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
             self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
@@ -259,6 +261,54 @@ impl HostModule {
     }
 }
 
+/// Reads the arguments of a call on the worker, and makes it.
+fn read_now<A, R, F, Fut, E>(
+    function: &F,
+    context: CallContext,
+    arguments: Arguments,
+    described: Arc<Function>,
+    bounds: Bounds,
+) -> Answering
+where
+    A: DeserializeOwned,
+    R: Serialize + Send + 'static,
+    F: Fn(CallContext, A) -> Fut,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    E: Into<Failed>,
+{
+    match wit::counted_arguments::<A>(&described, &arguments, &context) {
+        Ok(arguments) => answering(function, context, arguments, described, bounds),
+        Err(mismatch) => Box::pin(ready(mismatched(&mismatch))),
+    }
+}
+
+/// Reads the arguments of a call on a thread beside the workers, and makes it.
+fn read_aside<A, R, F, Fut, E>(
+    function: Arc<F>,
+    context: CallContext,
+    arguments: Arguments,
+    described: Arc<Function>,
+    bounds: Bounds,
+) -> Answering
+where
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize + Send + 'static,
+    F: Fn(CallContext, A) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    E: Into<Failed>,
+{
+    Box::pin(async move {
+        let (caller, called) = (context.clone(), described.clone());
+        let read = move || wit::counted_arguments::<A>(&called, &arguments, &caller);
+        let Some(read) = context.function.aside.run(&context.tenant, read).await else { return ended() };
+        context.spent.give_way().await; // the function begins on a worker
+        match read {
+            Ok(arguments) => answering(&*function, context, arguments, described, bounds).await,
+            Err(mismatch) => mismatched(&mismatch),
+        }
+    })
+}
+
 /// Calls a function, and writes what it comes to: on the worker, or aside if it is long.
 fn answering<A, R, F, Fut, E>(
     function: &F,
@@ -279,7 +329,7 @@ where
         let (mut future, mut has_waited) = (pin!(future), false);
         let done = poll_fn(|context| {
             let polled = future.as_mut().poll(context);
-            has_waited |= polled.is_pending();
+            has_waited |= polled.is_pending() && !spent.gives_way();
             polled
         });
         let done = done.await.map_err(Into::<Failed>::into);
@@ -299,6 +349,7 @@ where
         }
         let write = move || answer(&described, &result, bounds);
         let Some(answer) = called.aside.run(&tenant, write).await else { return ended() };
+        spent.hold(crossing(&answer).len() as u64);
         spent.give_way().await; // it is counted on a worker
         answer
     })

@@ -23,7 +23,7 @@ use crate::image::Image;
 use crate::instance::Instance;
 use crate::kept::{Kept, Wake};
 use crate::limits::Limits;
-use crate::load::Load;
+use crate::load::{Load, Wanted};
 use crate::log::{Feeds, LogLine, LogSink};
 use crate::metering::{Metering, Pace};
 use crate::module::HostModule;
@@ -320,6 +320,7 @@ impl MotuBuilder {
         let kept = Arc::new(Kept::open(self.state.as_deref(), self.clock.clone(), charge)?);
         let mut modules = if self.bare { Vec::new() } else { crate::modules::all(&kept, self.settings)? };
         modules.extend(self.modules);
+        let functions = Functions::new(&modules, self.runtime, self.clock.clone(), shares.clone())?;
         let feeds = Arc::new(Feeds::default());
         let shared = Arc::new(Shared {
             factory,
@@ -332,7 +333,7 @@ impl MotuBuilder {
             shares,
             doors: Doors::default(),
             warnings: Warnings::default(),
-            functions: Arc::new(Functions::new(&modules, self.runtime, self.clock.clone())?),
+            functions: Arc::new(functions),
             kept,
             clock: self.clock,
             metering: self.metering,
@@ -404,8 +405,11 @@ impl Motu {
         let (sender, found) = oneshot::channel();
         let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
         let watched = sender.clone();
-        let is_closed =
-            move || watched.lock().is_ok_and(|sender| sender.as_ref().is_none_or(oneshot::Sender::is_closed));
+        let wanted: Wanted = Arc::new(move || {
+            watched.lock().is_ok_and(|sender| sender.as_ref().is_some_and(|sender| !sender.is_closed()))
+        });
+        let waits = wanted.clone();
+        let unwanted = Box::new(move || !waits());
         let done = move |left: Result<(Exit, _), Error>, usage| {
             let result = match left {
                 Ok((Exit::Checked(found), _)) => Ok(found),
@@ -417,7 +421,7 @@ impl Motu {
             }
         };
         let Inner { shared, strategy, loads, .. } = &*self.0;
-        Load::start(shared, strategy.loads(), loads, bundle, true, Box::new(is_closed), Box::new(done))?;
+        Load::start(shared, strategy.loads(), loads, bundle, true, (wanted, unwanted), Box::new(done))?;
         let found = found.await.map_err(|_| Error::internal("the check was given up"))??;
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
             path: found.path,

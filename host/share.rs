@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
-use crate::metering::Pace;
+use crate::metering::{Pace, processor_nanos};
 use crate::tenant::Tenant;
 
 /// Virtual time for a nanosecond at weight 1: so many steps that a weight of 1,000 still moves it.
@@ -150,6 +150,15 @@ impl Shares {
         Share { used, weight: 1, fuel_per_second: None, pace: self.pace }.within(limits)
     }
 
+    /// Charges a tenant the processor time that this thread, which is no worker, takes for some work of it, also if that panics.
+    pub(crate) fn charged<T>(&self, tenant: &Tenant, work: impl FnOnce() -> T) -> T {
+        if !self.by_time {
+            return work();
+        }
+        let _timed = Timed { shares: self, tenant, before: processor_nanos() };
+        work()
+    }
+
     /// Charges a tenant time that another thread than a worker spent for it, if anything of the tenant is there.
     pub(crate) fn took(&self, tenant: &Tenant, time: Duration) {
         if !self.by_time {
@@ -161,5 +170,19 @@ impl Shares {
             let weight = used.weight.load(Ordering::Relaxed).max(1);
             Share { used, weight, fuel_per_second: None, pace: self.pace }.took(nanos, 0);
         }
+    }
+}
+
+/// Work for a tenant that is under way on a thread that is no worker.
+struct Timed<'a> {
+    shares: &'a Shares,
+    tenant: &'a Tenant,
+    before: u64,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let nanos = processor_nanos().saturating_sub(self.before);
+        self.shares.took(self.tenant, Duration::from_nanos(nanos));
     }
 }

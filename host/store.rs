@@ -39,6 +39,7 @@ mod meter;
 mod read;
 mod row;
 mod schedules;
+mod segments;
 mod tables;
 #[cfg(test)]
 mod tests;

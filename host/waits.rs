@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::functions::Call;
 use crate::strategy::Origin;
-use crate::vm::Gauge;
+use crate::vm::{Gauge, Held};
 
 /// Who an entry is made for: an event, or what it left behind.
 #[derive(Clone, Debug)]
@@ -40,7 +40,12 @@ struct Wait {
 
 enum Kind {
     Sleep((Instant, u64)),
-    Call { bytes: u64, call: Call },
+    /// `held` is what it has come to, and computes on from.
+    Call {
+        bytes: u64,
+        call: Call,
+        held: Option<Held>,
+    },
 }
 
 impl Drop for Waits {
@@ -87,7 +92,7 @@ impl Waits {
         if self.calls >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
-        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, call } })?;
+        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, call, held: None } })?;
         self.calls += 1;
         Ok(())
     }
@@ -105,6 +110,13 @@ impl Waits {
     pub(crate) fn wait_again(&mut self, wait: u32, again: Call) {
         if let Some(Wait { kind: Kind::Call { call, .. }, .. }) = self.all.get_mut(&wait) {
             *call = again;
+        }
+    }
+
+    /// A call that goes on keeps so much held until it has its answer.
+    pub(crate) fn keep(&mut self, wait: u32, bytes: Held) {
+        if let Some(Wait { kind: Kind::Call { held, .. }, .. }) = self.all.get_mut(&wait) {
+            *held = Some(bytes);
         }
     }
 

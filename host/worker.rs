@@ -90,17 +90,22 @@ fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt, setting: &Setting) {
     let mut again = None;
     while let Some(job) = queue.next(again.take()) {
         let turn = watch.begin();
+        let share = job.share().clone();
         let ran = setting.run(&job, &turn);
         let fuel = ran.as_ref().map_or(0, |ran| ran.fuel);
-        job.share().took(watch.end(fuel), fuel);
-        burnt.fetch_add(fuel, Ordering::Relaxed);
-        let panic = match ran {
-            Ok(Ran { more: false, .. }) => continue,
-            Ok(Ran { more: true, .. }) => {
-                again = Some(job);
-                continue;
+        let (panic, job) = match ran {
+            Ok(Ran { more: true, .. }) => (None, Some(job)),
+            Ok(Ran { more: false, .. }) => {
+                drop(job); // it may be the last of it
+                (None, None)
             }
-            Err(panic) => panic,
+            Err(panic) => (Some(panic), Some(job)),
+        };
+        share.took(watch.end(fuel), fuel);
+        burnt.fetch_add(fuel, Ordering::Relaxed);
+        let (Some(panic), Some(job)) = (panic, &job) else {
+            again = job;
+            continue;
         };
         let cause = format!("a worker died: {}", panic_text(&*panic));
         tracing::error!(worker = name, cause, "a worker died and is replaced");
@@ -110,7 +115,7 @@ fn work(queue: &Arc<Queue>, name: &str, burnt: &Burnt, setting: &Setting) {
         if catch_unwind(AssertUnwindSafe(|| job.clone().lost(&cause))).is_err() {
             tracing::error!(worker = name, "a job could not be given up");
         }
-        job.share().took(watch.end(0), 0);
+        share.took(watch.end(0), 0);
         match replaced {
             Ok(()) => return,
             // no thread to be had: this one goes on, rather than none

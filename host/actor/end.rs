@@ -199,7 +199,7 @@ impl Body {
 
     pub(super) fn drop_vm(&mut self, actor: &Actor) {
         drop((self.vm.take(), self.inside.take())); // before anybody is told
-        self.answers.clear();
+        self.endings.forget(std::mem::take(&mut self.answers));
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {

@@ -1,14 +1,15 @@
 //! Events that end all at once, with the VM or the mailbox that they were in. They may be many, so they are answered by and by, in
 //! the turns of their tenant: no worker is held by them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque, btree_map, hash_map};
+use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::sync::Arc;
 
 use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, Waiting};
+use super::{Account, Actor, Body, Came, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::metering::Turn;
 use crate::strategy::{EventId, Notice};
+use crate::vm::Held;
 
 /// What is told of a cause to each of many events, in bytes.
 const CAUSE_BYTES_MAX: usize = 512;
@@ -23,7 +24,9 @@ pub(super) struct Endings {
 
 enum Ending {
     /// They were started, and went with their VM.
-    Lost { events: hash_map::IntoIter<EventId, Account>, cause: Arc<str> },
+    Lost { events: btree_map::IntoIter<EventId, Account>, cause: Arc<str> },
+    /// What calls came to that the VM will not be told of.
+    Untold(VecDeque<(u32, Came, u64, Held)>),
     /// They were never started.
     Refused { events: btree_map::IntoIter<EventId, Waiting>, error: Arc<Error> },
 }
@@ -38,10 +41,16 @@ impl Endings {
         self.bytes
     }
 
-    pub(super) fn lose(&mut self, events: HashMap<EventId, Account>, cause: &str) {
+    pub(super) fn lose(&mut self, events: BTreeMap<EventId, Account>, cause: &str) {
         if !events.is_empty() {
             let cause = cause.get(..cause.floor_char_boundary(CAUSE_BYTES_MAX)).unwrap_or(cause).into();
             self.all.push_back(Ending::Lost { events: events.into_iter(), cause });
+        }
+    }
+
+    pub(super) fn forget(&mut self, answers: VecDeque<(u32, Came, u64, Held)>) {
+        if !answers.is_empty() {
+            self.all.push_back(Ending::Untold(answers));
         }
     }
 
@@ -65,6 +74,9 @@ impl Body {
             match first {
                 Ending::Lost { events, cause } => {
                     if let Some((event, account)) = events.next() {
+                        if let Some(at) = over(account.since, account.time) {
+                            self.deadlines.remove(&(at, event));
+                        }
                         let usage = account.usage(&actor.gauge);
                         let error = Error::new(ErrorKind::InstanceLost, format!("the instance was lost: {cause}"));
                         let answer = Err(error.with_usage(usage));
@@ -72,8 +84,16 @@ impl Body {
                         continue;
                     }
                 }
+                Ending::Untold(answers) => {
+                    if answers.pop_front().is_some() {
+                        continue;
+                    }
+                }
                 Ending::Refused { events, error } => {
-                    if let Some((_, waiting)) = events.next() {
+                    if let Some((event, waiting)) = events.next() {
+                        if let Some(at) = waiting.over() {
+                            self.deadlines.remove(&(at, event));
+                        }
                         self.endings.bytes -= waiting.payload.len() as u64;
                         let error = Error::clone(error);
                         Body::refuse(actor, &waiting, error);

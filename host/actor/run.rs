@@ -143,7 +143,9 @@ impl Body {
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
                 Message::GivenBack => (), // what waited for it is looked at next
                 // what a VM before this one called is of no use
-                Message::Called { starts, .. } if starts != self.starts || !self.live => (),
+                Message::Called { starts, called, .. } if starts != self.starts || !self.live => {
+                    actor.share.burn(called.fuel());
+                }
                 Message::TooMuch { starts, .. } if starts != self.starts || !self.live => (),
                 Message::Called { wait, called: Called::Answer { answer, fuel }, held, .. } => {
                     self.answers.push_back((wait, Came::Answer(answer), fuel, held));
@@ -213,7 +215,10 @@ impl Body {
                     Came::Answer(answer) => {
                         (vm.waits().take(wait), Entry::Resume { wait, answer, fuel, held: Some(held) })
                     }
-                    Came::GivesWay(begun) => (vm.waits().owner(wait), Entry::GoOn { wait, begun, fuel }),
+                    Came::GivesWay(begun) => {
+                        vm.waits().keep(wait, held);
+                        (vm.waits().owner(wait), Entry::GoOn { wait, begun, fuel })
+                    }
                 };
                 match owner {
                     Some(owner) => self.enter(actor, owner, entry),
@@ -302,7 +307,7 @@ impl Body {
         self.loading = true;
         let (wanted, told) = (actor.this.clone(), actor.this.clone());
         let waiter = Waiter {
-            wanted: Box::new(move || wanted.strong_count() > 0),
+            wanted: Arc::new(move || wanted.strong_count() > 0),
             tell: Box::new(move |loaded| {
                 if let Some(actor) = told.upgrade() {
                     actor.send(Message::Loaded(loaded));

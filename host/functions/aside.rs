@@ -6,15 +6,28 @@
 //! and takes the same way, each time.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
+use crate::guest::motu::guest::types::Answer;
+use crate::module::Answering;
+use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::turns::Places;
+use crate::vm::Held;
 
 /// The most values that a worker reads or writes in one step: less than half a millisecond.
 pub(crate) const VALUES_AT_ONCE: usize = 8_192;
+
+/// Arguments of more values count as memory of the instance, and are dropped aside if the call is given up: an instance that ends may
+/// have a thousand calls under way.
+pub(crate) const VALUES_LIGHT: usize = 512;
+
+/// What a value takes once it was read, in bytes.
+pub(crate) const VALUE_BYTES: u64 = 48;
 
 /// Threads that read and write, of all tenants and of one: one at a time, since they take the machine from the workers.
 const PLACES: u32 = 1;
@@ -22,14 +35,21 @@ const PLACES: u32 = 1;
 pub(crate) struct Aside {
     runtime: Handle,
     places: Places,
+    shares: Arc<Shares>,
 }
 
 impl Aside {
-    pub(super) fn new(runtime: Handle) -> Aside {
-        Aside { runtime, places: Places::new(PLACES, PLACES) }
+    pub(super) fn new(runtime: Handle, shares: Arc<Shares>) -> Aside {
+        Aside { runtime, places: Places::new(PLACES, PLACES), shares }
     }
 
-    /// Does the work when it is the tenant's turn. Never done on the first poll. A panic in it goes on in who waits. What was
+    /// Drops what is many values, on the tenant's time.
+    fn discard(&self, tenant: &Tenant, what: impl Send + 'static) {
+        let (shares, tenant) = (self.shares.clone(), tenant.clone());
+        drop(self.runtime.spawn_blocking(move || shares.charged(&tenant, || drop(what))));
+    }
+
+    /// Does the work, on the tenant's time, when it is the tenant's turn. Never done on the first poll. A panic in it goes on in who waits. What was
     /// begun goes on to its end, also when nobody waits for it any more. None if the runtime is no more.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -46,9 +66,10 @@ impl Aside {
         })
         .await;
         let place = self.places.enter(tenant).await;
+        let (shares, tenant) = (self.shares.clone(), tenant.clone());
         let done = self.runtime.spawn_blocking(move || {
             let _place = place;
-            work()
+            shares.charged(&tenant, work)
         });
         match done.await {
             Ok(done) => Some(done),
@@ -56,6 +77,43 @@ impl Aside {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => None,
             },
+        }
+    }
+}
+
+/// A call with arguments of many values.
+pub(crate) struct Heavy {
+    /// None once it has ended: what is left of it then is light.
+    answering: Option<Answering>,
+    aside: Arc<Aside>,
+    tenant: Tenant,
+    held: Option<Held>,
+}
+
+impl Heavy {
+    /// `held` is what its arguments take.
+    pub(crate) fn new(answering: Answering, aside: Arc<Aside>, tenant: Tenant, held: Held) -> Heavy {
+        Heavy { answering: Some(answering), aside, tenant, held: Some(held) }
+    }
+}
+
+impl Future for Heavy {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let Some(answering) = &mut self.answering else { return Poll::Pending };
+        let polled = answering.as_mut().poll(context);
+        if polled.is_ready() {
+            (self.answering, self.held) = (None, None);
+        }
+        polled
+    }
+}
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        if let Some(answering) = self.answering.take() {
+            self.aside.discard(&self.tenant, (answering, self.held.take()));
         }
     }
 }

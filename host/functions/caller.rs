@@ -17,6 +17,7 @@ use crate::context::{CallContext, Local, Spent};
 use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
+use crate::share::Shares;
 use crate::sight;
 use crate::tenant::Tenant;
 use crate::vm::panic_text;
@@ -86,6 +87,14 @@ pub(crate) enum Called {
 }
 
 impl Called {
+    /// What it has cost.
+    pub(crate) fn fuel(&self) -> u64 {
+        match self {
+            Called::Answer { fuel, .. } | Called::GivesWay { fuel, .. } => *fuel,
+            Called::Panicked { .. } => 0,
+        }
+    }
+
     /// What an answer takes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
@@ -217,6 +226,7 @@ impl Caller {
     pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: Arguments, owner: &Owner) -> Outcome {
         let functions = self.functions.clone();
         let Some(function) = functions.get(number) else { return unknown(number) };
+        self.spent.take_held(); // of a call before it, which didn't wait
         let context = CallContext {
             tenant: self.tenant.clone(),
             event: owner.name.clone(),
@@ -232,7 +242,7 @@ impl Caller {
         match begun {
             Ok(future) => {
                 let begun = Begun { wait, number, future, spent: None };
-                poll(&functions, &mut self.spent, &self.answer, function, begun)
+                poll(&functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
             }
             Err(panic) => panicked(function, &*panic),
         }
@@ -246,7 +256,7 @@ impl Caller {
         }
         let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(&functions, &mut self.spent, &self.answer, function, begun)
+        poll(&functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
     }
 
     /// What the grants say of a function. It is kept until they change.
@@ -302,8 +312,7 @@ type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
 /// Polls a call on the worker. What waits for something moves to the runtime.
 fn poll(
     functions: &Functions,
-    spent: &mut Arc<Spent>,
-    answered: &Answered,
+    (spent, answered, tenant): (&mut Arc<Spent>, &Answered, &Tenant),
     function: &HostFunction,
     mut begun: Begun,
 ) -> Outcome {
@@ -314,8 +323,14 @@ fn poll(
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
-            let waiting = waiting(functions.polls.clone(), function.shown.clone(), std::mem::take(spent), begun);
-            let task = functions.runtime.spawn(async move { tell(wait, waiting.await) });
+            let waiting = Waiting {
+                polls: functions.polls.clone(),
+                shares: functions.shares.clone(),
+                tenant: tenant.clone(),
+                shown: function.shown.clone(),
+                spent: std::mem::take(spent),
+            };
+            let task = functions.runtime.spawn(async move { tell(wait, waiting.called(begun).await) });
             Outcome::Pending(Call(task.abort_handle()), fuel)
         }
     }
@@ -334,31 +349,44 @@ fn what(shown: &str) -> String {
     format!("the host function {shown}")
 }
 
-/// A call on the runtime: until it is done, or has more to compute.
-async fn waiting(polls: Arc<Polls>, shown: Arc<str>, spent: Arc<Spent>, begun: Begun) -> Called {
-    let (slot, number, mut begun) = (polls.slot(), begun.number, Some(begun));
-    let called = poll_fn(|context| {
-        let Some(running) = &mut begun else { return Poll::Pending };
-        let _poll = polls.begin(&slot, number);
-        match catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context))) {
-            Ok(Poll::Ready(answer)) => Poll::Ready(Called::Answer { answer, fuel: spent.take_fuel() }),
-            Ok(Poll::Pending) if spent.gave_way() => match begun.take() {
-                Some(begun) => {
-                    let (fuel, bytes, spent) = (spent.take_fuel(), spent.take_held(), Some(spent.clone()));
-                    Poll::Ready(Called::GivesWay { begun: Begun { spent, ..begun }, fuel, bytes })
-                }
-                None => Poll::Pending,
-            },
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(panic) => Poll::Ready(Called::Panicked { what: what(&shown), message: panic_text(&*panic) }),
+/// What a call that waits has with it on the runtime.
+struct Waiting {
+    polls: Arc<Polls>,
+    shares: Arc<Shares>,
+    tenant: Tenant,
+    shown: Arc<str>,
+    spent: Arc<Spent>,
+}
+
+impl Waiting {
+    /// The call on the runtime, on the tenant's time: until it is done, or has more to compute.
+    async fn called(self, begun: Begun) -> Called {
+        let Waiting { polls, shares, tenant, shown, spent } = self;
+        let (slot, number, mut begun) = (polls.slot(), begun.number, Some(begun));
+        let called = poll_fn(|context| {
+            let Some(running) = &mut begun else { return Poll::Pending };
+            let _poll = polls.begin(&slot, number);
+            let poll = || catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context)));
+            match shares.charged(&tenant, poll) {
+                Ok(Poll::Ready(answer)) => Poll::Ready(Called::Answer { answer, fuel: spent.take_fuel() }),
+                Ok(Poll::Pending) if spent.gave_way() => match begun.take() {
+                    Some(begun) => {
+                        let (fuel, bytes, spent) = (spent.take_fuel(), spent.take_held(), Some(spent.clone()));
+                        Poll::Ready(Called::GivesWay { begun: Begun { spent, ..begun }, fuel, bytes })
+                    }
+                    None => Poll::Pending,
+                },
+                Ok(Poll::Pending) => Poll::Pending,
+                Err(panic) => Poll::Ready(Called::Panicked { what: what(&shown), message: panic_text(&*panic) }),
+            }
+        });
+        match called.await {
+            Called::Answer { answer, fuel } => {
+                let fuel = fuel.saturating_add(counted(&answer).await);
+                Called::Answer { answer, fuel }
+            }
+            called => called,
         }
-    });
-    match called.await {
-        Called::Answer { answer, fuel } => {
-            let fuel = fuel.saturating_add(counted(&answer).await);
-            Called::Answer { answer, fuel }
-        }
-        called => called,
     }
 }
 

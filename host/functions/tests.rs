@@ -15,7 +15,9 @@ use super::{Arguments, Functions, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::grant::{Decision, Grants, Narrowed};
+use crate::metering::Pace;
 use crate::module::HostModule;
+use crate::share::Shares;
 use crate::value::Value;
 
 fn arguments(all: &[Value]) -> Arguments {
@@ -34,7 +36,8 @@ fn functions() -> (Functions, Arc<AtomicUsize>) {
             counted.fetch_add(1, Ordering::AcqRel);
             Some(url.to_owned())
         });
-    (Functions::new(&[module], None, Clock::default()).unwrap(), found)
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    (Functions::new(&[module], None, Clock::default(), shares).unwrap(), found)
 }
 
 fn narrowed(functions: &Functions, grants: impl IntoIterator<Item = String>) -> Narrowed {

@@ -138,7 +138,8 @@ fn load(worker: &Worker, source: &str) -> (Result<Arc<Bundled>, Error>, usize, u
     let done = Box::new(move |left: Result<_, Error>, usage| {
         *told.lock().unwrap() = Some(Bundled::new(&of, &made, left, usage).map(Arc::new));
     });
-    Load::start(&shared, &worker.queue, &worker.share, &bundle, false, Box::new(|| false), done).unwrap();
+    Load::start(&shared, &worker.queue, &worker.share, &bundle, false, (Arc::new(|| true), Box::new(|| false)), done)
+        .unwrap();
     let (mut free, mut beside) = (0, 0);
     loop {
         let (fuel, other) = worker.step_beside_another();
@@ -189,7 +190,7 @@ fn t10_a_load_s_deadline_holds_while_its_image_is_taken() {
     let done = Box::new(move |left: Result<_, Error>, _| *told.lock().unwrap() = Some(left.map(drop)));
     let source = bundle("kept = buffer.create(20000000) return {}");
     let (shared, share) = (motu.shared(), worker.share.clone());
-    Load::start(shared, &worker.queue, &share, &source, false, Box::new(|| false), done).unwrap();
+    Load::start(shared, &worker.queue, &share, &source, false, (Arc::new(|| true), Box::new(|| false)), done).unwrap();
     while worker.step().unwrap() > 0 {} // until its image is begun
     let mut slept = false;
     let error = loop {

@@ -77,13 +77,24 @@ pub(super) fn now(context: &CallContext) -> f64 {
     context.local.clock.since_1970().as_secs_f64()
 }
 
-/// A value as it is stored: equal values have the same bytes. A large one is written in steps, and charged for.
+/// A value as it is stored: equal values have the same bytes. A large one is written in steps, and charged for: also what it takes
+/// to bring its pairs into order counts as memory of the instance (M4).
 pub(super) async fn encoded(context: &CallContext, value: &Encoded) -> Result<Vec<u8>, Error> {
     let mut canonical = Canonical::new(value.bytes());
+    let (gauge, most) = (&context.local.gauge, context.limits().memory_bytes);
+    let mut held = None;
     while !canonical.step().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))? {
+        drop(held.take());
+        let bytes = canonical.held_bytes();
+        held = Some(gauge.hold_within(bytes, most).ok_or_else(|| {
+            let message =
+                format!("the pairs of a table take {bytes} bytes to be sorted, over the limit memory_bytes of {most}");
+            Error::new(ErrorKind::Limit, message)
+        })?);
         context.charge(STEP);
         context.give_way().await;
     }
+    drop(held);
     Ok(canonical.into_bytes())
 }
 

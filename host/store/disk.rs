@@ -10,13 +10,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::backends::InMemoryBackend;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableHandle, WriteTransaction,
 };
 
 use super::error::OpenError;
 use super::local::Settings;
+use super::segments::Segments;
 use super::tables::{Fault, META, Tables};
 
 /// The format that is written here: of rows and tables, beyond redb's own. Format 1 had all values in their rows, where they stay
@@ -242,6 +242,6 @@ impl Medium for Memory {
             let gone = io::Error::other("a store in memory is gone once it has failed");
             return Err(DatabaseError::Storage(StorageError::Io(gone)));
         }
-        builder(cache_bytes).create_with_backend(InMemoryBackend::new())
+        builder(cache_bytes).create_with_backend(Segments::default())
     }
 }

@@ -215,6 +215,9 @@ impl Queue {
     /// An owner has taken so much of the thread.
     pub(super) fn took(&mut self, owner: &Option<Owner>, time: Duration) {
         let line = self.lines.entry(owner.clone()).or_default();
+        if line.waiting.is_empty() {
+            line.at = line.at.max(self.clock); // what is done for one that rests counts, too
+        }
         let before = line.at;
         line.at = before.saturating_add(time);
         if let Some(entry) = line.entry.take() {
@@ -279,7 +282,7 @@ impl Bounds {
 }
 
 /// How many bytes a task reads and writes, more or less.
-fn bytes(task: &Task) -> usize {
+pub(super) fn bytes(task: &Task) -> usize {
     let op = |op: &Op| match op {
         Op::Set { key, value, .. } => key.len().saturating_add(value.len()).saturating_add(OP_BYTES),
         // as many are read as the caller compares with

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Owner;
+use crate::metering::processor_nanos;
 
 /// What the writer's time is measured with. A test has one of its own.
 pub(crate) trait Meter: Send + Sync {
@@ -31,9 +32,7 @@ impl Meter for System {
     }
 
     fn processor(&self) -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+        Duration::from_nanos(processor_nanos())
     }
 }
 

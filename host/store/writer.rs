@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Counters, Medium};
 use super::error::StoreError;
-use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task};
+use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task, bytes};
 use super::list::{self, Turn};
 use super::local::{Settings, Shared};
 use super::meter::{Charge, Laps, Meter};
@@ -246,6 +246,7 @@ fn work(
             && let Some(next) = queue.next(&mut bounds)
         {
             jobs.push(next);
+            turn.laps.share(); // to look who is next is nobody's alone
         }
     }
     let due = tables.due(counters.process)?;
@@ -260,8 +261,23 @@ fn work(
     Ok((Some(transaction), Group { drafts, counters, due }))
 }
 
-/// Does a task, and says whether that changed anything.
+/// Does a task, and says whether that changed anything. What it made trash of is freed with it, so that who overwrites large values
+/// again and again doesn't fill the store with what no quota counts.
 fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, task: &Task) -> Result<(Draft, bool), Fault> {
+    let done = do_alone(tables, shared, turn, task)?;
+    if matches!(task, Task::Apply { .. } | Task::Blobs(_)) {
+        turn.laps.lap(task.owner());
+        tables.blobs.clean(bytes(task), &mut |owner| turn.laps.lap(Some(owner)))?;
+    }
+    Ok(done)
+}
+
+fn do_alone(
+    tables: &mut Tables<'_>,
+    shared: &Shared,
+    turn: &mut Turn<'_>,
+    task: &Task,
+) -> Result<(Draft, bool), Fault> {
     Ok(match task {
         Task::Apply { owner, quota, ops } => {
             let applied = list::apply(tables, turn, owner, quota, ops)?;

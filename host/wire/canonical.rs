@@ -13,6 +13,9 @@ use crate::value::Value;
 /// How much is done before others may have the thread, in tokens or the like: some 100 us.
 const STEP: usize = 2_000;
 
+/// The longest table that a kept value may have as a key, as it is written.
+const TABLE_KEY_BYTES_MAX: usize = 1_024;
+
 /// The value that is being read, and what is written of it.
 pub(crate) struct Canonical<'a> {
     reader: Reader<'a>,
@@ -21,6 +24,8 @@ pub(crate) struct Canonical<'a> {
     is_over: bool,
     /// What the order of a table's pairs is found with, once they are all there.
     sorting: Option<Sorting>,
+    /// Those of all tables that aren't closed.
+    pairs: usize,
 }
 
 /// A table that is being read.
@@ -65,6 +70,7 @@ impl<'a> Canonical<'a> {
             tables: Vec::new(),
             is_over: false,
             sorting: None,
+            pairs: 0,
         }
     }
 
@@ -84,6 +90,11 @@ impl<'a> Canonical<'a> {
             };
         }
         Ok(self.is_over)
+    }
+
+    /// What it takes beside the value and what is written, in bytes: some times the value, where that is many pairs.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        (self.pairs as u64).saturating_mul(2 * size_of::<Option<Pair>>() as u64)
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -137,12 +148,21 @@ impl<'a> Canonical<'a> {
             }
             Some(Table::Array(left)) => *left = left.saturating_sub(1),
             Some(Table::Map { left, pairs, is_sorted, key }) => match *key {
-                (begins, None) => *key = (begins, Some(end)),
+                (begins, None) => {
+                    // it is read whole, and compared; one in another is read again for each
+                    if end - begins > TABLE_KEY_BYTES_MAX && is_table(self.out.since(begins)) {
+                        return Err(WireError::mismatch(format_args!(
+                            "a table that is a key is larger than {TABLE_KEY_BYTES_MAX} bytes"
+                        )));
+                    }
+                    *key = (begins, Some(end));
+                }
                 (begins, Some(ends)) => {
                     let written = self.out.since(begins).get(..ends - begins).unwrap_or_default();
                     let pair = Pair { key: codec::decode(written)?, at: begins..end };
                     *is_sorted &= pairs.last().is_none_or(|last| last.key <= pair.key);
                     pairs.push(pair);
+                    self.pairs += 1;
                     (*left, *key) = (left.saturating_sub(1), (usize::MAX, None));
                 }
             },
@@ -161,6 +181,7 @@ impl<'a> Canonical<'a> {
                 let (pairs, is_sorted) = (std::mem::take(pairs), *is_sorted);
                 self.tables.pop();
                 if is_sorted {
+                    self.pairs = self.pairs.saturating_sub(pairs.len());
                     return self.ended();
                 }
                 let start = pairs.first().map_or(0, |pair| pair.at.start);
@@ -186,6 +207,7 @@ impl<'a> Canonical<'a> {
         while left > 0 {
             left -= 1;
             let Some(pair) = from.get_mut(*again) else {
+                self.pairs = self.pairs.saturating_sub(from.len());
                 self.ended()?;
                 return Ok(left);
             };
@@ -197,6 +219,10 @@ impl<'a> Canonical<'a> {
         self.sorting = Some(sorting);
         Ok(left)
     }
+}
+
+fn is_table(bytes: &[u8]) -> bool {
+    matches!(Reader::new(bytes).token(), Ok(Token::Array(_) | Token::Map(_)))
 }
 
 impl Sorting {
@@ -287,8 +313,33 @@ mod tests {
             steps += 1;
         }
         assert!(steps > 60_000 * 18 / STEP, "{steps}");
+        assert_eq!(canonical.held_bytes(), 0);
         assert_eq!(canonical.into_bytes(), ordered.encode().unwrap());
         let handle = [0xc7_u8, 4, 3, 0, 0, 0, 1];
         assert!(Canonical::new(&handle).step().is_err());
+    }
+
+    /// A table that is a key is read again for each table that it is in the key of: 60 levels of a mebibyte held a worker for a second.
+    #[test]
+    fn m8_large_tables_are_no_keys() {
+        let key = |values| Value::Array(vec![Value::Boolean(true); values]);
+        let kept = |key| {
+            let bytes = Value::Map(vec![(key, Value::Boolean(true))]).encode().unwrap();
+            let mut canonical = Canonical::new(&bytes);
+            loop {
+                match canonical.step() {
+                    Ok(false) => (),
+                    Ok(true) => return true,
+                    Err(error) => {
+                        assert!(error.to_string().contains("larger than 1024 bytes"), "{error}");
+                        return false;
+                    }
+                }
+            }
+        };
+        assert!(kept(key(1_000)) && !kept(key(1_100)) && !kept(key(500_000)));
+        assert!(kept(Value::string("x".repeat(5_000))), "a long text is one value");
+        let nested = |values| (0..60).fold(key(values), |inner, _| Value::Map(vec![(inner, Value::Boolean(true))]));
+        assert!(kept(nested(800)) && !kept(nested(1_000)));
     }
 }

@@ -16,6 +16,9 @@ const VALUE_BYTES: usize = 2 * size_of::<Value>();
 /// The bytes of a text, and of tables that are moved when they end, that are read in a step.
 const STEP_BYTES: usize = 64 << 10;
 
+/// The numbers of many digits that are read in a step: 100 to 300 us.
+const HARD_A_STEP: usize = 16;
+
 static TRUE: Value = Value::Boolean(true);
 static FALSE: Value = Value::Boolean(false);
 static NIL: Value = Value::Nil;
@@ -49,6 +52,8 @@ pub(super) struct Decoder<'a> {
     hashers: (RandomState, RandomState),
     /// Bytes of tables that were moved until now, as they ended.
     moved: usize,
+    /// Numbers of many digits that were read until now.
+    hard: usize,
     /// A table has ended, and is yet to be put where it belongs.
     has_ended: bool,
 }
@@ -100,6 +105,7 @@ impl<'a> Decoder<'a> {
             bytes_left: bytes_max,
             hashers: (RandomState::new(), RandomState::new()),
             moved: 0,
+            hard: 0,
             has_ended: false,
         })
     }
@@ -112,6 +118,11 @@ impl<'a> Decoder<'a> {
     /// How many bytes of what was read were moved, to make room for the heads of tables.
     pub(super) fn moved(&self) -> usize {
         self.moved
+    }
+
+    /// How many of the numbers that were read had many digits.
+    pub(super) fn hard(&self) -> usize {
+        self.hard
     }
 
     /// Reads some of the text: the value, once all of it is read.
@@ -134,8 +145,9 @@ impl<'a> Decoder<'a> {
     /// Reads so many values, or begins of tables. Whether the value is whole.
     fn some(&mut self, values: usize) -> Result<bool> {
         let until = self.text.at() + self.moved + STEP_BYTES;
+        let hard_before = self.hard;
         for _ in 0..values {
-            if self.text.at() + self.moved > until {
+            if self.text.at() + self.moved > until || self.hard - hard_before >= HARD_A_STEP {
                 return Ok(false);
             }
             let is_value = match self.string {
@@ -230,7 +242,8 @@ impl<'a> Decoder<'a> {
         let start = self.text.at();
         match self.text.peek() {
             Some(b'-' | b'0'..=b'9') => {
-                let number = number::read(&mut self.text)?;
+                let (number, is_hard) = number::read(&mut self.text)?;
+                self.hard += usize::from(is_hard);
                 self.count(start, 0)?;
                 self.write(&number)
             }

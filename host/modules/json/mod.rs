@@ -53,12 +53,14 @@ pub(super) fn module() -> Result<HostModule, Error> {
 async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> Result<Encoded, SyntaxError> {
     let limits = context.limits();
     let mut decoder = Decoder::new(text, &options.null, limits.payload_depth, decoded_bytes(limits.payload_bytes))?;
-    let (mut from, mut moved_before) = (0, 0);
+    let (mut from, mut moved_before, mut hard_before) = (0, 0, 0);
     loop {
         let step = decoder.step(VALUES_A_STEP);
         let moved = MOVE_FUEL.saturating_mul((decoder.moved() - moved_before) as u64);
-        context.charge(decode_fuel(text.get(from..decoder.at()).unwrap_or_default()).saturating_add(moved));
-        (from, moved_before) = (decoder.at(), decoder.moved());
+        let hard = HARD_FUEL.saturating_mul((decoder.hard() - hard_before) as u64);
+        let values = decode_fuel(text.get(from..decoder.at()).unwrap_or_default());
+        context.charge(values.saturating_add(moved).saturating_add(hard));
+        (from, moved_before, hard_before) = (decoder.at(), decoder.moved(), decoder.hard());
         match step {
             Some(Err(error)) => {
                 context.charge(PLACE_FUEL.saturating_mul(error.offset.into()));
@@ -91,6 +93,9 @@ const VALUES_A_STEP: usize = 1_000;
 
 /// Fuel for each byte of a table that is moved when it ends: 0.05 ns.
 const MOVE_FUEL: u64 = 1;
+
+/// Fuel for a number of more than 19 digits: 9 us, and 20 for an integer of 309.
+const HARD_FUEL: u64 = 150_000;
 
 /// Fuel for each byte before an error, whose line and column are counted.
 const PLACE_FUEL: u64 = 20;

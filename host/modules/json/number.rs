@@ -6,19 +6,24 @@ use crate::value::Value;
 /// Digits of the largest double, and a sign: an integer with more is too large.
 const DIGITS_MAX: usize = 310;
 
-pub(super) fn read(text: &mut Text<'_>) -> Result<Value> {
+/// More digits than these make a number hard: 5 to 20 us, and not 0.1.
+const EASY_DIGITS_MAX: usize = 19;
+
+/// A number that was read, and whether it was hard.
+pub(super) fn read(text: &mut Text<'_>) -> Result<(Value, bool)> {
     let start = text.at();
     text.skip(b'-');
     let zero = text.at();
+    let mut said = 0;
     if !text.skip(b'0') {
-        digits(text, "a digit after `-`")?;
+        said = digits(text, "a digit after `-`")?;
     } else if text.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         return Err(Fault::new(zero, "a number has no zeros in front"));
     }
     let mut is_integer = true;
     if text.skip(b'.') {
         is_integer = false;
-        digits(text, "a digit after `.`")?;
+        said += digits(text, "a digit after `.`")?;
     }
     if text.skip(b'e') || text.skip(b'E') {
         is_integer = false;
@@ -29,11 +34,15 @@ pub(super) fn read(text: &mut Text<'_>) -> Result<Value> {
     }
     let literal = std::str::from_utf8(text.since(start)).unwrap_or_default();
     let value = if is_integer { integer(literal) } else { number(literal).map(Value::Number) };
-    value.map_err(|message| Fault::new(start, message))
+    value.map(|value| (value, said > EASY_DIGITS_MAX)).map_err(|message| Fault::new(start, message))
 }
 
-fn digits(text: &mut Text<'_>, expected: &str) -> Result {
-    if text.take_while(|byte| byte.is_ascii_digit()).is_empty() { Err(text.unexpected(expected)) } else { Ok(()) }
+/// Reads digits, and says how many.
+fn digits(text: &mut Text<'_>, expected: &str) -> Result<usize> {
+    match text.take_some(usize::MAX, |byte| byte.is_ascii_digit()).len() {
+        0 => Err(text.unexpected(expected)),
+        count => Ok(count),
+    }
 }
 
 /// The nearest double; what is nearer to 0 than any is 0.

@@ -23,7 +23,7 @@ impl Fault {
     #[cold]
     pub(super) fn in_text(self, text: &[u8]) -> SyntaxError {
         let before = text.get(..self.at).unwrap_or(text);
-        let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = last_line(before);
         SyntaxError {
             message: self.message,
             offset: count(self.at),
@@ -31,6 +31,20 @@ impl Fault {
             column: count(line.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1),
         }
     }
+}
+
+/// What follows the last line feed. Looked for in pieces: the bytes of a piece are compared many at a time.
+fn last_line(text: &[u8]) -> &[u8] {
+    let mut end = text.len();
+    for piece in text.rchunks(4096) {
+        let start = end - piece.len();
+        if piece.contains(&b'\n') {
+            let from = piece.iter().rposition(|byte| *byte == b'\n').map_or(start, |at| start + at + 1);
+            return text.get(from..).unwrap_or_default();
+        }
+        end = start;
+    }
+    text
 }
 
 fn count(bytes: usize) -> u32 {
@@ -72,17 +86,10 @@ impl<'a> Text<'a> {
     }
 
     pub(super) fn skip_spaces(&mut self) {
-        self.take_while(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
+        self.take_some(usize::MAX, |byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
     }
 
-    pub(super) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
-        let rest = self.rest();
-        let len = rest.iter().position(|byte| !wanted(*byte)).unwrap_or(rest.len());
-        self.at += len;
-        rest.get(..len).unwrap_or_default()
-    }
-
-    /// The same, but so many at most.
+    /// Takes what is wanted, so many bytes at most.
     pub(super) fn take_some(&mut self, most: usize, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let rest = rest.get(..most).unwrap_or(rest);
@@ -96,9 +103,9 @@ impl<'a> Text<'a> {
         self.at = self.at.saturating_sub(bytes);
     }
 
-    /// Takes letters, digits and underscores.
+    /// Takes letters, digits and underscores: as many as a message shows, and one more.
     pub(super) fn take_word(&mut self) -> &'a [u8] {
-        self.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        self.take_some(QUOTED_MAX + 1, |byte| byte.is_ascii_alphanumeric() || byte == b'_')
     }
 
     /// What was taken since `start`.

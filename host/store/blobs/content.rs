@@ -11,8 +11,8 @@ use super::super::tables::Fault;
 use super::row::{self, CHUNK_BYTES, TAIL_BYTES};
 use super::tables::{Bytes, Tables};
 
-/// What a row counts for at least when it is freed: many small ones are work too.
-const ROW_BYTES: usize = 16 << 10;
+/// What a row counts for at least when it is freed: many small ones are work too, 4 us each.
+const ROW_BYTES: usize = 4 << 10;
 
 impl Tables<'_> {
     /// Writes what follows the first `start` bytes of a content.
@@ -73,6 +73,16 @@ impl Tables<'_> {
     /// A content is trash from now on.
     pub(in super::super) fn discard_content(&mut self, owner: &Owner, number: u64) -> Result<(), Fault> {
         self.trash.insert(number, row::content_prefix(owner, number).as_slice())?;
+        self.discarded += 1;
+        Ok(())
+    }
+
+    /// Frees twice as much trash as a change of so many bytes has made, so that there is never more of it than is freed by and by.
+    pub(in super::super) fn clean(&mut self, bytes: usize, freed: &mut dyn FnMut(&Owner)) -> Result<(), Fault> {
+        let made = std::mem::take(&mut self.discarded);
+        if made > 0 {
+            self.free(bytes.max(made.saturating_mul(ROW_BYTES)).saturating_mul(2), freed)?;
+        }
         Ok(())
     }
 

@@ -37,6 +37,8 @@ pub(in super::super) struct Tables<'t> {
     pub(super) trash: Table<'t, u64, Bytes>,
     usage: Table<'t, &'static str, (u64, u64)>,
     pub(super) secrets: Table<'t, u32, [u8; 32]>,
+    /// Contents that have become trash since somebody asked.
+    pub(super) discarded: usize,
 }
 
 impl<'t> Tables<'t> {
@@ -50,6 +52,7 @@ impl<'t> Tables<'t> {
             trash: transaction.open_table(TRASH)?,
             usage: transaction.open_table(USAGE)?,
             secrets: transaction.open_table(SECRETS)?,
+            discarded: 0,
         })
     }
 
