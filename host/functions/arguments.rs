@@ -28,7 +28,7 @@ pub(crate) struct Argument {
     pub(crate) has_handles: bool,
 }
 
-/// The same, as it is kept: a guest's memory has 4 GiB at most.
+/// An [`Argument`] in half the room, since each call moves four of them: a guest's memory has 4 GiB at most.
 #[derive(Clone, Copy, Default)]
 struct Place {
     start: u32,

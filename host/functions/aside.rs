@@ -43,14 +43,15 @@ impl Aside {
         Aside { runtime, places: Places::new(PLACES, PLACES), shares }
     }
 
-    /// Drops what is many values, on the tenant's time.
+    /// Drops many values on a blocking thread, and charges the tenant for its time.
     fn discard(&self, tenant: &Tenant, what: impl Send + 'static) {
         let (shares, tenant) = (self.shares.clone(), tenant.clone());
         drop(self.runtime.spawn_blocking(move || shares.charged(&tenant, || drop(what))));
     }
 
-    /// Does the work, on the tenant's time, when it is the tenant's turn. Never done on the first poll. A panic in it goes on in who waits. What was
-    /// begun goes on to its end, also when nobody waits for it any more. None if the runtime is no more.
+    /// Does the work when it is the tenant's turn, and charges the tenant for its time. The first poll never does it. A panic in the
+    /// work goes on in the caller. Work that was begun goes on to its end, also when nobody waits for it any more. Returns none if
+    /// the runtime is no more.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         tenant: &Tenant,
