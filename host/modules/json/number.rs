@@ -9,6 +9,9 @@ const DIGITS_MAX: usize = 310;
 /// More digits than these make a number hard: 5 to 20 us, and not 0.1.
 const EASY_DIGITS_MAX: usize = 19;
 
+/// Characters of a number, at most: each reader of JSON has such a bound somewhere, and this is a step.
+const LEN_MAX: usize = 1_000;
+
 /// A number that was read, and whether it was hard.
 pub(super) fn read(text: &mut Text<'_>) -> Result<(Value, bool)> {
     let start = text.at();
@@ -33,13 +36,17 @@ pub(super) fn read(text: &mut Text<'_>) -> Result<(Value, bool)> {
         digits(text, "a digit in the exponent")?;
     }
     let literal = std::str::from_utf8(text.since(start)).unwrap_or_default();
+    if literal.len() > LEN_MAX {
+        let literal = shortened(literal.as_bytes());
+        return Err(Fault::new(start, format!("{literal} has more than {LEN_MAX} characters; no number needs so many")));
+    }
     let value = if is_integer { integer(literal) } else { number(literal).map(Value::Number) };
     value.map(|value| (value, said > EASY_DIGITS_MAX)).map_err(|message| Fault::new(start, message))
 }
 
 /// Reads digits, and says how many.
 fn digits(text: &mut Text<'_>, expected: &str) -> Result<usize> {
-    match text.take_some(usize::MAX, |byte| byte.is_ascii_digit()).len() {
+    match text.take_some(LEN_MAX + 1, |byte| byte.is_ascii_digit()).len() {
         0 => Err(text.unexpected(expected)),
         count => Ok(count),
     }
