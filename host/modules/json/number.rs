@@ -38,7 +38,10 @@ pub(super) fn read(text: &mut Text<'_>) -> Result<(Value, bool)> {
     let literal = std::str::from_utf8(text.since(start)).unwrap_or_default();
     if literal.len() > LEN_MAX {
         let literal = shortened(literal.as_bytes());
-        return Err(Fault::new(start, format!("{literal} has more than {LEN_MAX} characters; no number needs so many")));
+        return Err(Fault::new(
+            start,
+            format!("{literal} has more than {LEN_MAX} characters; no number needs so many"),
+        ));
     }
     let value = if is_integer { integer(literal) } else { number(literal).map(Value::Number) };
     value.map(|value| (value, said > EASY_DIGITS_MAX)).map_err(|message| Fault::new(start, message))

@@ -77,14 +77,22 @@ fn long_strings() {
 
 #[test]
 fn long_numbers_and_words() {
-    for (before, part, after) in
-        [("", "1", ""), ("-", "9", ""), ("1e", "9", ""), ("0.", "7", ""), ("0.", "0", "1"), ("1e-", "9", ""), ("1e", "0", "2")]
-    {
+    for (before, part, after) in [
+        ("", "1", ""),
+        ("-", "9", ""),
+        ("1e", "9", ""),
+        ("0.", "7", ""),
+        ("0.", "0", "1"),
+        ("1e-", "9", ""),
+        ("1e", "0", "2"),
+    ] {
         let (at, message) = refused(&long(before, part, after));
         assert_eq!(at, 0);
         assert!(message.ends_with("... has more than 1000 characters; no number needs so many"), "{message}");
         let at_most = [before, &part.repeat(1000 - before.len() - after.len()), after].concat();
-        assert!(!decode(at_most.as_bytes(), &Value::Nil, 0, MEBIBYTE).is_err_and(|error| error.message.contains("1000")));
+        assert!(
+            !decode(at_most.as_bytes(), &Value::Nil, 0, MEBIBYTE).is_err_and(|error| error.message.contains("1000"))
+        );
     }
     assert_eq!(refused(&long("0", "0", "")).0, 0);
     assert_eq!(read(&["0.", &"0".repeat(997), "1"].concat().into_bytes()).unwrap(), Value::Number(0.0));
