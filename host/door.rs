@@ -1,7 +1,7 @@
 //! The way to an instance and back, for whoever dispatches to it: what its mailbox may hold, and who waits for which answer.
 //! The instance itself is behind a [`Place`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -44,7 +44,8 @@ struct Waiters {
 #[derive(Default)]
 struct Events {
     last: EventId,
-    pending: HashMap<EventId, Pending>,
+    /// In order: a map by hashes would be copied whole as it grows, 4 ms for a million.
+    pending: BTreeMap<EventId, Pending>,
 }
 
 struct Pending {

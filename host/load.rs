@@ -88,7 +88,7 @@ impl Load {
         let limits = &shared.limits;
         let (since, gauge) = (Instant::now(), Gauge::default());
         check_source(bundle, limits)?;
-        let vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
+        let mut vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
         vm.leave_to(give_back::heir(queue, share));
         let (files, modules) = (guest_files(bundle), shared.functions.modules().to_vec());
         let entering = if check {

@@ -354,8 +354,9 @@ impl Vm {
         Ok(Capturing { vm: self, capture })
     }
 
-    /// Names who gives its memory back in steps when it is dropped, and the image that is taken of it.
-    pub(crate) fn leave_to(&self, heir: Heir) {
+    /// Names who gives its memory back in steps when it is dropped, and its sleeps, and the image that is taken of it.
+    pub(crate) fn leave_to(&mut self, heir: Heir) {
+        self.waits().leave_to(heir.clone());
         self.memory.leave_to(heir);
     }
 
@@ -540,6 +541,13 @@ impl Gauge {
 pub(crate) struct Held {
     gauge: Gauge,
     bytes: u64,
+}
+
+impl Held {
+    /// What the gauge has of it already.
+    pub(crate) fn of(gauge: &Gauge, bytes: u64) -> Held {
+        Held { gauge: gauge.clone(), bytes }
+    }
 }
 
 impl Drop for Held {

@@ -1,11 +1,12 @@
 //! What the coroutines of a VM wait for: sleeps, and calls of host functions. Goes with the VM: its calls are dropped then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use crate::functions::Call;
+use crate::image::{Heir, Remains};
 use crate::strategy::Origin;
 use crate::vm::{Gauge, Held};
 
@@ -24,116 +25,138 @@ pub(crate) struct Owner {
 const WAIT_BYTES: u64 = 256;
 
 /// By the guest's numbers. The guest keeps to the limits by itself; here they are looked at again.
+///
+/// In order: a map by hashes would be copied whole as it grows, which is 10 ms for 100,000 sleeps.
 pub(crate) struct Waits {
     gauge: Gauge,
-    all: HashMap<u32, Wait>,
+    sleeps: BTreeMap<u32, Sleep>,
+    calls: BTreeMap<u32, Calling>,
     /// Sleeps, in the order in which they are over.
-    due: BTreeMap<(Instant, u64), u32>,
-    sleeps: u64,
-    calls: usize,
+    due: BTreeMap<Due, u32>,
+    /// Numbers the sleeps.
+    slept: u64,
+    heir: Option<Heir>,
 }
 
-struct Wait {
+/// When a sleep is over, and its number: of two that end at one time, the first begun is the first.
+type Due = (Instant, u64);
+
+struct Sleep {
     owner: Owner,
-    kind: Kind,
+    due: Due,
 }
 
-enum Kind {
-    Sleep((Instant, u64)),
-    /// `held` is what it has come to, and computes on from.
-    Call {
-        bytes: u64,
-        call: Call,
-        held: Option<Held>,
-    },
+struct Calling {
+    owner: Owner,
+    call: Call,
+    bytes: u64,
+    /// What it has come to, and computes on from.
+    held: Option<Held>,
 }
+
+/// How many sleeps are given up in a step: 50 us.
+const SLEEPS_A_STEP: usize = 256;
 
 impl Drop for Waits {
+    /// Calls end here and now. Sleeps may be many, and are given up in steps.
     fn drop(&mut self) {
-        self.all.values().for_each(|wait| self.gauge.release(wait.bytes()));
-    }
-}
-
-impl Wait {
-    fn bytes(&self) -> u64 {
-        match self.kind {
-            Kind::Sleep(_) => WAIT_BYTES,
-            Kind::Call { bytes, .. } => WAIT_BYTES + bytes,
+        self.calls.values().for_each(|call| self.gauge.release(WAIT_BYTES + call.bytes));
+        self.calls.clear();
+        let mut sleeps = std::mem::take(&mut self.sleeps);
+        let mut due = std::mem::take(&mut self.due);
+        if sleeps.is_empty() {
+            return;
         }
+        let held = Held::of(&self.gauge, WAIT_BYTES * sleeps.len() as u64);
+        let step = move || {
+            let _ = &held;
+            for _ in 0..SLEEPS_A_STEP {
+                drop((sleeps.pop_first(), due.pop_first()));
+            }
+            !sleeps.is_empty()
+        };
+        Remains::of_steps(step).pass_on(self.heir.as_ref());
     }
 }
 
 impl Waits {
     pub(crate) fn new(gauge: Gauge) -> Waits {
-        Waits { gauge, all: HashMap::new(), due: BTreeMap::new(), sleeps: 0, calls: 0 }
+        let (sleeps, calls, due) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Waits { gauge, sleeps, calls, due, slept: 0, heir: None }
+    }
+
+    /// Names who gives up in steps what is left when it is dropped.
+    pub(crate) fn leave_to(&mut self, heir: Heir) {
+        self.heir = Some(heir);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.sleeps.is_empty() && self.calls.is_empty()
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.all.len()
+        self.sleeps.len() + self.calls.len()
     }
 
     pub(crate) fn sleep(&mut self, wait: u32, due: Instant, owner: Owner, most: u32) -> Result<(), String> {
-        if self.due.len() >= most as usize {
+        if self.sleeps.len() >= most as usize {
             return Err(format!("it sleeps more often at once than the limit timers of {most}"));
         }
-        self.sleeps += 1; // of two that end at one time, the first begun is the first
-        let due = (due, self.sleeps);
-        self.insert(wait, Wait { owner, kind: Kind::Sleep(due) })?;
+        self.hold(wait, 0)?;
+        self.slept += 1;
+        let due = (due, self.slept);
+        self.sleeps.insert(wait, Sleep { owner, due });
         self.due.insert(due, wait);
         Ok(())
     }
 
     pub(crate) fn call(&mut self, wait: u32, call: Call, bytes: u64, owner: Owner, most: u32) -> Result<(), String> {
-        if self.calls >= most as usize {
+        if self.calls.len() >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
-        self.insert(wait, Wait { owner, kind: Kind::Call { bytes, call, held: None } })?;
-        self.calls += 1;
+        self.hold(wait, bytes)?;
+        self.calls.insert(wait, Calling { owner, call, bytes, held: None });
         Ok(())
     }
 
-    fn insert(&mut self, wait: u32, new: Wait) -> Result<(), String> {
-        if self.all.contains_key(&wait) {
+    fn hold(&self, wait: u32, bytes: u64) -> Result<(), String> {
+        if self.sleeps.contains_key(&wait) || self.calls.contains_key(&wait) {
             return Err(format!("it waits twice under the number {wait}"));
         }
-        self.gauge.hold(new.bytes());
-        self.all.insert(wait, new);
+        self.gauge.hold(WAIT_BYTES + bytes);
         Ok(())
     }
 
     /// A call waits for something else than it did.
     pub(crate) fn wait_again(&mut self, wait: u32, again: Call) {
-        if let Some(Wait { kind: Kind::Call { call, .. }, .. }) = self.all.get_mut(&wait) {
-            *call = again;
+        if let Some(calling) = self.calls.get_mut(&wait) {
+            calling.call = again;
         }
     }
 
     /// A call that goes on keeps so much held until it has its answer.
     pub(crate) fn keep(&mut self, wait: u32, bytes: Held) {
-        if let Some(Wait { kind: Kind::Call { held, .. }, .. }) = self.all.get_mut(&wait) {
-            *held = Some(bytes);
+        if let Some(calling) = self.calls.get_mut(&wait) {
+            calling.held = Some(bytes);
         }
     }
 
     /// Who waits, if somebody still does.
     pub(crate) fn owner(&self, wait: u32) -> Option<Owner> {
-        self.all.get(&wait).map(|wait| wait.owner.clone())
+        let sleeper = || self.sleeps.get(&wait).map(|sleep| &sleep.owner);
+        self.calls.get(&wait).map(|call| &call.owner).or_else(sleeper).cloned()
     }
 
     /// Ends a wait. None if nobody waits any more.
     pub(crate) fn take(&mut self, wait: u32) -> Option<Owner> {
-        let taken = self.all.remove(&wait)?;
-        self.gauge.release(taken.bytes());
-        let Wait { owner, kind } = taken;
-        match kind {
-            Kind::Sleep(due) => drop(self.due.remove(&due)),
-            Kind::Call { .. } => self.calls -= 1,
+        if let Some(Calling { owner, bytes, .. }) = self.calls.remove(&wait) {
+            self.gauge.release(WAIT_BYTES + bytes);
+            return Some(owner);
         }
+        let Sleep { owner, due } = self.sleeps.remove(&wait)?;
+        self.gauge.release(WAIT_BYTES);
+        self.due.remove(&due);
         Some(owner)
     }
 

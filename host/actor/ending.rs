@@ -86,6 +86,7 @@ impl Body {
                 }
                 Ending::Untold(answers) => {
                     if answers.pop_front().is_some() {
+                        ended = LOOK_EVERY; // it may have been large
                         continue;
                     }
                 }

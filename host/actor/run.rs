@@ -109,18 +109,16 @@ impl Body {
 
     /// Whether all of them were taken.
     fn take_messages(&mut self, actor: &Actor, turn: &Turn) -> bool {
-        {
-            let mut inbox = actor.inbox();
-            if self.incoming.is_empty() {
-                std::mem::swap(&mut self.incoming, &mut inbox.messages);
-            } else {
-                self.incoming.append(&mut inbox.messages);
-            }
+        // all at once, and never into more of it: there may be many thousand
+        if self.incoming.is_empty() {
+            std::mem::swap(&mut self.incoming, &mut actor.inbox().messages);
         }
         // one at a time: a panic on the way loses none of the others
         let mut taken = 0;
         while let Some((since, message)) = self.incoming.pop_front() {
             taken += 1;
+            // an answer may be large, and takes time to be let go of
+            let may_be_large = matches!(message, Message::Called { .. });
             match message {
                 Message::Command(Command::Start { event, name, payload, time, origin }) => {
                     self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time, origin });
@@ -158,7 +156,7 @@ impl Body {
                 }
                 Message::TooMuch { wait, bytes, .. } => self.answer_too_large(actor, wait, bytes),
             }
-            if taken % LOOK_EVERY == 0 && turn.is_over() {
+            if (may_be_large || taken % LOOK_EVERY == 0) && turn.is_over() {
                 return self.incoming.is_empty();
             }
         }
@@ -332,7 +330,7 @@ impl Body {
             }
         };
         let limits = actor.limits();
-        let vm = vm?;
+        let mut vm = vm?;
         vm.leave_to(self.giving_back.heir(actor));
         let local = Arc::new(Local::new(
             seed,

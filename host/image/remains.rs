@@ -1,4 +1,4 @@
-//! Giving memory back, in steps. The kernel needs 60 to 400 ns for each page that it takes back: a memory of 60 MB in one
+//! Giving memory back, in steps, and what the host held beside it. The kernel needs 60 to 400 ns for each page that it takes back: a memory of 60 MB in one
 //! piece would hold the thread for 5 to 20 ms, and a step here holds it for about 100 us.
 //!
 //! Whoever drops the last reference to a memory or an image does the first step, which is all for a memory of the usual
@@ -45,6 +45,8 @@ enum Part {
     Unmapped(Slot, usize),
     /// To be closed.
     File(Sealed),
+    /// Something of the host's, in steps of its own.
+    Other(Box<dyn FnMut() -> bool + Send>),
 }
 
 /// A memory on its way from its tenant to the next.
@@ -79,8 +81,13 @@ impl Remains {
         Remains(files.into_iter().map(Part::File).collect())
     }
 
+    /// Of something else that went with them: each call is a step, and returns whether there is more.
+    pub(crate) fn of_steps(step: impl FnMut() -> bool + Send + 'static) -> Remains {
+        Remains(vec![Part::Other(Box::new(step))])
+    }
+
     /// Does a step, and leaves what there is after it to the heir. Without one, all is done here.
-    pub(super) fn pass_on(mut self, heir: Option<&Heir>) {
+    pub(crate) fn pass_on(mut self, heir: Option<&Heir>) {
         while self.step() {
             if let Some(Heir(takes)) = heir {
                 return takes(self);
@@ -94,6 +101,7 @@ impl Remains {
             Some(Part::Memory(used)) => self.0.extend(used.step()),
             Some(Part::Unmapped(slot, end)) => self.0.extend(unmap(slot, end)),
             Some(Part::File(file)) => drop(file),
+            Some(Part::Other(mut step)) => self.0.extend(step().then_some(Part::Other(step))),
             None => (),
         }
         !self.0.is_empty()

@@ -4,9 +4,9 @@
 //! meant to be, more than [`RATIO_MAX`] times what a plain script takes for its fuel. (Shorter ones end with their turn, and a
 //! share goes by time.) Samples are kept by the test and by what ran. After the suite, its ten worst are shown.
 //!
-//! `MOTU_STEPS=check` holds the suite to the bounds: a test with a suspect is run alone, five times, and fails by the median, so that
-//! a busy machine fails nothing. That is for an optimised host (`CARGO_PROFILE_DEV_OPT_LEVEL=1`); `cargo test` builds it unoptimised,
-//! ten times as slow, and so fails nobody by it yet. `MOTU_STEPS=FILE` has the steps of a run written to a file, worst first.
+//! A test with a suspect is run alone, up to five times, and fails by the median, so that a busy machine fails nothing. The host is
+//! optimised for this (`opt-level` in `Cargo.toml`). `MOTU_STEPS=off` looks at nothing; `MOTU_STEPS=FILE` has the steps of a run
+//! written to a file, worst first. With a thread for each tenant, nobody shares one, and nothing is looked at.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,14 +23,22 @@ const STEP_MAX: Duration = Duration::from_millis(2);
 /// The most that a step may take of the time that a plain script takes for its fuel, beyond [`SHORT`].
 const RATIO_MAX: u64 = 3;
 
-/// A step that is shorter is within its turn, give or take.
-const SHORT: Duration = Duration::from_micros(400);
+/// What a step may take on top, whatever it burns: what M8 promises for the longest. The first turn in a process takes half of it,
+/// for pages of code that it reads first.
+const SHORT: Duration = Duration::from_millis(1);
 
-/// How many times a suspect is run alone.
+/// How many times a suspect is run alone. It is cleared, or fails, once more than half of them say so.
 const RUNS: usize = 5;
 
-/// Tests that hold a worker on purpose, with functions or sinks of the embedder's that compute or block.
-const EXEMPT: &[&str] = &[];
+/// Tests of what takes longer, and why it may.
+const EXEMPT: &[(&str, &str)] = &[
+    (
+        "limits::nesting::",
+        "the parser gives up 1,000 levels deep by one throw through 7,000 frames: 1.4 ms, and no step over 2",
+    ),
+    ("values::u4_", "payloads of 20 MB, where the default is 1, cross in a piece: 1 ms for each MB"),
+    ("limits::memory::i9_an_instance_with_limits_of_its_own", "the same with results of 7 MB"),
+];
 
 const VARIABLE: &str = "MOTU_STEPS";
 
@@ -123,37 +131,39 @@ fn table(samples: &Samples) -> String {
     text
 }
 
+fn is_exempt(test: &str) -> bool {
+    EXEMPT.iter().any(|(name, _)| test.starts_with(name))
+}
+
 /// After the suite: whether every test's steps were within bounds. Says which weren't.
 pub(crate) fn check() -> bool {
     let seen = std::mem::take(&mut *samples());
     let word = std::env::var_os(VARIABLE);
-    if let Some(file) = word.as_ref().filter(|word| *word != "check") {
+    if let Some(file) = word.as_ref().filter(|word| *word != "off") {
         std::fs::write(file, table(&seen)).unwrap();
         return true;
     }
-    let worst: Vec<String> = table(&seen).lines().take(10).map(str::to_owned).collect();
-    println!("worst steps (1 is at the bound):\n{}", worst.join("\n"));
-    if word.is_none() {
+    if word.is_some() || std::env::var("MOTU_PLACEMENT").is_ok_and(|placement| placement == "thread-per-tenant") {
         return true;
     }
-    let mut suspects: Vec<&str> = Vec::new();
-    for ((test, _), worst) in &seen {
-        if worst.badness() > 1.0
-            && !EXEMPT.contains(&test.as_str())
-            && !test.is_empty()
-            && suspects.last() != Some(&test.as_str())
-        {
-            suspects.push(test);
-        }
-    }
+    let worst: Vec<String> = table(&seen).lines().take(10).map(str::to_owned).collect();
+    println!("worst steps beside other tests (1 is at the bound):\n{}", worst.join("\n"));
+    let suspects: BTreeSet<&str> = seen
+        .iter()
+        .filter(|((test, _), worst)| worst.badness() > 1.0 && !test.is_empty() && !is_exempt(test))
+        .map(|((test, _), _)| test.as_str())
+        .collect();
+    println!("run alone: {} tests", suspects.len());
     let mut good = true;
     for test in suspects {
-        let mut runs: Vec<(f64, String)> = (0..RUNS).map(|run| alone(test, run)).collect();
-        runs.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let (badness, worst) = &runs[RUNS / 2];
-        if *badness > 1.0 {
+        let (mut over, mut within) = (Vec::new(), 0);
+        while within <= RUNS / 2 && over.len() <= RUNS / 2 {
+            let (badness, worst) = alone(test, within + over.len());
+            if badness > 1.0 { over.push(worst) } else { within += 1 }
+        }
+        if within <= RUNS / 2 {
             good = false;
-            println!("step too long, or paid too little, in {test}, the median of {RUNS} runs alone:\n  {worst}");
+            println!("step too long, or paid too little, in most runs of {test} alone:\n  {}", over.join("\n  "));
         }
     }
     good
@@ -163,7 +173,8 @@ pub(crate) fn check() -> bool {
 fn alone(test: &str, run: usize) -> (f64, String) {
     let file = std::env::temp_dir().join(format!("motu-steps-{}-{run}", std::process::id()));
     let this = std::env::current_exe().unwrap();
-    let output = Command::new(this).args(["--exact", test]).env(VARIABLE, &file).output().unwrap();
+    let output =
+        Command::new(this).args(["--exact", test]).env(VARIABLE, &file).env("RUST_BACKTRACE", "0").output().unwrap();
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let _ = std::fs::remove_file(&file); // it may never have been written
     assert!(output.status.success(), "{test}, alone: {}", String::from_utf8_lossy(&output.stdout));
