@@ -219,6 +219,13 @@ struct Inside {
 /// Nil, on the wire.
 const NIL: u8 = 0xc0;
 
+/// What is larger is let go of beside the workers. The allocator gives what lies at the end of its heap back to the kernel, with all
+/// that was freed before it: 3 ms for 30 MB, in whichever step frees the last of it.
+const LARGE_BYTES: u64 = 64 << 10;
+
+/// More messages and events are let go of there too.
+const MANY: usize = 256;
+
 /// The number of the handler `start`, which is nobody's event.
 const START: EventId = 0;
 
@@ -313,6 +320,25 @@ impl Actor {
     fn limits(&self) -> &Arc<Limits> {
         &self.spec.limits
     }
+
+    /// Drops what may be so large.
+    fn let_go(&self, bytes: u64, what: impl Send + 'static) {
+        if bytes > LARGE_BYTES {
+            self.shared.functions.aside.discard(&self.spec.tenant, what);
+        }
+    }
+
+    /// Drops all that a closed instance had. Its VM goes at once.
+    fn bury(&self, mut gone: Body) {
+        let messages = std::mem::take(&mut self.inbox().messages);
+        let count = messages.len() + gone.incoming.len() + gone.mailbox.len() + gone.started.len();
+        let answers = (std::mem::take(&mut gone.answers), std::mem::take(&mut gone.endings));
+        let events = (std::mem::take(&mut gone.mailbox), std::mem::take(&mut gone.started));
+        let waited = (messages, std::mem::take(&mut gone.incoming), std::mem::take(&mut gone.deadlines));
+        drop(gone);
+        let bytes = if count > MANY { u64::MAX } else { self.gauge.held() };
+        self.let_go(bytes, (answers, events, waited));
+    }
 }
 
 impl Place for Open {
@@ -337,7 +363,7 @@ impl Drop for Open {
         }
         if !busy {
             let gone = std::mem::take(&mut *self.0.body());
-            drop(gone);
+            self.0.bury(gone);
         }
     }
 }
@@ -368,7 +394,7 @@ impl Job for Actor {
         if inbox.closed {
             let gone = std::mem::take(&mut *body);
             drop((inbox, body));
-            drop(gone);
+            self.bury(gone);
             return Ran { fuel, more: false };
         }
         let more = matches!(slice, Slice::More) || !inbox.messages.is_empty() || std::mem::take(&mut inbox.due);

@@ -46,7 +46,7 @@ pub(crate) struct Functions {
     polls: Arc<Polls>,
     /// Of calls, by the package's number.
     rates: Rates<usize>,
-    aside: Arc<Aside>,
+    pub(crate) aside: Arc<Aside>,
     /// What is done for a tenant on the runtime is charged here.
     shares: Arc<Shares>,
     /// Refusals that the operator was told of: a tenant's, of a function by its number.

@@ -548,6 +548,10 @@ impl Held {
     pub(crate) fn of(gauge: &Gauge, bytes: u64) -> Held {
         Held { gauge: gauge.clone(), bytes }
     }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Drop for Held {

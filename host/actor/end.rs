@@ -25,7 +25,8 @@ impl Body {
             ended = ended % LOOK_EVERY + 1;
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_waiting(event) {
-                Body::refuse(actor, &waiting, out_of_time(waiting.time.unwrap_or_default()));
+                let error = out_of_time(waiting.time.unwrap_or_default());
+                Body::refuse(actor, waiting, error);
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
                 if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event) {
@@ -44,7 +45,7 @@ impl Body {
     /// computes goes on to its next wait, or its end.
     pub(super) fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
-            Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
+            Body::refuse(actor, waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
         } else if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event)
             && let Some(account) = self.started.get_mut(&event)
         {
@@ -149,12 +150,13 @@ impl Body {
     }
 
     /// Ends an event that was taken out of the mailbox.
-    pub(super) fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
-        actor.gauge.release(waiting.payload.len() as u64);
+    pub(super) fn refuse(actor: &Actor, waiting: Waiting, error: Error) {
+        let payload_bytes = waiting.payload.len() as u64;
+        actor.gauge.release(payload_bytes);
         let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
         let (event, answer) = (waiting.event, Err(error.with_usage(usage)));
-        let unstarted_bytes = Some(waiting.payload.len() as u64);
-        actor.notice(Notice::Ended { event, unstarted_bytes, answer, usage });
+        actor.notice(Notice::Ended { event, unstarted_bytes: Some(payload_bytes), answer, usage });
+        actor.let_go(payload_bytes, waiting);
     }
 
     /// Ends all that was not started: in the turns to come, if they are many.
@@ -199,7 +201,8 @@ impl Body {
 
     pub(super) fn drop_vm(&mut self, actor: &Actor) {
         drop((self.vm.take(), self.inside.take())); // before anybody is told
-        self.endings.forget(std::mem::take(&mut self.answers));
+        let answers = std::mem::take(&mut self.answers);
+        actor.let_go(answers.iter().map(|(_, _, _, held)| held.bytes()).sum(), answers);
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::sync::Arc;
 
 use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, Came, Waiting, over};
+use super::{Account, Actor, Body, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::metering::Turn;
 use crate::strategy::{EventId, Notice};
-use crate::vm::Held;
 
 /// What is told of a cause to each of many events, in bytes.
 const CAUSE_BYTES_MAX: usize = 512;
@@ -25,8 +24,6 @@ pub(super) struct Endings {
 enum Ending {
     /// They were started, and went with their VM.
     Lost { events: btree_map::IntoIter<EventId, Account>, cause: Arc<str> },
-    /// What calls came to that the VM will not be told of.
-    Untold(VecDeque<(u32, Came, u64, Held)>),
     /// They were never started.
     Refused { events: btree_map::IntoIter<EventId, Waiting>, error: Arc<Error> },
 }
@@ -45,12 +42,6 @@ impl Endings {
         if !events.is_empty() {
             let cause = cause.get(..cause.floor_char_boundary(CAUSE_BYTES_MAX)).unwrap_or(cause).into();
             self.all.push_back(Ending::Lost { events: events.into_iter(), cause });
-        }
-    }
-
-    pub(super) fn forget(&mut self, answers: VecDeque<(u32, Came, u64, Held)>) {
-        if !answers.is_empty() {
-            self.all.push_back(Ending::Untold(answers));
         }
     }
 
@@ -84,12 +75,6 @@ impl Body {
                         continue;
                     }
                 }
-                Ending::Untold(answers) => {
-                    if answers.pop_front().is_some() {
-                        ended = LOOK_EVERY; // it may have been large
-                        continue;
-                    }
-                }
                 Ending::Refused { events, error } => {
                     if let Some((event, waiting)) = events.next() {
                         if let Some(at) = waiting.over() {
@@ -97,7 +82,7 @@ impl Body {
                         }
                         self.endings.bytes -= waiting.payload.len() as u64;
                         let error = Error::clone(error);
-                        Body::refuse(actor, &waiting, error);
+                        Body::refuse(actor, waiting, error);
                         continue;
                     }
                 }

@@ -117,8 +117,6 @@ impl Body {
         let mut taken = 0;
         while let Some((since, message)) = self.incoming.pop_front() {
             taken += 1;
-            // an answer may be large, and takes time to be let go of
-            let may_be_large = matches!(message, Message::Called { .. });
             match message {
                 Message::Command(Command::Start { event, name, payload, time, origin }) => {
                     self.enqueue(actor, Waiting { event, name: Some(name), payload, since, time, origin });
@@ -141,8 +139,9 @@ impl Body {
                 Message::Loaded(loaded) => self.loaded(actor, loaded),
                 Message::GivenBack => (), // what waited for it is looked at next
                 // what a VM before this one called is of no use
-                Message::Called { starts, called, .. } if starts != self.starts || !self.live => {
+                Message::Called { starts, called, held, .. } if starts != self.starts || !self.live => {
                     actor.share.burn(called.fuel());
+                    actor.let_go(held.bytes(), (called, held));
                 }
                 Message::TooMuch { starts, .. } if starts != self.starts || !self.live => (),
                 Message::Called { wait, called: Called::Answer { answer, fuel }, held, .. } => {
@@ -156,7 +155,7 @@ impl Body {
                 }
                 Message::TooMuch { wait, bytes, .. } => self.answer_too_large(actor, wait, bytes),
             }
-            if (may_be_large || taken % LOOK_EVERY == 0) && turn.is_over() {
+            if taken % LOOK_EVERY == 0 && turn.is_over() {
                 return self.incoming.is_empty();
             }
         }
@@ -167,7 +166,7 @@ impl Body {
         if let Some((_, reason)) = &self.quarantine {
             // sent before the quarantine was known of
             actor.gauge.hold(waiting.payload.len() as u64);
-            return Body::refuse(actor, &waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
+            return Body::refuse(actor, waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
         }
         if let Some(at) = waiting.over() {
             self.deadlines.insert((at, waiting.event));
@@ -258,7 +257,7 @@ impl Body {
                 Err(error) => {
                     let event = self.mailbox.first_key_value().map(|(event, _)| *event);
                     if let Some(waiting) = event.and_then(|event| self.take_waiting(event)) {
-                        Body::refuse(actor, &waiting, error);
+                        Body::refuse(actor, waiting, error);
                     }
                     return;
                 }

@@ -43,10 +43,10 @@ impl Aside {
         Aside { runtime, places: Places::new(PLACES, PLACES), shares }
     }
 
-    /// Drops many values on a blocking thread, and charges the tenant for its time.
-    fn discard(&self, tenant: &Tenant, what: impl Send + 'static) {
-        let (shares, tenant) = (self.shares.clone(), tenant.clone());
-        drop(self.runtime.spawn_blocking(move || shares.charged(&tenant, || drop(what))));
+    /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
+    pub(crate) fn discard(self: &Arc<Self>, tenant: &Tenant, what: impl Send + 'static) {
+        let (aside, tenant) = (self.clone(), tenant.clone());
+        drop(self.runtime.spawn(async move { aside.run(&tenant, move || drop(what)).await }));
     }
 
     /// Does the work when it is the tenant's turn, and charges the tenant for its time. The first poll never does it. A panic in the
