@@ -31,6 +31,8 @@ pub(super) struct GroupResult {
     /// Burnt while the phase ran, loading not counted.
     pub(super) fuel: u64,
     pub(super) fuel_per_second: f64,
+    /// The part of all workers' time that they charged to it.
+    pub(super) time_part: f64,
     pub(super) rss_mib: f64,
 }
 
@@ -134,8 +136,10 @@ async fn one_phase(
         }
         groups.push((group, counts, payload, tenants));
     }
-    let fuel = |tenants: &[TenantRef]| tenants.iter().map(TenantRef::fuel).sum::<u64>();
-    let burnt_before: Vec<u64> = groups.iter().map(|(_, _, _, tenants)| fuel(tenants)).collect();
+    let used = |tenants: &[TenantRef]| {
+        (tenants.iter().map(TenantRef::fuel).sum::<u64>(), tenants.iter().map(TenantRef::time).sum::<Duration>())
+    };
+    let used_before: Vec<_> = groups.iter().map(|(_, _, _, tenants)| used(tenants)).collect();
     let since = Instant::now();
     for (group, counts, payload, tenants) in &groups {
         let lanes = f64::from(group.tenants) * f64::from(group.at_once);
@@ -183,9 +187,18 @@ async fn one_phase(
     }
     over.store(true, Ordering::Relaxed);
     let took = since.elapsed();
-    let burnt =
-        groups.iter().zip(burnt_before).map(|((_, _, _, tenants), before)| fuel(tenants).saturating_sub(before));
-    let burnt: Vec<u64> = burnt.collect();
+    let tenants = groups.iter().map(|(group, ..)| u64::from(group.tenants)).sum();
+    let threads = scenario.threads(tenants) as f64;
+    let used: Vec<Used> = groups
+        .iter()
+        .zip(used_before)
+        .map(|((_, _, _, tenants), (fuel_before, time_before))| {
+            let (fuel, time) = used(tenants);
+            let time = time.saturating_sub(time_before).as_secs_f64();
+            let time_part = time / (took.as_secs_f64() * threads).max(1e-9);
+            Used { fuel: fuel.saturating_sub(fuel_before), time_part, took }
+        })
+        .collect();
     bounded.shutdown().await;
     // What goes on without end is killed until it has ended: a kill leaves events in the mailbox, which begin anew. None may run
     // into the next phase.
@@ -202,7 +215,7 @@ async fn one_phase(
         clear();
     }
     let results =
-        groups.iter().zip(burnt).map(|((group, counts, ..), fuel)| summary(phase, group, counts, fuel, took)).collect();
+        groups.iter().zip(used).map(|((group, counts, ..), used)| summary(phase, group, counts, &used)).collect();
     for (_, _, _, tenants) in &groups {
         for tenant in tenants {
             motu.forget(tenant.id());
@@ -251,7 +264,7 @@ impl Lane {
             match answers {
                 Ok(answers) if answers.is_empty() => {
                     let mut failed = self.counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    *failed.entry("not handled".to_owned()).or_default() += 1;
+                    *failed.entry(UNHANDLED.to_owned()).or_default() += 1;
                 }
                 Ok(answers) => {
                     for answer in answers {
@@ -283,7 +296,18 @@ fn payload(json: &serde_json::Value, url: Option<&str>) -> Result<Value, Failure
     crate::json::parse(&text, 64).map_err(|problem| Failure::usage(format!("payload: {problem}")))
 }
 
-fn summary(phase: &Phase, group: &Group, counts: &Counts, fuel: u64, took: Duration) -> GroupResult {
+/// What an event is counted as that its bundle has no handler for: a mistake in the scenario.
+pub(super) const UNHANDLED: &str = "not handled";
+
+/// What a group used in a phase.
+struct Used {
+    fuel: u64,
+    time_part: f64,
+    took: Duration,
+}
+
+fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupResult {
+    let Used { fuel, time_part, took } = *used;
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
@@ -305,6 +329,7 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, fuel: u64, took: Durat
         per_second: answered as f64 / took.as_secs_f64().max(1e-9),
         fuel,
         fuel_per_second: fuel as f64 / took.as_secs_f64().max(1e-9),
+        time_part,
         rss_mib: rss_mib(),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::drive::GroupResult;
+use super::drive::{GroupResult, UNHANDLED};
 use super::scenario::{Phase, Scenario};
 
 /// What must hold for a group when its phase is over.
@@ -18,9 +18,10 @@ pub(super) struct Expect {
     /// Bounds the p99 by that of the same group in `than-phase`, times this. With `p99-us-max` too, the larger of the two bounds
     /// counts.
     p99_times: Option<f64>,
-    /// Bounds the fuel that the group burns in a second by what it burns in `than-phase`, times this.
-    fuel_times_min: Option<f64>,
-    fuel_times_max: Option<f64>,
+    /// Bounds the group's part of the workers' time, as they charged it: 0.5 is half of all of them. A group of plain code beside
+    /// another shows what the other is not charged for, whatever the machine's pace is.
+    time_min: Option<f64>,
+    time_max: Option<f64>,
     /// An earlier phase with the same group. If it is this phase itself, there is nothing to compare.
     than_phase: Option<String>,
 }
@@ -33,17 +34,21 @@ impl Expect {
         if !has_group(phase) {
             return Err(format!("phase {of:?} expects something of a group {group:?} that there isn't"));
         }
-        let compares = self.p99_times.is_some() || self.fuel_times_min.is_some() || self.fuel_times_max.is_some();
+        let counts = [self.lost_max, self.failed_max, self.answered_min];
+        let bounds = [self.p99_us_max, self.p99_times, self.time_min, self.time_max];
+        if counts.iter().all(Option::is_none) && bounds.iter().all(Option::is_none) {
+            return Err(format!(
+                "phase {of:?} expects nothing of the group {group:?}: give a bound, as lost-max or p99-us-max"
+            ));
+        }
         let Some(than) = &self.than_phase else {
-            if compares {
-                let keys = "p99-times, fuel-times-min or fuel-times-max";
-                return Err(format!("phase {of:?} has {keys}, which needs than-phase"));
+            if self.p99_times.is_some() {
+                return Err(format!("phase {of:?} has p99-times, which needs than-phase"));
             }
             return Ok(());
         };
-        if !compares {
-            let keys = "p99-times, fuel-times-min or fuel-times-max";
-            return Err(format!("phase {of:?} has than-phase, which needs {keys}"));
+        if self.p99_times.is_none() {
+            return Err(format!("phase {of:?} has than-phase, which needs p99-times"));
         }
         if than != of && !before.iter().any(|other| other.name == *than && has_group(other)) {
             return Err(format!(
@@ -54,27 +59,12 @@ impl Expect {
     }
 }
 
-/// What a group came to, in parts of what it came to in the phase that it is compared with.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Compared {
-    pub(super) p99_times: Option<f64>,
-    pub(super) fuel_times: Option<f64>,
-}
-
-/// Compares a result with the phase that its expectations name.
-pub(super) fn compared(scenario: &Scenario, results: &[GroupResult], result: &GroupResult) -> Compared {
-    let mut compared = Compared::default();
-    let phase = scenario.phase.iter().find(|phase| phase.name == result.phase);
-    for expect in phase.iter().flat_map(|phase| &phase.expect).filter(|expect| expect.group == result.group) {
-        let Some(than) = than(expect, results, result) else { continue };
-        if expect.p99_times.is_some() {
-            compared.p99_times = times(result.p99_us, than.p99_us);
-        }
-        if expect.fuel_times_min.is_some() || expect.fuel_times_max.is_some() {
-            compared.fuel_times = times(result.fuel_per_second, than.fuel_per_second);
-        }
-    }
-    compared
+/// The p99 of a group, in times of what it was in the phase that its expectations name.
+pub(super) fn p99_times(scenario: &Scenario, results: &[GroupResult], result: &GroupResult) -> Option<f64> {
+    let phase = scenario.phase.iter().find(|phase| phase.name == result.phase)?;
+    let of_group = |expect: &&Expect| expect.group == result.group && expect.p99_times.is_some();
+    let than = phase.expect.iter().filter(of_group).find_map(|expect| than(expect, results, result))?;
+    (than.p99_us > 0.0).then(|| result.p99_us / than.p99_us)
 }
 
 /// The same group's result in the phase that an expectation compares with, unless that is the same phase.
@@ -83,13 +73,12 @@ fn than<'a>(expect: &Expect, results: &'a [GroupResult], result: &GroupResult) -
     results.iter().find(|other| other.phase == *name && other.group == expect.group)
 }
 
-fn times(value: f64, than: f64) -> Option<f64> {
-    (than > 0.0).then(|| value / than)
-}
-
 /// What was expected and doesn't hold, in words.
 pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String> {
     let mut broken = Vec::new();
+    for result in results.iter().filter(|result| result.failed.contains_key(UNHANDLED)) {
+        broken.push(format!("{}, {}: its bundle has no handler of the event's name", result.phase, result.group));
+    }
     for phase in &scenario.phase {
         for expect in &phase.expect {
             let of_group = |result: &&GroupResult| result.phase == phase.name && result.group == expect.group;
@@ -107,19 +96,19 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
             }
             let than = than(expect, results, result);
             let relative = than.zip(expect.p99_times).map(|(than, times)| than.p99_us * times);
-            if let Some(most) = relative.into_iter().chain(expect.p99_us_max).reduce(f64::max)
-                && result.p99_us > most
-            {
-                no(format!("p99 of {:.0} us, over {most:.0} us", result.p99_us));
+            if let Some(most) = relative.into_iter().chain(expect.p99_us_max).reduce(f64::max) {
+                if result.answered == 0 {
+                    no("no event was answered, so there is no p99".to_owned());
+                } else if result.p99_us > most {
+                    no(format!("p99 of {:.0} us, over {most:.0} us", result.p99_us));
+                }
             }
-            let Some(than) = than else { continue };
-            let fuel = times(result.fuel_per_second, than.fuel_per_second).unwrap_or(0.0);
-            let in_phase = &than.phase;
-            if let Some(least) = expect.fuel_times_min.filter(|least| fuel < *least) {
-                no(format!("{fuel:.2} times the fuel a second of {in_phase:?}, under {least:.2}"));
+            let part = result.time_part;
+            if let Some(least) = expect.time_min.filter(|least| part < *least) {
+                no(format!("{part:.3} of the workers' time, under {least:.3}"));
             }
-            if let Some(most) = expect.fuel_times_max.filter(|most| fuel > *most) {
-                no(format!("{fuel:.2} times the fuel a second of {in_phase:?}, over {most:.2}"));
+            if let Some(most) = expect.time_max.filter(|most| part > *most) {
+                no(format!("{part:.3} of the workers' time, over {most:.3}"));
             }
         }
     }

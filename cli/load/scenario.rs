@@ -174,6 +174,13 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The threads that run scripts, in a phase with so many tenants.
+    pub(super) fn threads(&self, tenants: u64) -> u64 {
+        let processors = || std::thread::available_parallelism().ok();
+        let pool = self.workers.or_else(processors).map_or(1, |workers| workers.get() as u64);
+        if self.thread_per_tenant { tenants } else { pool }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.phase.is_empty() {
             return Err("there is no phase".to_owned());

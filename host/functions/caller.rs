@@ -67,6 +67,22 @@ pub(crate) struct Decided {
     by_number: Vec<Option<Decision>>,
 }
 
+impl Decided {
+    /// What the grants say of a function. It is kept until they change.
+    fn of(&mut self, number: u32, function: &HostFunction, granted: &Granted) -> Decision {
+        let version = granted.version.load(Ordering::Acquire);
+        if self.version != version {
+            *self = Decided { version, ..Decided::default() };
+        }
+        let at = number as usize;
+        if self.by_number.len() <= at {
+            self.by_number.resize(at + 1, None);
+        }
+        let Some(kept) = self.by_number.get_mut(at) else { return Decision::Denied };
+        kept.get_or_insert_with(|| granted.get().of(&function.name())).clone()
+    }
+}
+
 /// What a call that was pending came to, with the fuel that this has cost.
 pub(crate) enum Called {
     Answer {
@@ -197,13 +213,12 @@ impl Caller {
     ///
     /// The rate is counted before any argument is looked at: who asks too often is told so for little.
     pub(crate) fn admit(&mut self, trying: &mut Trying<'_>) -> (Admission, u64) {
-        let functions = self.functions.clone();
         let number = trying.number;
-        let Some(function) = functions.get(number) else { return (Admission::Granted, 0) }; // `call` says so
+        let Some(function) = self.functions.get(number) else { return (Admission::Granted, 0) }; // `call` says so
         let narrowed = match trying.narrowed.clone() {
             Some(narrowed) => narrowed,
             None => {
-                let decision = self.decided(number, function);
+                let decision = self.decided.of(number, function, &self.granted);
                 if decision == Decision::Denied {
                     return (Admission::Refused(self.deny(number, function, false)), 0);
                 }
@@ -224,7 +239,7 @@ impl Caller {
 
     /// Makes a call that was [admitted](Self::admit).
     pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: Arguments, owner: &Owner) -> Outcome {
-        let functions = self.functions.clone();
+        let functions = &self.functions;
         let Some(function) = functions.get(number) else { return unknown(number) };
         self.spent.take_held(); // of a call before it, which didn't wait
         let context = CallContext {
@@ -242,7 +257,7 @@ impl Caller {
         match begun {
             Ok(future) => {
                 let begun = Begun { wait, number, future, spent: None };
-                poll(&functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
+                poll(functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
             }
             Err(panic) => panicked(function, &*panic),
         }
@@ -250,27 +265,13 @@ impl Caller {
 
     /// Polls a call again that gave way.
     pub(crate) fn go_on(&mut self, mut begun: Begun) -> Outcome {
-        let functions = self.functions.clone();
+        let functions = &self.functions;
         if let Some(spent) = begun.spent.take() {
             self.spent = spent; // nothing else is called now
         }
         let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(&functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
-    }
-
-    /// What the grants say of a function. It is kept until they change.
-    fn decided(&mut self, number: u32, function: &HostFunction) -> Decision {
-        let version = self.granted.version.load(Ordering::Acquire);
-        if self.decided.version != version {
-            self.decided = Decided { version, ..Decided::default() };
-        }
-        let at = number as usize;
-        if self.decided.by_number.len() <= at {
-            self.decided.by_number.resize(at + 1, None);
-        }
-        let Some(kept) = self.decided.by_number.get_mut(at) else { return Decision::Denied };
-        kept.get_or_insert_with(|| self.granted.get().of(&function.name())).clone()
+        poll(functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
     }
 
     /// Counts a call against the tenant's rate, if its package has one.

@@ -75,7 +75,8 @@ fn wrong_scenarios() {
         ("payload = { a = [1, 2] }", "payload = [\"{url}\"]", "needs `serve = true`"),
         ("name = \"one\"", "name = \"one\"\nseconds = 1", "no group of it can have `events`"),
         ("workers = 2", "sevre = true", "sevre"),
-        ("lost-max = 0", "fuel-times-min = 1.0", "needs than-phase"),
+        ("lost-max = 0", "p99-times = 1.0", "needs than-phase"),
+        ("lost-max = 0\nfailed-max = 0\nanswered-min = 60", "", "expects nothing"),
         ("lost-max = 0", "than-phase = \"one\"", "which needs p99-times"),
         ("lost-max = 0", "p99-times = 2.0\nthan-phase = \"two\"", "no earlier phase of that name"),
         ("fuel = 1000000", "calls-per-second = { http = 1 }", "names \"http\", which is no package"),
@@ -151,9 +152,8 @@ event = "work"
 at-once = 2
 [[phase.expect]]
 group = "honest"
-fuel-times-min = 0.0
-fuel-times-max = 1000.0
-than-phase = "alone"
+time-min = 0.01
+time-max = 0.99
 "#;
 
 #[test]
@@ -170,20 +170,22 @@ fn m8_groups_of_every_phase_fetch_from_the_server() {
 }
 
 #[test]
-fn m8_fuel_is_compared_with_another_phase() {
+fn m8_a_groups_part_of_the_workers_time_is_bounded() {
     let folder = bundle(&[("timed.toml", TIMED)]);
     let ran = motu_in(folder.path(), &["load", "timed.toml", "--json"]);
     let json = ran.json();
     assert_eq!((ran.code, json["outcome"].as_str()), (0, Some("ok")), "{json}");
     let [alone, honest, equal] = json["results"].as_array().unwrap().as_slice() else { panic!("{json}") };
-    assert!(alone["fuel_times"].is_null() && honest["fuel_times"].as_f64().unwrap() > 0.0, "{json}");
-    assert!(equal["fuel"].as_u64().unwrap() > 0, "{json}");
+    let part = |of: &serde_json::Value| of["time_part"].as_f64().unwrap();
+    assert!(part(alone) > part(honest), "{json}");
+    assert!((0.5..2.0).contains(&(part(honest) / part(equal))), "{json}");
+    assert!(part(honest) + part(equal) <= 1.05, "{json}");
 
-    let strict = TIMED.replace("fuel-times-min = 0.0", "fuel-times-min = 500.0");
+    let strict = TIMED.replace("time-max = 0.99", "time-max = 0.02");
     let folder = bundle(&[("strict.toml", &strict), ("timed.toml", TIMED)]);
     let ran = motu_in(folder.path(), &["load", "strict.toml", "timed.toml"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
-    let told = "times the fuel a second of \"alone\", under 500.00";
+    let told = "of the workers' time, over 0.020";
     assert!(
         ran.out.contains("not held: strict.toml: beside an equal, honest: ") && ran.out.contains(told),
         "{}",
@@ -194,6 +196,21 @@ fn m8_fuel_is_compared_with_another_phase() {
     let json = ran.json();
     assert_eq!((json["outcome"].as_str(), json["scenarios"][1]["outcome"].as_str()), (Some("not held"), Some("ok")));
     assert_eq!(json["scenarios"][0]["file"].as_str(), Some("strict.toml"));
+}
+
+/// A typo in an event's name, or a group that always fails, holds nothing.
+#[test]
+fn a_group_that_does_nothing_is_no_success() {
+    let typo = TIMED.replacen("event = \"work\"", "event = \"wrok\"", 1);
+    let fails = TIMED.replace("time-min = 0.01", "p99-us-max = 1e9").replace("for i = 1, 10000 do end", "error(1)");
+    for (scenario, told) in
+        [(typo, "has no handler of the event's name"), (fails, "no event was answered, so there is no p99")]
+    {
+        let folder = bundle(&[("nothing.toml", &scenario)]);
+        let ran = motu_in(folder.path(), &["load", "nothing.toml"]);
+        assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(told), "{}", ran.out);
+    }
 }
 
 /// The scenarios that come with Motu name bundles, events and phases that there are. A wrong last file keeps all from running.
