@@ -331,12 +331,18 @@ impl Actor {
     /// Drops all that a closed instance had. Its VM goes at once.
     fn bury(&self, mut gone: Body) {
         let messages = std::mem::take(&mut self.inbox().messages);
-        let count = messages.len() + gone.incoming.len() + gone.mailbox.len() + gone.started.len();
+        let events = gone.mailbox.len() + gone.started.len() + gone.endings.len();
+        let count = messages.len() + gone.incoming.len() + events;
         let answers = (std::mem::take(&mut gone.answers), std::mem::take(&mut gone.endings));
         let events = (std::mem::take(&mut gone.mailbox), std::mem::take(&mut gone.started));
         let waited = (messages, std::mem::take(&mut gone.incoming), std::mem::take(&mut gone.deadlines));
         drop(gone);
-        let bytes = if count > MANY { u64::MAX } else { self.gauge.held() };
+        let payload = |(_, message): &(Instant, Message)| match message {
+            Message::Command(Command::Start { payload, .. }) => payload.len() as u64, // on no gauge yet
+            _ => 0,
+        };
+        let sent: u64 = waited.0.iter().chain(&waited.1).take(MANY).map(payload).sum();
+        let bytes = if count > MANY { u64::MAX } else { self.gauge.held() + sent };
         self.let_go(bytes, (answers, events, waited));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, START, Waiting, over};
+use super::{Account, Actor, Body, MANY, START, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::load::out_of_time;
 use crate::metering::Turn;
@@ -26,7 +26,7 @@ impl Body {
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_waiting(event) {
                 let error = out_of_time(waiting.time.unwrap_or_default());
-                Body::refuse(actor, waiting, error);
+                Body::refuse(actor, &waiting, error);
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
                 if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event) {
@@ -45,7 +45,7 @@ impl Body {
     /// computes goes on to its next wait, or its end.
     pub(super) fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
-            Body::refuse(actor, waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
+            Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
         } else if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event)
             && let Some(account) = self.started.get_mut(&event)
         {
@@ -150,13 +150,12 @@ impl Body {
     }
 
     /// Ends an event that was taken out of the mailbox.
-    pub(super) fn refuse(actor: &Actor, waiting: Waiting, error: Error) {
+    pub(super) fn refuse(actor: &Actor, waiting: &Waiting, error: Error) {
         let payload_bytes = waiting.payload.len() as u64;
         actor.gauge.release(payload_bytes);
         let usage = Usage { elapsed: waiting.since.elapsed(), ..Usage::default() };
         let (event, answer) = (waiting.event, Err(error.with_usage(usage)));
         actor.notice(Notice::Ended { event, unstarted_bytes: Some(payload_bytes), answer, usage });
-        actor.let_go(payload_bytes, waiting);
     }
 
     /// Ends all that was not started: in the turns to come, if they are many.
@@ -202,7 +201,10 @@ impl Body {
     pub(super) fn drop_vm(&mut self, actor: &Actor) {
         drop((self.vm.take(), self.inside.take())); // before anybody is told
         let answers = std::mem::take(&mut self.answers);
-        actor.let_go(answers.iter().map(|(_, _, _, held)| held.bytes()).sum(), answers);
+        let many = if answers.len() > MANY { u64::MAX } else { 0 };
+        let bytes = answers.iter().map(|(_, _, _, held)| held.bytes()).fold(many, u64::saturating_add);
+        // the next VM waits for it: what is held counts as its memory
+        actor.let_go(bytes, (answers, self.giving_back.until(actor)));
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {

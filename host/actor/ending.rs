@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::sync::Arc;
 
 use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, Waiting, over};
+use super::{Account, Actor, Body, LARGE_BYTES, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::metering::Turn;
 use crate::strategy::{EventId, Notice};
@@ -31,6 +31,14 @@ enum Ending {
 impl Endings {
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let events = |ending: &Ending| match ending {
+            Ending::Lost { events, .. } => events.len(),
+            Ending::Refused { events, .. } => events.len(),
+        };
+        self.all.iter().map(events).sum()
     }
 
     /// What the payloads of those take that were never started.
@@ -81,8 +89,11 @@ impl Body {
                             self.deadlines.remove(&(at, event));
                         }
                         self.endings.bytes -= waiting.payload.len() as u64;
+                        if waiting.payload.len() as u64 > LARGE_BYTES {
+                            ended = LOOK_EVERY; // it takes long to be dropped
+                        }
                         let error = Error::clone(error);
-                        Body::refuse(actor, waiting, error);
+                        Body::refuse(actor, &waiting, error);
                         continue;
                     }
                 }

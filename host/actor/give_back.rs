@@ -17,6 +17,11 @@ impl GivingBack {
         self.0.load(Ordering::Acquire) == 0
     }
 
+    /// Keeps the next VM from being started for as long as it is kept.
+    pub(super) fn until(&self, actor: &Actor) -> Until {
+        until(&self.0, &actor.this)
+    }
+
     /// Gives memory back at the cost of the actor's tenant: where it runs, or where loads run if the instance was closed, since
     /// its own worker may end with it.
     pub(super) fn heir(&self, actor: &Actor) -> Heir {
@@ -25,15 +30,18 @@ impl GivingBack {
         Heir::new(move |remains| {
             let open = this.upgrade().filter(|actor| !actor.inbox().closed);
             let queue = open.map_or_else(|| loads.clone(), |actor| actor.queue.clone());
-            under_way.fetch_add(1, Ordering::AcqRel);
-            let until = Until { under_way: under_way.clone(), actor: this.clone() };
-            give_back::start(&queue, &share, remains, until);
+            give_back::start(&queue, &share, remains, until(&under_way, &this));
         })
     }
 }
 
+fn until(under_way: &Arc<AtomicUsize>, actor: &Weak<Actor>) -> Until {
+    under_way.fetch_add(1, Ordering::AcqRel);
+    Until { under_way: under_way.clone(), actor: actor.clone() }
+}
+
 /// Dropped when a memory was given back.
-struct Until {
+pub(super) struct Until {
     under_way: Arc<AtomicUsize>,
     actor: Weak<Actor>,
 }

@@ -141,7 +141,7 @@ impl Body {
                 // what a VM before this one called is of no use
                 Message::Called { starts, called, held, .. } if starts != self.starts || !self.live => {
                     actor.share.burn(called.fuel());
-                    actor.let_go(held.bytes(), (called, held));
+                    actor.let_go(held.bytes(), (called, held, self.giving_back.until(actor)));
                 }
                 Message::TooMuch { starts, .. } if starts != self.starts || !self.live => (),
                 Message::Called { wait, called: Called::Answer { answer, fuel }, held, .. } => {
@@ -166,7 +166,7 @@ impl Body {
         if let Some((_, reason)) = &self.quarantine {
             // sent before the quarantine was known of
             actor.gauge.hold(waiting.payload.len() as u64);
-            return Body::refuse(actor, waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
+            return Body::refuse(actor, &waiting, Error::new(ErrorKind::Quarantined, reason.as_str()));
         }
         if let Some(at) = waiting.over() {
             self.deadlines.insert((at, waiting.event));
@@ -257,7 +257,7 @@ impl Body {
                 Err(error) => {
                     let event = self.mailbox.first_key_value().map(|(event, _)| *event);
                     if let Some(waiting) = event.and_then(|event| self.take_waiting(event)) {
-                        Body::refuse(actor, waiting, error);
+                        Body::refuse(actor, &waiting, error);
                     }
                     return;
                 }

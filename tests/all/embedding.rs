@@ -356,7 +356,7 @@ fn long_chains_of_modules() {
         (0..count).map(|n| (format!("m{n}.luau"), format!("return require('./m{}') + 1", n + 1))).collect();
     files.push((format!("m{count}.luau"), "return 0".into()));
     files.push(("init.luau".into(), "return require('@self/m0')".into()));
-    let loaded = run(motu(limits()).load(&Bundle::from_files(files).unwrap())).unwrap();
+    let loaded = run(motu(limits()).load(&crate::support::owned(Bundle::from_files(files).unwrap()))).unwrap();
     assert_eq!(run(loaded.instance(tenant()).value()).unwrap().value, Value::from(count));
 }
 

@@ -141,6 +141,7 @@ fn check(path: &Path) -> Result<(), Failed> {
         // under the name of an entry, so that every script has the same path in its errors
         (Bundle::from_files([("init.luau", fs::read(path)?)])?, path.to_owned())
     };
+    crate::steps::own(bundle.digest());
     let head = read_head(&String::from_utf8_lossy(&fs::read(entry)?))?;
     let expected = head.expected.as_ref().ok_or("the head has no line `--! expect: ...`")?;
 

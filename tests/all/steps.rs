@@ -29,20 +29,27 @@ const SHORT: Duration = Duration::from_micros(1500);
 /// How many times a suspect is run alone. It is cleared, or fails, once more than half of them say so.
 const RUNS: usize = 5;
 
-/// Tests of what takes longer, and why it may.
-const EXEMPT: &[(&str, &str)] = &[
+/// Tests of what takes longer, how many times as long as the bounds, and why it may.
+const EXEMPT: &[(&str, f64, &str)] = &[
     (
-        "limits::nesting::",
-        "the parser gives up 1,000 levels deep by one throw through 7,000 frames: 1.4 ms, and no step over 2",
+        "limits::nesting::nested_source_is_a_compile_error",
+        1.5,
+        "the parser gives up 1,000 levels deep by one throw through 7,000 frames: 1.5 ms, and no step over 2",
     ),
-    ("values::u4_", "payloads of 20 MB, where the default is 1, cross in a piece: 1 ms for each MB"),
-    ("limits::memory::i9_an_instance_with_limits_of_its_own", "the same with results of 7 MB"),
+    (
+        "values::u4_large_values_cross",
+        15.0,
+        "payloads of 20 MB, where the default is 1, cross in a piece: 1 ms for each MB",
+    ),
+    ("limits::memory::i9_an_instance_with_limits_of_its_own", 5.0, "the same with results of 7 MB"),
     (
         "pool::mailbox::d4_events_start_in_order",
+        20.0,
         "a backlog of 250 MB is freed at the end: malloc gives 40 MB of it back in one piece, 6 ms and more",
     ),
     (
         "pool::workers::l5_a_load_is_answered_too",
+        3.0,
         "the first panic of a process reads its tables for unwinding: 1 to 3 ms",
     ),
 ];
@@ -138,12 +145,13 @@ fn table(samples: &Samples) -> String {
     text
 }
 
-fn is_exempt(test: &str) -> bool {
-    EXEMPT.iter().any(|(name, _)| test.starts_with(name))
+/// How bad a test may be.
+fn most(test: &str) -> f64 {
+    EXEMPT.iter().find(|(name, ..)| *name == test).map_or(1.0, |(_, most, _)| *most)
 }
 
 /// After the suite: whether every test's steps were within bounds. Says which weren't.
-pub(crate) fn check() -> bool {
+pub(crate) fn check(passed: u64) -> bool {
     let seen = std::mem::take(&mut *samples());
     let word = std::env::var_os(VARIABLE);
     if let Some(file) = word.as_ref().filter(|word| *word != "off") {
@@ -157,16 +165,20 @@ pub(crate) fn check() -> bool {
     println!("worst steps beside other tests (1 is at the bound):\n{}", worst.join("\n"));
     let suspects: BTreeSet<&str> = seen
         .iter()
-        .filter(|((test, _), worst)| worst.badness() > 1.0 && !test.is_empty() && !is_exempt(test))
+        .filter(|((test, _), worst)| worst.badness() > most(test) && !test.is_empty())
         .map(|((test, _), _)| test.as_str())
         .collect();
     println!("run alone: {} tests", suspects.len());
-    let mut good = true;
+    // a trial may run no script, but not a hundred of them
+    let mut good = !cfg!(debug_assertions) || passed < 100 || !seen.is_empty();
+    if !good {
+        println!("no step was looked at");
+    }
     for test in suspects {
         let (mut over, mut within) = (Vec::new(), 0);
         while within <= RUNS / 2 && over.len() <= RUNS / 2 {
             let (badness, worst) = alone(test, within + over.len());
-            if badness > 1.0 { over.push(worst) } else { within += 1 }
+            if badness > most(test) { over.push(worst) } else { within += 1 }
         }
         if within <= RUNS / 2 {
             good = false;
@@ -182,9 +194,10 @@ fn alone(test: &str, run: usize) -> (f64, String) {
     let this = std::env::current_exe().unwrap();
     let output =
         Command::new(this).args(["--exact", test]).env(VARIABLE, &file).env("RUST_BACKTRACE", "0").output().unwrap();
-    let text = std::fs::read_to_string(&file).unwrap_or_default();
-    let _ = std::fs::remove_file(&file); // it may never have been written
-    assert!(output.status.success(), "{test}, alone: {}", String::from_utf8_lossy(&output.stdout));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains(" 1 passed"), "{test}, alone: {shown}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
     // none: it was another test's, with the same bundle
     let worst = text.lines().find(|line| line.split('\t').nth(1) == Some(test)).unwrap_or_default();
     let badness = worst.split('\t').next().and_then(|badness| badness.parse().ok()).unwrap_or(0.0);

@@ -95,7 +95,11 @@ pub(crate) fn tenant() -> Tenant {
 }
 
 pub(crate) fn bundle(files: &[(&str, &str)]) -> Bundle {
-    let bundle = Bundle::from_files(files.iter().map(|(path, text)| (*path, *text))).unwrap();
+    owned(Bundle::from_files(files.iter().map(|(path, text)| (*path, *text))).unwrap())
+}
+
+/// A bundle made otherwise, whose steps are the test's.
+pub(crate) fn owned(bundle: Bundle) -> Bundle {
     crate::steps::own(bundle.digest());
     bundle
 }
@@ -105,8 +109,7 @@ pub(crate) fn load_files(limits: Limits, files: &[(&str, &str)]) -> Result<Loade
 }
 
 pub(crate) fn try_load(limits: Limits, source: impl Into<Vec<u8>>) -> Result<Loaded, Error> {
-    let bundle = Bundle::from_files([("init.luau", source)]).unwrap();
-    crate::steps::own(bundle.digest());
+    let bundle = owned(Bundle::from_files([("init.luau", source)]).unwrap());
     run(motu(limits).load(&bundle))
 }
 

@@ -88,6 +88,9 @@ impl<'a> Text<'a> {
     /// White space of any length is one step: a block of it is looked at as one, so that a megabyte takes 0.05 ms.
     pub(super) fn skip_spaces(&mut self) {
         let is_space = |byte: u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+        if !self.peek().is_some_and(is_space) {
+            return;
+        }
         let (blocks, _) = self.rest().as_chunks::<64>();
         // all of a block, not up to the first: the compiler compares it at once then
         let blank = blocks.iter().take_while(|block| block.iter().fold(true, |all, byte| all & is_space(*byte)));

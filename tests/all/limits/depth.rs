@@ -148,7 +148,7 @@ fn recursion_through_a_mix_is_an_ordinary_error() {
         return down()
     "#;
     let files = [("init.luau", hostile(body)), ("deeper.luau", "return function(down) return (down()) end".to_owned())];
-    let bundle = motu::Bundle::from_files(files).unwrap();
+    let bundle = crate::support::owned(motu::Bundle::from_files(files).unwrap());
     let loaded = crate::support::run(crate::support::motu(roomy()).load(&bundle)).unwrap();
     for seed in 0..200 {
         let instance = loaded.instance(crate::support::tenant()).with_seed(seed);
@@ -181,7 +181,7 @@ fn recursion_through_require_is_an_ordinary_error() {
         (0..count).map(|n| (format!("m{n}.luau"), format!("return require('./m{}')", n + 1))).collect();
     files.push((format!("m{count}.luau"), "return 'end'".into()));
     files.push(("init.luau".into(), "return require('@self/m0')".into()));
-    let bundle = motu::Bundle::from_files(files).unwrap();
+    let bundle = crate::support::owned(motu::Bundle::from_files(files).unwrap());
     let error = crate::support::run(crate::support::motu(roomy()).load(&bundle)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Script, "{error:?}");
     assert!(error.message().contains("stack overflow"), "{error}");

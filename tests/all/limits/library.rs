@@ -286,7 +286,7 @@ fn i4_parser_loops_stop_in_budget() {
             assert!(error.message().len() <= 16 << 10, "{head:?}: a message of {} bytes", error.message().len());
         };
         bound(try_load(limits.clone(), source.as_str()).map(drop));
-        let bundle = motu::Bundle::from_files([("init.luau", source.as_str())]).unwrap();
+        let bundle = crate::support::owned(motu::Bundle::from_files([("init.luau", source.as_str())]).unwrap());
         bound(run(crate::support::motu(limits.clone()).check(&bundle)).map(drop));
     }
 }

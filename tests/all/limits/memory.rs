@@ -299,7 +299,7 @@ fn i9_every_way_to_an_instance_has_its_limit() {
     // the files of a bundle, before anything of it is compiled
     let halves =
         [("a.luau", large.get(..4 << 20).unwrap()), ("b.luau", large.get(..4 << 20).unwrap()), ("init.luau", "")];
-    let files = Bundle::from_files(halves).unwrap();
+    let files = crate::support::owned(Bundle::from_files(halves).unwrap());
     let roomy = Limits { source_bytes: 64 << 20, ..limits.clone() };
     over(run(motu(roomy.clone()).load(&files)).map(drop), "load: files");
     over(run(motu(roomy).check(&files)).map(drop), "check: files");

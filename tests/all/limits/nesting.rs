@@ -131,7 +131,9 @@ fn nested_source_is_a_compile_error() {
                     assert!(error.message().starts_with("init.luau:"), "{head:?} x {depth}: {error}");
                 }
             }
-            let bundle = Bundle::from_files([("other.luau", source.as_str()), ("init.luau", "")]).unwrap();
+            let bundle = crate::support::owned(
+                Bundle::from_files([("other.luau", source.as_str()), ("init.luau", "")]).unwrap(),
+            );
             if let Err(error) = run(motu(limits.clone()).check(&bundle)) {
                 named(error.kind());
             }
