@@ -65,6 +65,7 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = child::run_if_asked() {
         return code;
     }
+    steps::unwind_once();
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
         bundle::trials(),
