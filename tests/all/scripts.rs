@@ -14,24 +14,36 @@
 //!
 //! Each runs on a fresh instance, and again on that same instance, now warm; the result must be the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use motu::{Bundle, Error, Limits, Value};
+use motu::{Bundle, Error, Limits, Motu, Placement, Value};
 use serde_json::Value as Json;
 
 use crate::json::{from_value, to_value};
-use crate::support::{builder, limits, motu, run, tenant};
+use crate::pool::workers;
+use crate::support::{builder, full, limits, motu, run, tenant};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts")
+}
+
+fn corpus() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    find(&root(), &mut found);
+    found.sort();
+    found
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().with_extension("").display().to_string()
+}
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-    let mut found = Vec::new();
-    find(&root, &mut found);
-    found.sort();
-    let name = |path: &Path| path.strip_prefix(&root).unwrap().with_extension("").display().to_string();
     let trial = |path: PathBuf| {
         let name = format!("scripts::{}", name(&path));
         Trial::test(name.clone(), move || {
@@ -39,7 +51,66 @@ pub(crate) fn trials() -> Vec<Trial> {
             check(&path)
         })
     };
-    found.into_iter().map(trial).collect()
+    let same = "scripts::r2_the_corpus_costs_the_same_on_every_placement";
+    let same = Trial::test(same, move || {
+        crate::steps::begin(same);
+        r2_the_corpus_costs_the_same_on_every_placement();
+        Ok(())
+    });
+    corpus().into_iter().map(trial).chain([same]).collect()
+}
+
+/// reduced: each script runs twice on each placement, and not a hundred times, which takes a quarter of an hour.
+fn r2_the_corpus_costs_the_same_on_every_placement() {
+    let rounds = if full() { 100 } else { 2 };
+    let (mut made, mut different) = (Vec::<(Limits, [Motu; 3])>::new(), Vec::new());
+    let mut runs = 0;
+    for path in corpus() {
+        let (bundle, head) = read(&path).unwrap();
+        let limits = head.limits.clone().unwrap_or_else(limits);
+        if limits.event_fuel.is_none() {
+            continue; // a deadline ends it, which is no matter of fuel
+        }
+        if !made.iter().any(|(of, _)| *of == limits) {
+            let placements = [workers(2), workers(1), Placement::ThreadPerTenant];
+            made.push((
+                limits.clone(),
+                placements.map(|placement| builder(limits.clone()).placement(placement).build().unwrap()),
+            ));
+        }
+        let motus = made.iter().find(|(of, _)| *of == limits).map(|(_, motus)| motus).unwrap();
+        let payload: Value = to_value(&head.data);
+        let mut costs = BTreeSet::new();
+        for motu in motus {
+            let loaded = match run(motu.load(&bundle)) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    costs.insert(error.usage().fuel);
+                    continue;
+                }
+            };
+            for _ in 0..rounds {
+                let instance = loaded.instance(tenant()).with_seed(1);
+                let ended = run(async {
+                    match &head.event {
+                        Some(event) => instance.dispatch_value(event, &payload).await,
+                        None => instance.value().await,
+                    }
+                });
+                costs.insert(match &ended {
+                    Ok(outcome) => outcome.usage.fuel,
+                    Err(error) => error.usage().fuel,
+                });
+                runs += 1;
+            }
+        }
+        if costs.len() != 1 {
+            different.push((name(&path), costs));
+        }
+    }
+    println!("{runs} runs");
+    assert!(runs > 100 * 3 * rounds, "{runs} runs");
+    assert!(different.is_empty(), "{different:#?}");
 }
 
 fn find(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -134,7 +205,7 @@ fn read_limits(text: &str) -> Result<Limits, Failed> {
     Ok(limits)
 }
 
-fn check(path: &Path) -> Result<(), Failed> {
+fn read(path: &Path) -> Result<(Bundle, Head), Failed> {
     let (bundle, entry) = if path.is_dir() {
         (Bundle::from_dir(path)?, path.join("init.luau"))
     } else {
@@ -143,6 +214,11 @@ fn check(path: &Path) -> Result<(), Failed> {
     };
     crate::steps::own(bundle.digest());
     let head = read_head(&String::from_utf8_lossy(&fs::read(entry)?))?;
+    Ok((bundle, head))
+}
+
+fn check(path: &Path) -> Result<(), Failed> {
+    let (bundle, head) = read(path)?;
     let expected = head.expected.as_ref().ok_or("the head has no line `--! expect: ...`")?;
 
     let lines = Arc::new(Mutex::new(Vec::new()));
