@@ -77,12 +77,14 @@ impl Writer {
         loop {
             let mut bounds = Bounds::default();
             let Some(first) = self.queue.first(&mut bounds) else { break };
-            if self.shared.ailing.swap(false, Ordering::AcqRel) && self.database.is_some() {
-                self.give_up("a read of it failed");
-                let _ = self.reopen(); // the jobs are told
-            }
+            self.heal();
             let mut jobs = vec![first];
-            match self.change(&mut jobs, bounds) {
+            let done = self.change(&mut jobs, bounds);
+            // a reader that failed meanwhile has asked beside the others: it won't again while it is believed to have
+            if jobs.iter().skip(1).any(|job| matches!(job.task, Task::Reopen)) {
+                self.heal();
+            }
+            match done {
                 Ok(group) => self.answer(jobs, group),
                 Err(error) => {
                     for job in jobs {
@@ -99,6 +101,14 @@ impl Writer {
                 error,
                 "the key-value store was not closed cleanly; it is repaired when it is opened again"
             );
+        }
+    }
+
+    /// Opens the database anew if a reader found that it must be.
+    fn heal(&mut self) {
+        if self.shared.ailing.swap(false, Ordering::AcqRel) && self.database.is_some() {
+            self.give_up("a read of it failed");
+            let _ = self.reopen(); // the jobs are told
         }
     }
 
