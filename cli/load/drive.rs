@@ -261,6 +261,8 @@ impl Lane {
             let mut waiting = Waiting { counts: &self.counts, since, answered: false };
             let answers = self.tenant.dispatch_value(name.map_or("", String::as_str), &self.payload).await;
             waiting.answered = true;
+            // what is refused is answered at once: others, and the clock, have this thread in between
+            tokio::task::yield_now().await;
             match answers {
                 Ok(answers) if answers.is_empty() => {
                     let mut failed = self.counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
