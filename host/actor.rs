@@ -321,7 +321,7 @@ impl Actor {
         &self.spec.limits
     }
 
-    /// Drops what may be so large.
+    /// Drops something that takes so many bytes: here, or beside the workers if it is large.
     fn let_go(&self, bytes: u64, what: impl Send + 'static) {
         if bytes > LARGE_BYTES {
             self.shared.functions.aside.discard(&self.spec.tenant, what);

@@ -1,4 +1,6 @@
-//! Giving memory back, in steps, and what the host held beside it. The kernel needs 60 to 400 ns for each page that it takes back: a memory of 60 MB in one
+//! Giving memory back, in steps, and what the host held beside it.
+//!
+//! The kernel needs 60 to 400 ns for each page that it takes back: a memory of 60 MB in one
 //! piece would hold the thread for 5 to 20 ms, and a step here holds it for about 100 us.
 //!
 //! Whoever drops the last reference to a memory or an image does the first step, which is all for a memory of the usual
