@@ -25,14 +25,12 @@ use crate::wit::{Handle, Handles, Held, Resource};
 /// A call of a host function: who calls, and for which event.
 #[derive(Clone)]
 pub struct CallContext {
-    pub(crate) tenant: Tenant,
     pub(crate) event: Arc<str>,
     /// What of the store's the event is about.
     pub(crate) origin: Origin,
     pub(crate) local: Arc<Local>,
     pub(crate) spent: Arc<Spent>,
     pub(crate) function: Arc<HostFunction>,
-    pub(crate) granted: Arc<Granted>,
 }
 
 /// What a call asks of the worker that polls it.
@@ -95,6 +93,8 @@ const CHARGE_MAX: u64 = 1 << 40;
 
 /// Kept for one VM.
 pub(crate) struct Local {
+    pub(crate) tenant: Tenant,
+    pub(crate) granted: Arc<Granted>,
     /// What randomness starts from.
     pub(crate) seed: u64,
     pub(crate) limits: Arc<Limits>,
@@ -129,8 +129,15 @@ const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 pub(crate) const RESOURCES_MAX: usize = 1 << (32 - SLOT_BITS);
 
 impl Local {
-    pub(crate) fn new(seed: u64, limits: Arc<Limits>, log: Arc<Log>, clock: Clock, gauge: Gauge) -> Local {
-        Local { seed, limits, log, clock, gauge, kept: Mutex::default() }
+    pub(crate) fn new(
+        (tenant, granted): (Tenant, Arc<Granted>),
+        seed: u64,
+        limits: Arc<Limits>,
+        log: Arc<Log>,
+        clock: Clock,
+        gauge: Gauge,
+    ) -> Local {
+        Local { tenant, granted, seed, limits, log, clock, gauge, kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -146,7 +153,7 @@ impl Local {
 impl CallContext {
     /// For whom the script runs.
     pub fn tenant(&self) -> &Tenant {
-        &self.tenant
+        &self.local.tenant
     }
 
     /// The event that it handles, or that left the calling task behind.
@@ -162,7 +169,7 @@ impl CallContext {
     /// Whether the grants of the instance that calls, as they are now, allow this function for such an argument alone. For what
     /// comes up during a call, as the next host of a redirect does.
     pub fn allows(&self, argument: &str, value: &str) -> bool {
-        let decision = self.granted.get().of(&self.function.name());
+        let decision = self.local.granted.get().of(&self.function.name());
         decision.allows(&|name: &str| (name == argument).then_some(Cow::Borrowed(value)))
     }
 
@@ -239,7 +246,7 @@ impl CallContext {
         let read = if encoded.has_at_most(VALUES_AT_ONCE) {
             encoded.decode()
         } else {
-            let read = self.function.aside.run(&self.tenant, move || encoded.decode()).await;
+            let read = self.function.aside.run(self.tenant(), move || encoded.decode()).await;
             self.give_way().await;
             read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?
         };
@@ -275,6 +282,6 @@ impl Handles for CallContext {
 
 impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallContext").field("tenant", &self.tenant).field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("CallContext").field("tenant", self.tenant()).field("event", &self.event).finish_non_exhaustive()
     }
 }

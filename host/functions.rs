@@ -57,7 +57,7 @@ pub(crate) struct Functions {
 const TOLD_MAX: usize = 10_000;
 
 pub(crate) struct HostFunction {
-    described: Arc<Function>,
+    pub(crate) described: Arc<Function>,
     package: Arc<Package>,
     /// The package's place among all.
     package_number: usize,

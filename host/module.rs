@@ -25,7 +25,7 @@ pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A function over bytes: reads the arguments as its WIT says, and writes the result so.
-pub(crate) type Body = Arc<dyn Fn(CallContext, &Arc<Function>, Arguments, Bounds) -> Answering + Send + Sync>;
+pub(crate) type Body = Arc<dyn Fn(CallContext, Arguments, Bounds) -> Answering + Send + Sync>;
 
 /// Finds something in an argument.
 type Reading = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -169,24 +169,23 @@ impl HostModule {
         self.wrong.extend(wit::fits::<A, R>(&described).err());
         let function = Arc::new(function);
         let body =
-            move |context: CallContext, described: &Arc<Function>, arguments: Arguments, bounds: Bounds| -> Answering {
-                let described = described.clone();
+            move |context: CallContext, arguments: Arguments, bounds: Bounds| -> Answering {
                 let count = values(&arguments);
                 if count <= VALUES_LIGHT {
-                    return read_now(&*function, context, arguments, described, bounds);
+                    return read_now(&*function, context, arguments, bounds);
                 }
-                let (aside, tenant) = (context.function.aside.clone(), context.tenant.clone());
+                let (aside, tenant) = (context.function.aside.clone(), context.tenant().clone());
                 let (bytes, most) = (VALUE_BYTES.saturating_mul(count as u64), context.limits().memory_bytes);
                 let Some(held) = context.local.gauge.hold_within(bytes, most) else {
-                    let called = &described.called;
+                    let called = &context.function.described.called;
                     let what =
                         format!("{called}: {count} values take {bytes} bytes, over the limit memory_bytes of {most}");
                     return Box::pin(ready(refused(FailureKind::Limit, &what)));
                 };
                 let answering = if count <= VALUES_AT_ONCE {
-                    read_now(&*function, context, arguments, described, bounds)
+                    read_now(&*function, context, arguments, bounds)
                 } else {
-                    read_aside(function.clone(), context, arguments, described, bounds)
+                    read_aside(function.clone(), context, arguments, bounds)
                 };
                 Box::pin(Heavy::new(answering, aside, tenant, held))
             };
@@ -266,7 +265,6 @@ fn read_now<A, R, F, Fut, E>(
     function: &F,
     context: CallContext,
     arguments: Arguments,
-    described: Arc<Function>,
     bounds: Bounds,
 ) -> Answering
 where
@@ -276,8 +274,8 @@ where
     Fut: Future<Output = Result<R, E>> + Send + 'static,
     E: Into<Failed>,
 {
-    match wit::counted_arguments::<A>(&described, &arguments, &context) {
-        Ok(arguments) => answering(function, context, arguments, described, bounds),
+    match wit::counted_arguments::<A>(&context.function.described, &arguments, &context) {
+        Ok(arguments) => answering(function, context, arguments, bounds),
         Err(mismatch) => Box::pin(ready(mismatched(&mismatch))),
     }
 }
@@ -287,7 +285,6 @@ fn read_aside<A, R, F, Fut, E>(
     function: Arc<F>,
     context: CallContext,
     arguments: Arguments,
-    described: Arc<Function>,
     bounds: Bounds,
 ) -> Answering
 where
@@ -298,12 +295,12 @@ where
     E: Into<Failed>,
 {
     Box::pin(async move {
-        let (caller, called) = (context.clone(), described.clone());
-        let read = move || wit::counted_arguments::<A>(&called, &arguments, &caller);
-        let Some(read) = context.function.aside.run(&context.tenant, read).await else { return ended() };
+        let caller = context.clone();
+        let read = move || wit::counted_arguments::<A>(&caller.function.described, &arguments, &caller);
+        let Some(read) = context.function.aside.run(context.tenant(), read).await else { return ended() };
         context.spent.give_way().await; // the function begins on a worker
         match read {
-            Ok(arguments) => answering(&*function, context, arguments, described, bounds).await,
+            Ok(arguments) => answering(&*function, context, arguments, bounds).await,
             Err(mismatch) => mismatched(&mismatch),
         }
     })
@@ -314,7 +311,6 @@ fn answering<A, R, F, Fut, E>(
     function: &F,
     context: CallContext,
     arguments: A,
-    described: Arc<Function>,
     bounds: Bounds,
 ) -> Answering
 where
@@ -323,7 +319,7 @@ where
     Fut: Future<Output = Result<R, E>> + Send + 'static,
     E: Into<Failed>,
 {
-    let (called, tenant, spent) = (context.function.clone(), context.tenant.clone(), context.spent.clone());
+    let (called, local, spent) = (context.function.clone(), context.local.clone(), context.spent.clone());
     let future = function(context, arguments);
     Box::pin(async move {
         let (mut future, mut has_waited) = (pin!(future), false);
@@ -341,14 +337,15 @@ where
         }
         let result = match done {
             Ok(result) => result,
-            Err(error) => return failed(&described, &error),
+            Err(error) => return failed(&called.described, &error),
         };
-        match wit::short_result(&described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
+        match wit::short_result(&called.described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
             Err(mismatch) if mismatch.is_too_many() => (),
             short => return answered(short),
         }
-        let write = move || answer(&described, &result, bounds);
-        let Some(answer) = called.aside.run(&tenant, write).await else { return ended() };
+        let written = called.clone();
+        let write = move || answer(&written.described, &result, bounds);
+        let Some(answer) = called.aside.run(&local.tenant, write).await else { return ended() };
         spent.hold(crossing(&answer).len() as u64);
         spent.give_way().await; // it is counted on a worker
         answer

@@ -332,6 +332,7 @@ impl Body {
         let mut vm = vm?;
         vm.leave_to(self.giving_back.heir(actor));
         let local = Arc::new(Local::new(
+            (actor.spec.tenant.clone(), actor.granted.clone()),
             seed,
             actor.limits().clone(),
             vm.log().clone(),
@@ -340,9 +341,7 @@ impl Body {
         ));
         let vm = vm.with_caller(Caller {
             functions: actor.shared.functions.clone(),
-            tenant: actor.spec.tenant.clone(),
             bounds: Bounds { depth: limits.payload_depth, bytes: limits.payload_bytes },
-            granted: actor.granted.clone(),
             decided: Decided::default(),
             local,
             spent: Arc::default(),

@@ -49,9 +49,7 @@ impl Granted {
 /// Who calls from one VM.
 pub(crate) struct Caller {
     pub(crate) functions: Arc<Functions>,
-    pub(crate) tenant: Tenant,
     pub(crate) bounds: Bounds,
-    pub(crate) granted: Arc<Granted>,
     /// What the grants say, by the functions' numbers, since they were last changed.
     pub(crate) decided: Decided,
     pub(crate) local: Arc<Local>,
@@ -218,7 +216,7 @@ impl Caller {
         let narrowed = match trying.narrowed.clone() {
             Some(narrowed) => narrowed,
             None => {
-                let decision = self.decided.of(number, function, &self.granted);
+                let decision = self.decided.of(number, function, &self.local.granted);
                 if decision == Decision::Denied {
                     return (Admission::Refused(self.deny(number, function, false)), 0);
                 }
@@ -243,21 +241,19 @@ impl Caller {
         let Some(function) = functions.get(number) else { return unknown(number) };
         self.spent.take_held(); // of a call before it, which didn't wait
         let context = CallContext {
-            tenant: self.tenant.clone(),
             event: owner.name.clone(),
             origin: owner.origin,
             local: self.local.clone(),
             spent: self.spent.clone(),
             function: function.clone(),
-            granted: self.granted.clone(),
         };
-        let (described, bounds) = (&function.described, self.bounds);
+        let bounds = self.bounds;
         let _poll = functions.polls.begin(&self.seat.0, number);
-        let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, described, arguments, bounds)));
+        let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, arguments, bounds)));
         match begun {
             Ok(future) => {
                 let begun = Begun { wait, number, future, spent: None };
-                poll(functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
+                poll(functions, (&mut self.spent, &self.answer, &self.local.tenant), function, begun)
             }
             Err(panic) => panicked(function, &*panic),
         }
@@ -271,14 +267,14 @@ impl Caller {
         }
         let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(functions, (&mut self.spent, &self.answer, &self.tenant), function, begun)
+        poll(functions, (&mut self.spent, &self.answer, &self.local.tenant), function, begun)
     }
 
     /// Counts a call against the tenant's rate, if its package has one.
     fn within_rate(&self, function: &HostFunction) -> Result<(), Answer> {
         let rates = &self.local.limits.calls_per_second;
         let Some((package, most)) = rates.iter().find(|(package, _)| function.is_of(package)) else { return Ok(()) };
-        let taken = self.functions.rates.take(function.package_number, &self.tenant, *most, 1);
+        let taken = self.functions.rates.take(function.package_number, &self.local.tenant, *most, 1);
         taken.map_err(|over| {
             let when = match over.wait {
                 Some(wait) => format!("try again in {:.3} s", wait.as_secs_f64()),
@@ -291,7 +287,7 @@ impl Caller {
     }
 
     fn deny(&self, number: u32, function: &HostFunction, narrowed: bool) -> Answer {
-        let (described, tenant) = (&function.described, &self.tenant);
+        let (described, tenant) = (&function.described, &self.local.tenant);
         let grant = &described.grant;
         sight::denied();
         if self.functions.tells(tenant, number) {

@@ -34,11 +34,10 @@ pub(super) fn begin(
     loaded: &Arc<Loaded>,
     export: Option<ComponentExportIndex>,
     context: CallContext,
-    described: &Arc<Function>,
     arguments: &Arguments,
     bounds: Bounds,
 ) -> Answering {
-    let (loaded, described) = (loaded.clone(), described.clone());
+    let (loaded, described) = (loaded.clone(), context.function.described.clone());
     let (given, most) = (arguments.bytes().len(), loaded.limits.argument_bytes);
     if given > most as usize {
         let text = format!("the arguments take {given} bytes, over the limit argument_bytes of {most}");

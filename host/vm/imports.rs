@@ -48,7 +48,6 @@ async fn called(
     if let Some(called) = store.data_mut().scripted.answer(wait, function, arguments.bytes()) {
         return Ok(called);
     }
-    let owner = store.data().owner()?;
     let mut trying = Trying::new(function, &arguments);
     let admission = loop {
         let (admission, tried) = store.data_mut().caller()?.admit(&mut trying);
@@ -61,12 +60,13 @@ async fn called(
     };
     let outcome = match admission {
         Admission::Refused(answer) => Outcome::Ready(answer, 0),
-        _ => store.data_mut().caller()?.call(wait, function, arguments, &owner),
+        _ => store.data_mut().call(wait, function, arguments)?,
     };
     match computed(&mut store, outcome).await? {
         Ok(answer) => Ok(Called::Ready(answer)),
         Err(call) => {
             let state = store.data_mut();
+            let owner = state.owner()?;
             let kept = state.waits.call(wait, call, bytes, owner, state.limits.calls_in_flight);
             kept.map_err(|error| Stop::Guest { error })?;
             state.memory.check(state.memory.gauge.bytes())?;
@@ -154,8 +154,18 @@ async fn give_way(store: &mut StoreContextMut<'_, State>) {
 
 impl State {
     fn caller(&mut self) -> Result<&mut Caller, Stop> {
-        self.caller.as_mut().ok_or_else(|| Stop::Guest { error: "it calls while it loads".to_owned() })
+        self.caller.as_mut().ok_or_else(calls_too_soon)
     }
+
+    /// Makes a call for whoever the entry is made for.
+    fn call(&mut self, wait: u32, function: u32, arguments: Arguments) -> Result<Outcome, Stop> {
+        let (Some(caller), Some(owner)) = (&mut self.caller, &self.owner) else { return Err(calls_too_soon()) };
+        Ok(caller.call(wait, function, arguments, owner))
+    }
+}
+
+fn calls_too_soon() -> Stop {
+    Stop::Guest { error: "it calls while it loads".to_owned() }
 }
 
 impl crate::guest::motu::guest::types::Host for State {}
