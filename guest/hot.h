@@ -31,7 +31,8 @@ struct alignas(4096) Hot {
     uint32_t coroutines; // that scripts made and that are not collected
     exports_motu_guest_vm_list_ended_t ended; // what the host is told at the end of this entry
     size_t ended_capacity;
-    uint64_t ended_bytes; // what the host copies for that
+    size_t ended_taken;   // of its first, which the host was told before
+    uint64_t ended_bytes; // what the host copies for the others
 };
 
 extern Hot hot;

@@ -246,7 +246,16 @@ impl CallContext {
         let read = if encoded.has_at_most(VALUES_AT_ONCE) {
             encoded.decode()
         } else {
-            let read = self.function.aside.run(self.tenant(), move || encoded.decode()).await;
+            let (bytes, most) = (encoded.bytes().len() as u64, self.limits().memory_bytes);
+            let held = self.local.gauge.hold_within(bytes, most).ok_or_else(|| {
+                let message = format!("a value takes {bytes} bytes, over the limit memory_bytes of {most}");
+                Error::new(ErrorKind::Limit, message)
+            })?;
+            let decode = move || {
+                let _held = held;
+                encoded.decode()
+            };
+            let read = self.function.aside.run(self.tenant(), decode).await;
             self.give_way().await;
             read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?
         };

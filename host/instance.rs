@@ -8,14 +8,15 @@ use serde::de::DeserializeOwned;
 
 use crate::door::{Answer, Door, Request, Status};
 use crate::error::{Error, ErrorKind};
+use crate::functions::VALUES_LIGHT;
 use crate::grant::Grants;
 use crate::limits::Limits;
-use crate::motu::Loaded;
+use crate::motu::{Loaded, Shared};
 use crate::outcome::{Outcome, Tier, Usage};
 use crate::strategy::{Command, Spec};
 use crate::tenant::Tenant;
 use crate::value::Value;
-use crate::wire::{self, WireError};
+use crate::wire::{self, WireError, has_at_most};
 
 /// One bundle running for one tenant. Events that are dispatched to it wait in its mailbox, and are started in their order.
 /// It keeps its globals from event to event, until a limit ends it: the next event is then answered by a fresh instance,
@@ -132,7 +133,7 @@ impl Instance {
         let limits = &self.spec.limits;
         let payload = wire::to_wire(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
-        read(event, self.run(event, payload).await)
+        read(self.loaded.motu.shared(), &self.spec.tenant, event, self.run(event, payload).await)
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
@@ -146,7 +147,7 @@ impl Instance {
         let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
         let (answer, usage) = self.run(event, payload).await;
-        outcome(&answer?, usage)
+        outcome(self.loaded.motu.shared(), &self.spec.tenant, answer?, usage).await
     }
 
     /// What the bundle's entry returned, for bundles that are not a table of handlers.
@@ -156,7 +157,7 @@ impl Instance {
     /// [`Script`](ErrorKind::Script) when it can't cross, and the limits of an event.
     pub async fn value(&self) -> Result<Outcome<Value>, Error> {
         let (answer, usage) = self.door()?.call(Request::Value, None)?.answer().await;
-        outcome(&answer?, usage)
+        outcome(self.loaded.motu.shared(), &self.spec.tenant, answer?, usage).await
     }
 
     async fn run(&self, event: &str, payload: Vec<u8>) -> Answer {
@@ -189,9 +190,19 @@ impl Instance {
     }
 }
 
-/// The result as an `R`.
-pub(crate) fn read<R: DeserializeOwned>(event: &str, (answer, usage): Answer) -> Result<Outcome<R>, Error> {
-    let value = wire::from_wire(&answer?).map_err(|error| {
+/// The result as an `R`, read here, since it may be for this thread only. The tenant is charged for it if it is many values (M8).
+pub(crate) fn read<R: DeserializeOwned>(
+    shared: &Shared,
+    tenant: &Tenant,
+    event: &str,
+    (answer, usage): Answer,
+) -> Result<Outcome<R>, Error> {
+    let bytes = answer?;
+    let read = match has_at_most(&bytes, VALUES_LIGHT) {
+        true => wire::from_wire(&bytes),
+        false => shared.shares.charged(tenant, || wire::from_wire(&bytes)),
+    };
+    let value = read.map_err(|error| {
         if error.is_malformed() {
             return unreadable(&error).with_event(event).with_usage(usage);
         }
@@ -201,8 +212,21 @@ pub(crate) fn read<R: DeserializeOwned>(event: &str, (answer, usage): Answer) ->
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
 }
 
-pub(crate) fn outcome(bytes: &[u8], usage: Usage) -> Result<Outcome<Value>, Error> {
-    let value = Value::decode(bytes).map_err(|error| unreadable(&error).with_usage(usage))?;
+/// The result as a value: here if that are few values, else beside all threads that others wait for, in the tenant's turn and for its
+/// time (M8).
+pub(crate) async fn outcome(
+    shared: &Shared,
+    tenant: &Tenant,
+    bytes: Vec<u8>,
+    usage: Usage,
+) -> Result<Outcome<Value>, Error> {
+    let decoded = if has_at_most(&bytes, VALUES_LIGHT) {
+        Value::decode(&bytes)
+    } else {
+        let decoded = shared.functions.aside.run(tenant, move || Value::decode(&bytes)).await;
+        decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?
+    };
+    let value = decoded.map_err(|error| unreadable(&error).with_usage(usage))?;
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
 }
 

@@ -168,27 +168,27 @@ impl HostModule {
         };
         self.wrong.extend(wit::fits::<A, R>(&described).err());
         let function = Arc::new(function);
-        let body =
-            move |context: CallContext, arguments: Arguments, bounds: Bounds| -> Answering {
-                let count = values(&arguments);
-                if count <= VALUES_LIGHT {
-                    return read_now(&*function, context, arguments, bounds);
-                }
-                let (aside, tenant) = (context.function.aside.clone(), context.tenant().clone());
-                let (bytes, most) = (VALUE_BYTES.saturating_mul(count as u64), context.limits().memory_bytes);
-                let Some(held) = context.local.gauge.hold_within(bytes, most) else {
-                    let called = &context.function.described.called;
-                    let what =
-                        format!("{called}: {count} values take {bytes} bytes, over the limit memory_bytes of {most}");
-                    return Box::pin(ready(refused(FailureKind::Limit, &what)));
-                };
-                let answering = if count <= VALUES_AT_ONCE {
-                    read_now(&*function, context, arguments, bounds)
-                } else {
-                    read_aside(function.clone(), context, arguments, bounds)
-                };
-                Box::pin(Heavy::new(answering, aside, tenant, held))
+        let body = move |context: CallContext, arguments: Arguments, bounds: Bounds| -> Answering {
+            let count = values(&arguments);
+            if count <= VALUES_LIGHT {
+                return read_now(&*function, context, arguments, bounds);
+            }
+            let (aside, tenant) = (context.function.aside.clone(), context.tenant().clone());
+            let (values, sent) = (VALUE_BYTES.saturating_mul(count as u64), arguments.bytes().len() as u64);
+            let (bytes, most) = (values.saturating_add(sent), context.limits().memory_bytes);
+            let Some(held) = context.local.gauge.hold_within(bytes, most) else {
+                let called = &context.function.described.called;
+                let what =
+                    format!("{called}: {count} values take {bytes} bytes, over the limit memory_bytes of {most}");
+                return Box::pin(ready(refused(FailureKind::Limit, &what)));
             };
+            let answering = if count <= VALUES_AT_ONCE {
+                read_now(&*function, context, arguments, bounds)
+            } else {
+                read_aside(function.clone(), context, arguments, bounds)
+            };
+            Box::pin(Heavy::new(answering, aside, tenant, held))
+        };
         if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
             self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
         }
@@ -261,12 +261,7 @@ impl HostModule {
 }
 
 /// Reads the arguments of a call on the worker, and makes it.
-fn read_now<A, R, F, Fut, E>(
-    function: &F,
-    context: CallContext,
-    arguments: Arguments,
-    bounds: Bounds,
-) -> Answering
+fn read_now<A, R, F, Fut, E>(function: &F, context: CallContext, arguments: Arguments, bounds: Bounds) -> Answering
 where
     A: DeserializeOwned,
     R: Serialize + Send + 'static,
@@ -307,12 +302,7 @@ where
 }
 
 /// Calls a function, and writes what it comes to: on the worker, or aside if it is long.
-fn answering<A, R, F, Fut, E>(
-    function: &F,
-    context: CallContext,
-    arguments: A,
-    bounds: Bounds,
-) -> Answering
+fn answering<A, R, F, Fut, E>(function: &F, context: CallContext, arguments: A, bounds: Bounds) -> Answering
 where
     R: Serialize + Send + 'static,
     F: Fn(CallContext, A) -> Fut,
@@ -343,8 +333,18 @@ where
             Err(mismatch) if mismatch.is_too_many() => (),
             short => return answered(short),
         }
+        let (bytes, most) = (crate::wire::weigh(&result, bounds.bytes.into()), local.limits.memory_bytes);
+        let Some(held) = local.gauge.hold_within(bytes, most) else {
+            called.aside.discard(&local.tenant, result);
+            let called = &called.described.called;
+            let what = format!("{called}: its result takes {bytes} bytes, over the limit memory_bytes of {most}");
+            return refused(FailureKind::Limit, &what);
+        };
         let written = called.clone();
-        let write = move || answer(&written.described, &result, bounds);
+        let write = move || {
+            let _held = held;
+            answer(&written.described, &result, bounds)
+        };
         let Some(answer) = called.aside.run(&local.tenant, write).await else { return ended() };
         spent.hold(crossing(&answer).len() as u64);
         spent.give_way().await; // it is counted on a worker

@@ -227,9 +227,7 @@ impl Provider {
     fn body(&self, function: &Arc<Function>) -> Body {
         let loaded = self.0.clone();
         let export = loaded.exports.iter().find(|export| export.grant == function.grant).map(|export| export.index);
-        Arc::new(move |context, arguments, bounds| {
-            call::begin(&loaded, export, context, &arguments, bounds)
-        })
+        Arc::new(move |context, arguments, bounds| call::begin(&loaded, export, context, &arguments, bounds))
     }
 }
 

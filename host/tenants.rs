@@ -275,7 +275,7 @@ impl TenantRef {
         let mut answers = Vec::new();
         for (bundle, call) in self.call(event, &payload, deadline) {
             let result = match call {
-                Ok(call) => read(event, call.answer().await),
+                Ok(call) => read(self.motu.shared(), &self.tenant.id, event, call.answer().await),
                 Err(error) => Err(error),
             };
             answers.push(Answer { bundle, result });
@@ -297,7 +297,10 @@ impl TenantRef {
             let result = match call {
                 Ok(call) => {
                     let (answer, usage) = call.answer().await;
-                    answer.and_then(|bytes| outcome(&bytes, usage))
+                    match answer {
+                        Ok(bytes) => outcome(self.motu.shared(), &self.tenant.id, bytes, usage).await,
+                        Err(error) => Err(error),
+                    }
                 }
                 Err(error) => Err(error),
             };

@@ -35,7 +35,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use codec::{decode, encode};
-pub(crate) use encoded::{Check, Encoded};
+pub(crate) use encoded::{Check, Encoded, has_at_most};
 pub use error::WireError;
 pub(crate) use token::exact_from_int;
 pub(crate) use weigh::weigh;

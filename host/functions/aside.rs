@@ -6,18 +6,20 @@
 //! and takes the same way, each time.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::guest::motu::guest::types::Answer;
 use crate::module::Answering;
 use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::turns::Places;
-use crate::vm::Held;
+use crate::vm::{Held, panic_text};
 
 /// The most values that a worker reads or writes in one step: less than half a millisecond.
 pub(crate) const VALUES_AT_ONCE: usize = 8_192;
@@ -45,13 +47,14 @@ impl Aside {
 
     /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
     pub(crate) fn discard(self: &Arc<Self>, tenant: &Tenant, what: impl Send + 'static) {
-        let (aside, tenant) = (self.clone(), tenant.clone());
-        drop(self.runtime.spawn(async move { aside.run(&tenant, move || drop(what)).await }));
+        self.begin(tenant, move || drop(what));
     }
 
     /// Does the work when it is the tenant's turn, and charges the tenant for its time. The first poll never does it. A panic in the
-    /// work goes on in the caller. Work that was begun goes on to its end, also when nobody waits for it any more. Returns none if
-    /// the runtime is no more.
+    /// work goes on in the caller. Returns none if the runtime is no more.
+    ///
+    /// Who gives this up gives up no place in line: the work has it, not the future. It is dropped when its turn comes. So the future
+    /// may itself be [discarded](Self::discard), behind that; and what the work holds, it should hold on a gauge.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         tenant: &Tenant,
@@ -66,19 +69,35 @@ impl Aside {
             Poll::Pending
         })
         .await;
-        let place = self.places.enter(tenant).await;
-        let (shares, tenant) = (self.shares.clone(), tenant.clone());
-        let done = self.runtime.spawn_blocking(move || {
-            let _place = place;
-            shares.charged(&tenant, work)
+        let (tell, told) = oneshot::channel();
+        self.begin(tenant, move || {
+            if tell.is_closed() {
+                return drop(work);
+            }
+            // what nobody waits for any more is dropped here
+            drop(tell.send(catch_unwind(AssertUnwindSafe(work))));
         });
-        match done.await {
+        match told.await.ok()? {
             Ok(done) => Some(done),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => None,
-            },
+            Err(panic) => resume_unwind(panic),
         }
+    }
+
+    /// Has the work done in its turn, whoever waits for it.
+    pub(super) fn begin(&self, tenant: &Tenant, work: impl FnOnce() + Send + 'static) {
+        let (places, shares, tenant) = (self.places.clone(), self.shares.clone(), tenant.clone());
+        let runtime = self.runtime.clone();
+        drop(self.runtime.spawn(async move {
+            let place = places.enter(&tenant).await;
+            drop(runtime.spawn_blocking(move || {
+                let _place = place;
+                // nobody else is there to be told of a panic
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| shares.charged(&tenant, work))) {
+                    let message = panic_text(&*panic);
+                    tracing::error!(%tenant, message, "what was left behind panicked when it was dropped");
+                }
+            }));
+        }));
     }
 }
 

@@ -8,13 +8,17 @@
 )]
 
 use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
-use super::{Arguments, Functions, NARROWED_BYTES_MAX, Trying};
+use super::{Arguments, Aside, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::grant::{Decision, Grants, Narrowed};
+use crate::guest::motu::guest::types::Answer;
 use crate::metering::Pace;
 use crate::module::HostModule;
 use crate::share::Shares;
@@ -123,6 +127,71 @@ fn t07_values_are_counted_in_steps_and_an_argument_is_found_without_a_walk() {
     assert!(cut.get(0).is_some() && cut.get(1).is_none());
     let handle = Arguments::counted(vec![0x92, 0x01, 0x91, 0xd6, 3, 0, 0, 0, 0]);
     assert!(!handle.get(0).unwrap().has_handles && handle.get(1).unwrap().has_handles);
+}
+
+/// Counts how often one of it was dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Calls that wait for their turn aside, or have it, and are given up: first, second and third in line. They hold nobody up, and what
+/// they have is dropped in their turn.
+#[tokio::test]
+async fn t07_what_is_given_up_in_line_holds_nobody_up() {
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let aside = Arc::new(Aside::new(tokio::runtime::Handle::current(), shares));
+    let [one, other] = ["guild:1", "guild:2"].map(|name| name.parse::<crate::Tenant>().unwrap());
+    let (dropped, gauge) = (Arc::new(AtomicUsize::new(0)), crate::vm::Gauge::default());
+    for given_up in 0_usize..8 {
+        dropped.store(0, Ordering::Release);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // who has the place
+        aside.begin(&one, move || {
+            drop(tell.send(()));
+            let _ = wait.recv(); // until it is dropped
+        });
+        told.await.unwrap();
+        let mut calls: Vec<Heavy> = (0..3)
+            .map(|_| {
+                let (line, tenant, counted) = (aside.clone(), one.clone(), Counted(dropped.clone()));
+                let of_call = line.clone();
+                let work = async move {
+                    let done = of_call.run(&tenant, move || drop(counted)).await;
+                    Answer::Value(vec![u8::from(done.is_some())])
+                };
+                Heavy::new(Box::pin(work), line.clone(), one.clone(), gauge.hold_within(1, 10).unwrap())
+            })
+            .collect();
+        for call in &mut calls {
+            // begun, and in line
+            for _ in 0..2 {
+                assert!(
+                    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *call).poll(context))).await.is_pending()
+                );
+            }
+        }
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for (at, call) in calls.into_iter().enumerate() {
+            if given_up >> at & 1 == 1 { gone.push(call) } else { kept.push(call) }
+        }
+        drop(gone);
+        drop(go);
+        let last = tokio::time::timeout(Duration::from_secs(20), aside.run(&other, || 7)).await;
+        assert_eq!(last.expect("a neighbour's turn comes"), Some(7), "{given_up:b}");
+        for call in kept {
+            let answer = tokio::time::timeout(Duration::from_secs(20), call).await.expect("the others are done");
+            assert!(matches!(answer, Answer::Value(bytes) if bytes == [1]));
+        }
+        // the last in line is after all that was given up
+        aside.run(&one, || ()).await.unwrap();
+        assert_eq!(dropped.load(Ordering::Acquire), 3, "{given_up:b}");
+        assert_eq!(gauge.held(), 0, "{given_up:b}");
+    }
 }
 
 #[test]

@@ -311,6 +311,33 @@ fn many_large_results_at_once_come_in_parts() {
 }
 
 #[test]
+fn t22_many_events_that_end_at_once_come_in_parts() {
+    let mut world = World::new(
+        "local waiting = {}\n\
+         return {\n\
+           wait = function(n) table.insert(waiting, coroutine.running()) coroutine.yield() return n end,\n\
+           all = function() for _, thread in waiting do task.spawn(thread) end waiting = {} return 'all' end }",
+    );
+    for (first, count, parts) in [(1, 127, 1), (1_000, 128, 2), (2_000, 1_279, 10), (4_000, 1_280, 11)] {
+        for event in first..first + count {
+            world.begin(event, "wait");
+        }
+        let (mut step, mut events, mut steps) = (world.start(999, "all"), Vec::new(), 1);
+        loop {
+            assert!(step.ended.len() <= 128, "{}", step.ended.len());
+            events.extend(step.ended.iter().map(|ended| ended.event));
+            if !step.deferred {
+                break;
+            }
+            step = world.run_deferred();
+            steps += 1;
+        }
+        assert_eq!(events, (first..first + count).chain([999]).collect::<Vec<_>>());
+        assert_eq!(steps, parts, "{count} and one");
+    }
+}
+
+#[test]
 fn cancelled_events_never_run_again() {
     let mut world = World::new(
         "local fns = require('@acme/fns')\n\

@@ -60,15 +60,20 @@ impl Encoded {
 
     /// Whether it is so many values at most: each key and each table counts. It looks at no more than that.
     pub(crate) fn has_at_most(&self, values: usize) -> bool {
-        let mut reader = Reader::new(&self.bytes);
-        let is_read = (0..values).all(|_| reader.at() < self.bytes.len() && reader.token().is_ok());
-        !is_read || reader.at() >= self.bytes.len()
+        has_at_most(&self.bytes, values)
     }
 
     /// How deep tables lie in each other: found by a look at each value, unless it is known.
     pub(crate) fn depth(&self) -> Result<u32, WireError> {
         self.depth.map_or_else(|| depth(&self.bytes), Ok)
     }
+}
+
+/// As [`Encoded::has_at_most`].
+pub(crate) fn has_at_most(bytes: &[u8], values: usize) -> bool {
+    let mut reader = Reader::new(bytes);
+    let is_read = (0..values).all(|_| reader.at() < bytes.len() && reader.token().is_ok());
+    !is_read || reader.at() >= bytes.len()
 }
 
 fn depth(bytes: &[u8]) -> Result<u32, WireError> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use motu::{
@@ -175,4 +175,13 @@ pub(crate) fn assert_raises(instance: &Instance, what: &str) -> Error {
     assert_eq!(next.value, Value::Boolean(false), "{what}: the VM is kept");
     assert_eq!(instance.starts(), 1, "{what}: the VM is kept");
     error
+}
+
+/// Waits for something, a minute at most.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

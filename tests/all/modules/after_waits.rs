@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::charge::cost;
 use super::tenant;
 use crate::pool::workers;
-use crate::support::{builder, limits};
+use crate::support::{builder, limits, until};
 
 trials![
     i1_it_computes_on_a_worker,
@@ -187,16 +187,6 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
 
 fn granted(motu: &Motu, name: &str) -> TenantRef {
     tenant(motu, name, SOURCE, &["*"])
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..30_000 {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("not in 30 s: {what}");
 }
 
 /// Also when it waits and computes by turns, and when all of its computing is between two waits.

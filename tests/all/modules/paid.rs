@@ -2,15 +2,18 @@
 //! look at arguments (t01, t02), values that are thrown (t06), values that cross (t07), errors (t08).
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use motu::{Error, ErrorKind, HostModule, Limits, Motu, Value};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::charge::cost;
 use super::{ask, tenant};
-use crate::support::{builder, limits};
+use crate::support::{builder, limits, run, until};
 
 trials![
     t01_an_argument_is_looked_at_once_after_the_rate_and_paid,
@@ -19,6 +22,8 @@ trials![
     t06_a_thrown_value_is_kept_as_its_bytes,
     t07_many_values_are_read_and_written_beside_the_workers,
     t07_many_values_cost_the_same_each_time,
+    t07_calls_with_many_values_that_are_given_up_hold_nobody_up,
+    t07_many_values_of_a_result_are_read_aside,
     t08_a_refusal_is_paid,
 ];
 
@@ -35,6 +40,24 @@ return {
     flags = function(n) return #paid.booleans(table.create(n, true)) end,
     throw = function(n) error(table.create(n, true)) end,
     encode = function(n) return #json.encode(table.create(n, true)) end,
+    -- calls that wait for their turn aside, and are given up: by a script, by the end of the event, by the end of the VM
+    cancels = function(n)
+        local all = table.create(n, true)
+        for seconds = 0, 3 do
+            local calls = {}
+            for i = 1, 3 do calls[i] = task.spawn(paid.booleans, all) end
+            task.wait(seconds / 1000)
+            for _, call in calls do task.cancel(call) end
+        end
+    end,
+    leaves = function(n) local all = table.create(n, true) for i = 1, 3 do task.spawn(paid.booleans, all) end task.wait(60) end,
+    dies = function(n)
+        local all = table.create(n, true)
+        for i = 1, 3 do task.spawn(paid.booleans, all) end
+        task.wait()
+        while true do end
+    end,
+    result = function(n) return table.create(n, true) end,
     zone = function(name) return (pcall(time.format, 0, name)) end,
 }";
 
@@ -162,6 +185,47 @@ fn t07_many_values_cost_the_same_each_time() {
         let [first, second] = [&one, &two].map(|tenant| [(); 5].map(|()| cost(tenant, event, n).1));
         assert_eq!(first, second, "{event}");
         assert!(first[4] >= price * u64::from(i32::unsigned_abs(n)), "{event}: each value has a price, {first:?}");
+    }
+}
+
+/// The first in line, and those behind it; then another tenant's call of the kind.
+fn t07_calls_with_many_values_that_are_given_up_hold_nobody_up() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (motu, _) = made(Limits { restarts: None, event_fuel: Some(2_000_000_000), ..limits() });
+    let other = tenant(&motu, "t07:neighbour", SOURCE, &["*"]);
+    let count = 60_000_u32;
+    for (event, within) in [("cancels", None), ("leaves", Some(20)), ("leaves", Some(60)), ("dies", None)] {
+        let hostile = tenant(&motu, "t07:gives-up", SOURCE, &["*"]);
+        let within = within.map(Duration::from_millis);
+        let ended = run(hostile.dispatch_within::<Option<u32>>(event, &count, within)).unwrap().remove(0).result;
+        assert_eq!(ended.is_ok(), event == "cancels", "{event}: {ended:?}");
+        assert_eq!(ask(&other, "flags", count).unwrap(), Value::from(count), "after {event}");
+    }
+    // all of it is let go of
+    let id = "t07:gives-up".parse().unwrap();
+    motu.tenant(&id).kill();
+    until("nothing is held", || motu.tenant(&id).status()["main"].memory_bytes == 0);
+}
+
+/// What reads a result of many values isn't the thread that waits for it.
+fn t07_many_values_of_a_result_are_read_aside() {
+    let (motu, _) = made(limits());
+    let tenant = tenant(&motu, "t07:result", SOURCE, &[]);
+    for (count, is_here) in [(100_u32, true), (100_000, false)] {
+        let (before, payload) = (motu.stats().answered, Value::from(count));
+        let mut dispatching = pin!(tenant.dispatch_value("result", &payload));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(dispatching.as_mut().poll(&mut context).is_pending());
+        until("it has ended", || motu.stats().answered > before);
+        std::thread::sleep(Duration::from_millis(20)); // and its answer is there
+        let polled = dispatching.as_mut().poll(&mut context);
+        assert_eq!(polled.is_ready(), is_here, "{count}");
+        let mut answers = match polled {
+            Poll::Ready(answers) => answers.unwrap(),
+            Poll::Pending => run(dispatching).unwrap(),
+        };
+        let Value::Array(items) = answers.remove(0).result.unwrap().value else { panic!() };
+        assert_eq!(items, vec![Value::Boolean(true); count as usize]);
     }
 }
 

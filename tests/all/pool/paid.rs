@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use motu::{
     Bundle, ErrorKind, Grants, HostModule, Limits, Metering, MockClock, MockMeter, Motu, MotuBuilder, TenantRef,
@@ -11,7 +11,7 @@ use motu::{
 use tokio::sync::Semaphore;
 
 use super::{deployed, on_both, workers};
-use crate::support::{builder, bundle, limits, run};
+use crate::support::{builder, bundle, limits, run, until};
 
 trials![
     t05_turns_are_shared_by_time,
@@ -38,14 +38,6 @@ fn unlimited() -> Limits {
 fn granted(tenant: TenantRef) -> TenantRef {
     tenant.set_grants(Some(Grants::parse(["*"]).unwrap()));
     tenant
-}
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// A function that takes 25 us of its worker each time, by a clock of the test's; it counts its calls.
