@@ -116,6 +116,9 @@ impl Instance {
     /// Runs the handler of an event and returns what it returned. `payload` becomes the handler's argument: structs and
     /// maps are tables, sequences are lists, `serde_bytes` are buffers.
     ///
+    /// The result is decoded on the thread that polls this, in one piece: a million values fit the default
+    /// [`result_bytes`](Limits::result_bytes), and take up to 0.1 s. [`dispatch_value`](Self::dispatch_value) has them decoded elsewhere.
+    ///
     /// When the future is dropped, an event that waits in the mailbox is never started. One that was started goes on until
     /// it waits or ends.
     ///
@@ -137,7 +140,7 @@ impl Instance {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
-    /// keys.
+    /// keys. A result of more than 512 values is decoded on a blocking thread of Motu's runtime, in turns of the tenants.
     ///
     /// # Errors
     ///

@@ -117,7 +117,8 @@ impl HostModule {
     ///
     /// Arguments of up to 8,192 values are read on the worker, and such results are written there. Longer ones are read and
     /// written on a blocking thread of the runtime, one at a time, by turns of the tenants. The function itself works on
-    /// what it was given: if that can be long, it yields with [`give_way`](CallContext::give_way) now and then.
+    /// what it was given: if that can be long, it yields with [`give_way`](CallContext::give_way) now and then, and drops it in
+    /// parts. A call that is given up with arguments of more than 512 values is dropped on that thread, in its turn.
     pub fn function<A, R, F, Fut, E>(self, name: &str, function: F) -> HostModule
     where
         A: DeserializeOwned + Send + 'static,
@@ -333,11 +334,11 @@ where
             Err(mismatch) if mismatch.is_too_many() => (),
             short => return answered(short),
         }
-        let (bytes, most) = (crate::wire::weigh(&result, bounds.bytes.into()), local.limits.memory_bytes);
+        let (bytes, most) = (u64::from(bounds.bytes), local.limits.memory_bytes);
         let Some(held) = local.gauge.hold_within(bytes, most) else {
             called.aside.discard(&local.tenant, result);
             let called = &called.described.called;
-            let what = format!("{called}: its result takes {bytes} bytes, over the limit memory_bytes of {most}");
+            let what = format!("{called}: its result may take {bytes} bytes, over the limit memory_bytes of {most}");
             return refused(FailureKind::Limit, &what);
         };
         let written = called.clone();

@@ -246,6 +246,8 @@ impl TenantRef {
     /// them all. One answer for each, in the order of the bundles' names; none when nobody handles the event, and then
     /// nothing is started either.
     ///
+    /// The results are decoded on the thread that polls this, as [`Instance::dispatch`](crate::Instance::dispatch) says.
+    ///
     /// When the future is dropped, what waits in a mailbox is never started. What was started goes on to its end.
     ///
     /// # Errors
@@ -283,7 +285,8 @@ impl TenantRef {
         Ok(answers)
     }
 
-    /// [`dispatch`](Self::dispatch) with values as Luau has them.
+    /// [`dispatch`](Self::dispatch) with values as Luau has them. A result of more than 512 values is decoded on a blocking thread of
+    /// Motu's runtime, in turns of the tenants.
     ///
     /// # Errors
     ///

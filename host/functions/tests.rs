@@ -152,7 +152,7 @@ async fn t07_what_is_given_up_in_line_holds_nobody_up() {
         let (tell, told) = tokio::sync::oneshot::channel();
         // who has the place
         aside.begin(&one, move || {
-            drop(tell.send(()));
+            let _ = tell.send(()); // it is waited for
             let _ = wait.recv(); // until it is dropped
         });
         told.await.unwrap();

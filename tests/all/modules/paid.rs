@@ -57,7 +57,7 @@ return {
         task.wait()
         while true do end
     end,
-    result = function(n) return table.create(n, true) end,
+    result = function(n) task.wait(0.02) return table.create(n, true) end,
     zone = function(name) return (pcall(time.format, 0, name)) end,
 }";
 
