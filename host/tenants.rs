@@ -329,7 +329,7 @@ impl TenantRef {
     }
 
     /// The lines that its scripts log from now on, at most so many of them kept for a reader that is slow (1 to
-    /// [`LogFeed::LINES_MAX`]). Other readers of this tenant share what the first one asked for.
+    /// [`LogFeed::LINES_MAX`], of [`LogFeed::BYTES_MAX`] together). Other readers of this tenant share what the first one asked for.
     pub fn logs(&self, lines: usize) -> LogFeed {
         self.motu.shared().feeds.subscribe(&self.tenant.id, lines)
     }
