@@ -25,6 +25,9 @@ const CLAIM_STEP: Duration = Duration::from_micros(500);
 const DELETE_ROWS: usize = 64;
 const DELETE_BYTES: usize = 512 << 10;
 
+/// How many bytes of the places of entries: those are rows of up to three tables, and the longer, the more pages.
+const DELETE_PLACES: usize = 8 << 10;
+
 /// Events that were claimed. Those that are left in it when it is dropped are handed out by the next `Store::claim`.
 pub(crate) struct Claimed {
     events: VecDeque<Event>,
@@ -181,16 +184,17 @@ impl Tables<'_> {
             freed.bytes = freed.bytes.saturating_add(row::cost(owner, place, value));
         };
         let end = row::after_prefix(&prefix).ok_or_else(|| Fault::damaged("entries"))?;
-        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, None);
+        let (mut entries, mut bytes, mut places, mut next) = (Vec::new(), 0, 0, None);
         for row in self.entries.range(prefix.as_slice()..end.as_slice())? {
             let (place, row) = row?;
-            if entries.len() == DELETE_ROWS || bytes >= DELETE_BYTES {
+            if entries.len() == DELETE_ROWS || bytes >= DELETE_BYTES || places >= DELETE_PLACES {
                 next = Some(from);
                 break;
             }
             let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
             free(place.value(), row.value.bytes());
             bytes += row.value.bytes_here();
+            places += place.value().len();
             let outside = matches!(row.value, Held::Outside(_));
             entries.push((place.value().to_vec(), row.revision, row.expires, row.resume, outside));
         }

@@ -13,7 +13,7 @@ use super::blobs::{self, Then};
 use super::error::StoreError;
 use super::events::Claimed;
 use super::local::Shared;
-use super::{Applied, Event, Expected, Op, Owner, Quota};
+use super::{Applied, Event, Expected, Op, Owner, Quota, Scope};
 
 /// At most so many jobs are committed together.
 const GROUP_JOBS: usize = 256;
@@ -26,8 +26,10 @@ const GROUP_TIME: Duration = Duration::from_millis(2);
 const GROUP_BYTES: usize = 512 << 10;
 const OWNER_BYTES: usize = 128 << 10;
 
-/// What an operation counts for beside its bytes: the pages that it reads and writes.
+/// What an operation counts for beside its value, in each table that it writes: the pages that it reads and writes there. They are the
+/// more the longer its key is, twice as many bytes.
 const OP_BYTES: usize = 256;
+const KEY_TIMES: usize = 2;
 
 /// A schedule that is set is read and looked ahead in, 70 us: as long as so many bytes are written.
 const SCHEDULE_BYTES: usize = 16 << 10;
@@ -283,13 +285,18 @@ impl Bounds {
 
 /// How many bytes a task reads and writes, more or less.
 pub(super) fn bytes(task: &Task) -> usize {
+    let row = |scope: &Scope, key: &[u8]| {
+        let place = key.len().saturating_add(scope.as_str().len());
+        place.saturating_mul(KEY_TIMES).saturating_add(OP_BYTES)
+    };
     let op = |op: &Op| match op {
-        Op::Set { key, value, .. } => key.len().saturating_add(value.len()).saturating_add(OP_BYTES),
-        // as many are read as the caller compares with
-        Op::Check { key, expected: Expected::Value(value), .. } => {
-            key.len().saturating_add(value.len()).saturating_add(OP_BYTES)
+        Op::Set { scope, key, value, expires, resume } => {
+            let tables = 1 + usize::from(expires.is_some()) + usize::from(*resume);
+            row(scope, key).saturating_mul(tables).saturating_add(value.len())
         }
-        Op::Check { key, .. } | Op::Delete { key, .. } | Op::Add { key, .. } => key.len().saturating_add(OP_BYTES),
+        // as many are read as the caller compares with
+        Op::Check { scope, key, expected: Expected::Value(value) } => row(scope, key).saturating_add(value.len()),
+        Op::Check { scope, key, .. } | Op::Delete { scope, key } | Op::Add { scope, key, .. } => row(scope, key),
         Op::SetSchedule { plan, .. } => plan.bytes().saturating_add(SCHEDULE_BYTES),
         Op::Settle { .. } | Op::DeleteSchedule { .. } => OP_BYTES,
     };

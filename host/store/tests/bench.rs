@@ -118,3 +118,58 @@ fn floods() {
         }
     }
 }
+
+/// How long a list holds the writer, by the length of its keys, which are 16 KiB at most: `cargo test --release long_keys -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn long_keys() {
+    let folder =
+        tempfile::tempdir_in(std::env::var_os("KV_BENCH").map_or_else(std::env::temp_dir, Into::into)).unwrap();
+    let quota = Quota { keys: u64::MAX, bytes: u64::MAX, ..Quota::default() };
+    let owner = owner("guild:1");
+    for disk in [false, true] {
+        for (length, count, ttl, resume) in [
+            (16, 100, false, false),
+            (16, 100, true, true),
+            (160, 100, false, false),
+            (160, 100, true, true),
+            (320, 50, true, true),
+            (1_000, 16, false, false),
+            (1_000, 16, true, false),
+            (1_000, 16, true, true),
+        ] {
+            let path = folder.path().join(format!("{length} {count} {ttl} {resume}"));
+            let store = match disk {
+                true => Local::open(&path, &Settings::default()).unwrap(),
+                false => memory(),
+            };
+            let mut random = 1_u64;
+            let mut list = |count: usize| {
+                let ops = (0..count).map(|_| {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let number = (random >> 33) % 40_000;
+                    let key = format!("{number:0>length$}").into_bytes();
+                    let expires = ttl.then_some(9_000_000_000_000 + number);
+                    Op::Set { scope: scope("s"), key, value: vec![1], expires, resume }
+                });
+                ops.collect::<Vec<_>>()
+            };
+            for _ in 0..30_000 / count {
+                wait(store.apply(&owner, &quota, list(count))).unwrap();
+            }
+            let mut times: Vec<_> = (0..100)
+                .map(|_| {
+                    let ops = list(count);
+                    let since = Instant::now();
+                    wait(store.apply(&owner, &quota, ops)).unwrap();
+                    since.elapsed()
+                })
+                .collect();
+            times.sort();
+            println!(
+                "disk {disk}, {count} keys of {length}, ttl {ttl}, resume {resume}: p50 {:?}, p90 {:?}, most {:?}",
+                times[50], times[90], times[99]
+            );
+        }
+    }
+}

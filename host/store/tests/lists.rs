@@ -182,6 +182,40 @@ fn resumes_are_listed_in_pages_with_what_was_set_last() {
     assert_eq!(seen, expected);
 }
 
+/// A hundred keys of 1,000 bytes held the writer for 11 ms and more.
+#[test]
+fn m8_the_keys_of_a_list_are_bounded() {
+    let store = memory();
+    let me = owner("guild:1");
+    let list = |count: usize, bytes: usize| -> Vec<Op> {
+        let key = |i: usize| format!("{i:0>bytes$}").into_bytes();
+        (0..count)
+            .map(|i| Op::Set { scope: scope("s"), key: key(i), value: vec![1], expires: Some(9 << 40), resume: true })
+            .collect()
+    };
+    for (count, bytes) in [(100, 16), (100, 160), (16, 1_023)] {
+        assert!(store.done(&me, list(count, bytes)).is_ok(), "{count} of {bytes}");
+    }
+    let refused = |asked| StoreError::Quota { quantity: Quantity::ListKeyBytes, limit: 16 << 10, asked };
+    assert_eq!(store.done(&me, list(100, 163)).unwrap_err(), refused(100 * 164));
+    assert_eq!(store.done(&me, list(16, 1_024)).unwrap_err(), refused(16 * 1_025));
+    let checks = vec![check("scope", &[b'k'; 1_000], Expected::Absent); 17];
+    assert_eq!(store.done(&me, checks).unwrap_err(), refused(17 * 1_005));
+    let deletes = vec![delete("s", &[b'k'; 1_000]); 17];
+    let error = store.done(&me, deletes).unwrap_err();
+    assert_eq!(error, refused(17 * 1_001));
+    assert!(
+        error.to_string().contains("bytes of keys, each with its scope, in a list of operations is 16384"),
+        "{error}"
+    );
+    // and a step of deleting them has as few
+    let commits = store.commits();
+    wait(store.delete_owner(&me)).unwrap();
+    let rows = 100 * 16 + 100 * 160 + 16 * 1_023;
+    assert!(store.commits() - commits >= rows / (10 << 10), "{}", store.commits() - commits);
+    assert_eq!(store.usage(&me).unwrap(), Usage::default());
+}
+
 #[test]
 fn a_deleted_owner_leaves_nothing_and_takes_nobody_along() {
     let (time, settings) = clock(1_000);

@@ -121,6 +121,15 @@ fn t09_a_commit_is_bounded_by_bytes_of_each_owner_and_of_all() {
     let mut schedules =
         queue((0..90).map(|i| list("guild:1", vec![super::schedules::set_schedule(&i.to_string(), &plan)])));
     assert!(schedules.gather().unwrap().len() <= 8);
+    // keys what their rows take, in each table
+    let keys = |of: &str, resume| {
+        let set = Op::Set { scope: scope("s"), key: vec![b'k'; 1_000], value: vec![1], expires: Some(1), resume };
+        list(of, vec![set; 16])
+    };
+    let mut long = queue((0..16).map(|_| keys("guild:1", true)));
+    assert_eq!(long.gather().unwrap().len(), 1);
+    let mut long = queue((0..16).map(|i| keys(&format!("guild:{i}"), i % 2 == 0)));
+    assert!((4..=6).contains(&long.gather().unwrap().len()));
     // appends to the end of a chunk are as long as that
     let size = CHUNK_BYTES - 1;
     let mut appends = queue((0..200).map(|_| change("guild:1", append("a", b"x", size))));
