@@ -20,11 +20,15 @@ pub(super) const WRITE: u64 = 100_000;
 /// Fuel for a byte that is written, or compared with what is stored: it is sorted, encoded, copied twice and hashed.
 pub(super) const WRITE_BYTE: u64 = 20;
 
-/// Fuel for a step of a large value, which is some 50 us.
+/// How much a call does before others may have the worker, in fuel: some 50 us.
 const STEP: u64 = 1_000_000;
 
-/// How many tokens of a stored value one step looks at.
-const CHECK_TOKENS: usize = 10_000;
+/// Fuel for a token of a value that is brought into order to be stored, and of one that was stored.
+const ENCODE_TOKEN: u64 = 500;
+const DECODE_TOKEN: u64 = 100;
+
+/// How many tokens of an event's value are looked at before others may have the thread.
+const TOKENS_AT_ONCE: usize = 10_000;
 
 /// How many operations a tenant may do in a second with one of the modules, all its instances together.
 pub(super) struct Rate {
@@ -77,42 +81,87 @@ pub(super) fn now(context: &CallContext) -> f64 {
     context.local.clock.since_1970().as_secs_f64()
 }
 
-/// A value as it is stored: equal values have the same bytes. A large one is written in steps, and charged for: also what it takes
-/// to bring its pairs into order counts as memory of the instance (M4).
-pub(super) async fn encoded(context: &CallContext, value: &Encoded) -> Result<Vec<u8>, Error> {
-    let mut canonical = Canonical::new(value.bytes());
-    let (gauge, most) = (&context.local.gauge, context.limits().memory_bytes);
-    let mut held = None;
-    while !canonical.step().map_err(|error| Error::new(ErrorKind::Script, error.to_string()))? {
-        drop(held.take());
-        let bytes = canonical.held_bytes();
-        held = Some(gauge.hold_within(bytes, most).ok_or_else(|| {
-            let message =
-                format!("the pairs of a table take {bytes} bytes to be sorted, over the limit memory_bytes of {most}");
-            Error::new(ErrorKind::Limit, message)
-        })?);
-        context.charge(STEP);
-        context.give_way().await;
-    }
-    drop(held);
-    Ok(canonical.into_bytes())
+/// What a call does to many things, or to large ones: it is charged for as it is done, and after each step of it, however many things
+/// those were, others may have the worker.
+pub(super) struct Steps<'c> {
+    context: &'c CallContext,
+    /// Fuel until the end of this step.
+    left: u64,
 }
 
-/// A value that was stored, as it crosses. A large one is looked through in steps, and charged for.
-pub(super) async fn decoded(context: &CallContext, bytes: Vec<u8>) -> Result<Encoded, Error> {
-    let mut check = Check::new(&bytes);
-    while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
-        context.charge(STEP);
-        context.give_way().await;
+impl<'c> Steps<'c> {
+    pub(super) fn new(context: &'c CallContext) -> Steps<'c> {
+        Steps { context, left: STEP }
     }
-    let depth = check.depth();
-    Ok(Encoded::written(bytes, depth))
+
+    pub(super) fn context(&self) -> &'c CallContext {
+        self.context
+    }
+
+    /// Charges for what was done, and yields at the end of a step.
+    pub(super) async fn did(&mut self, fuel: u64) {
+        self.context.charge(fuel);
+        self.left = self.left.saturating_sub(fuel);
+        if self.left == 0 {
+            self.left = STEP;
+            self.context.give_way().await;
+        }
+    }
+
+    /// How many tokens are left of the step at this price.
+    fn tokens(&self, price: u64) -> usize {
+        usize::try_from(self.left / price).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Returns a value as it is stored: equal values have the same bytes. What it takes to bring its pairs into order counts as memory
+    /// of the instance while others have the worker (M4).
+    pub(super) async fn encoded(&mut self, value: &Encoded) -> Result<Vec<u8>, Error> {
+        let mut canonical = Canonical::new(value.bytes());
+        let (gauge, most) = (&self.context.local.gauge, self.context.limits().memory_bytes);
+        let mut held = None;
+        loop {
+            let tokens = self.tokens(ENCODE_TOKEN);
+            let mut left = tokens;
+            let stepped = canonical.step(&mut left);
+            let is_over = stepped.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))?;
+            drop(held.take());
+            if !is_over {
+                let bytes = canonical.held_bytes();
+                held = Some(gauge.hold_within(bytes, most).ok_or_else(|| {
+                    let message = format!(
+                        "the pairs of a table take {bytes} bytes to be sorted, over the limit memory_bytes of {most}"
+                    );
+                    Error::new(ErrorKind::Limit, message)
+                })?);
+            }
+            self.did(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)).await;
+            if is_over {
+                return Ok(canonical.into_bytes());
+            }
+        }
+    }
+
+    /// Returns a value that was stored, as it crosses.
+    pub(super) async fn decoded(&mut self, bytes: Vec<u8>) -> Result<Encoded, Error> {
+        let mut check = Check::new(&bytes);
+        loop {
+            let tokens = self.tokens(DECODE_TOKEN);
+            let mut left = tokens;
+            let is_over = check.step(&mut left).map_err(|error| unreadable(&error))?;
+            self.did(DECODE_TOKEN.saturating_mul((tokens - left) as u64)).await;
+            if is_over {
+                break;
+            }
+        }
+        let depth = check.depth();
+        Ok(Encoded::written(bytes, depth))
+    }
 }
 
 /// A value that was stored, for an event: where there are no turns, it makes room for others between its steps.
 pub(crate) async fn readable(bytes: &[u8]) -> Result<Encoded, Error> {
     let mut check = Check::new(bytes);
-    while !check.step(CHECK_TOKENS).map_err(|error| unreadable(&error))? {
+    while !check.step(&mut { TOKENS_AT_ONCE }).map_err(|error| unreadable(&error))? {
         tokio::task::yield_now().await;
     }
     Ok(Encoded::written(bytes.to_vec(), check.depth()))

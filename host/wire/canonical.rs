@@ -10,9 +10,6 @@ use super::writer::Writer;
 use super::{DEPTH_MAX, WireError};
 use crate::value::Value;
 
-/// How much is done before others may have the thread, in tokens or the like: some 100 us.
-const STEP: usize = 2_000;
-
 /// The longest table that a kept value may have as a key, as it is written.
 const TABLE_KEY_BYTES_MAX: usize = 1_024;
 
@@ -74,20 +71,19 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    /// Goes on for a step. Whether it is over.
+    /// Goes on until it is over, or nothing is left of so many tokens, or the like: 2,000 are some 100 us. Whether it is over.
     ///
     /// # Errors
     /// Something in the value can't be kept: a handle, a table too deep.
-    pub(crate) fn step(&mut self) -> Result<bool, WireError> {
-        let mut left = STEP;
-        while left > 0 && !self.is_over {
-            left = match self.sorting.take() {
-                Some(sorting) => self.sort(sorting, left)?,
+    pub(crate) fn step(&mut self, left: &mut usize) -> Result<bool, WireError> {
+        while *left > 0 && !self.is_over {
+            match self.sorting.take() {
+                Some(sorting) => *left = self.sort(sorting, *left)?,
                 None => {
+                    *left -= 1;
                     self.token()?;
-                    left - 1
                 }
-            };
+            }
         }
         Ok(self.is_over)
     }
@@ -273,9 +269,11 @@ mod tests {
     use super::*;
     use crate::value::tests::any_value;
 
+    const STEP: usize = 2_000;
+
     fn canonical(bytes: &[u8]) -> Vec<u8> {
         let mut canonical = Canonical::new(bytes);
-        while !canonical.step().unwrap() {}
+        while !canonical.step(&mut { STEP }).unwrap() {}
         canonical.into_bytes()
     }
 
@@ -309,14 +307,14 @@ mod tests {
         let bytes = mixed.encode().unwrap();
         let mut canonical = Canonical::new(&bytes);
         let mut steps = 1;
-        while !canonical.step().unwrap() {
+        while !canonical.step(&mut { STEP }).unwrap() {
             steps += 1;
         }
         assert!(steps > 60_000 * 18 / STEP, "{steps}");
         assert_eq!(canonical.held_bytes(), 0);
         assert_eq!(canonical.into_bytes(), ordered.encode().unwrap());
         let handle = [0xc7_u8, 4, 3, 0, 0, 0, 1];
-        assert!(Canonical::new(&handle).step().is_err());
+        assert!(Canonical::new(&handle).step(&mut { STEP }).is_err());
     }
 
     /// A table that is a key is read again for each table that it is in the key of: 60 levels of a mebibyte held a worker for a second.
@@ -327,7 +325,7 @@ mod tests {
             let bytes = Value::Map(vec![(key, Value::Boolean(true))]).encode().unwrap();
             let mut canonical = Canonical::new(&bytes);
             loop {
-                match canonical.step() {
+                match canonical.step(&mut { STEP }) {
                     Ok(false) => (),
                     Ok(true) => return true,
                     Err(error) => {

@@ -78,7 +78,7 @@ pub(crate) fn has_at_most(bytes: &[u8], values: usize) -> bool {
 
 fn depth(bytes: &[u8]) -> Result<u32, WireError> {
     let mut check = Check::new(bytes);
-    while !check.step(usize::MAX)? {}
+    while !check.step(&mut { usize::MAX })? {}
     Ok(check.depth())
 }
 
@@ -95,16 +95,17 @@ impl<'a> Check<'a> {
         Check { reader: Reader::new(bytes), open: smallvec![1], deepest: 0 }
     }
 
-    /// Goes on for so many tokens. Whether it is over.
+    /// Goes on until it is over, or nothing is left of so many tokens. Whether it is over.
     ///
     /// # Errors
     /// They are none, or hold a handle.
-    pub(crate) fn step(&mut self, tokens: usize) -> Result<bool, WireError> {
-        for _ in 0..tokens {
+    pub(crate) fn step(&mut self, left: &mut usize) -> Result<bool, WireError> {
+        while *left > 0 {
             while self.open.last() == Some(&0) {
                 self.open.pop();
             }
-            let Some(left) = self.open.last_mut() else { return self.reader.finish().map(|()| true) };
+            let Some(values) = self.open.last_mut() else { return self.reader.finish().map(|()| true) };
+            *values -= 1;
             *left -= 1;
             match self.reader.token()? {
                 Token::Array(items) => self.open.push(items as u64),

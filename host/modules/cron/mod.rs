@@ -15,7 +15,7 @@ use plan::Plan;
 use schedule::Upcoming;
 use serde::{Deserialize, Serialize};
 
-use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, decoded, encoded, failed, owner, seconds};
+use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, failed, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
@@ -92,7 +92,7 @@ impl Cron {
             expression: schedule.expression,
             zone: schedule.zone.unwrap_or_else(|| "UTC".to_owned()),
             event: schedule.event,
-            payload: encoded(context, &schedule.payload).await?,
+            payload: Steps::new(context).encoded(&schedule.payload).await?,
             missed: schedule.missed.unwrap_or_default(),
         };
         context.charge(WRITE_BYTE.saturating_mul(plan.bytes() as u64));
@@ -112,7 +112,7 @@ impl Cron {
         context.charge(READ);
         let found = self.kept.store.schedule(&owner, &name).map_err(failed)?;
         match found {
-            Some(scheduled) => entry(context, name, scheduled).await.map(Some),
+            Some(scheduled) => entry(&mut Steps::new(context), name, scheduled).await.map(Some),
             None => Ok(None),
         }
     }
@@ -121,10 +121,11 @@ impl Cron {
         let owner = self.owner(context)?;
         context.charge(READ);
         let found = self.kept.store.schedules(&owner, after.as_deref()).map_err(failed)?;
-        context.charge(READ_ROW.saturating_mul(found.len() as u64));
+        let mut steps = Steps::new(context);
         let mut entries = Vec::with_capacity(found.len());
         for (name, scheduled) in found {
-            entries.push(entry(context, name, scheduled).await?);
+            entries.push(entry(&mut steps, name, scheduled).await?);
+            steps.did(READ_ROW).await;
         }
         let is_full = entries.len() >= SCHEDULES_PAGE;
         let more_after = entries.last().filter(|_| is_full).map(|entry| entry.name.clone());
@@ -170,13 +171,13 @@ impl Cron {
     }
 }
 
-async fn entry(context: &CallContext, name: String, scheduled: Scheduled) -> Result<Entry, Error> {
+async fn entry(steps: &mut Steps<'_>, name: String, scheduled: Scheduled) -> Result<Entry, Error> {
     let Scheduled { plan, last, next, .. } = scheduled;
     let schedule = Schedule {
         expression: plan.expression,
         zone: Some(plan.zone),
         event: plan.event,
-        payload: decoded(context, plan.payload).await?,
+        payload: steps.decoded(plan.payload).await?,
         missed: Some(plan.missed),
     };
     Ok(Entry { name, schedule, last: seconds(last), next: next.map(seconds) })

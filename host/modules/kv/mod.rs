@@ -4,9 +4,9 @@ mod types;
 
 use std::sync::Arc;
 
-use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Page, SetOptions, Usage};
+use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Operations, Page, SetOptions, Usage};
 
-use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, decoded, encoded, failed, milliseconds, now, owner};
+use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, failed, milliseconds, now, owner};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
@@ -68,14 +68,14 @@ impl Kv {
 
     async fn get(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Encoded, Error> {
         match self.entry(context, &scope, &key)? {
-            Some(entry) => decoded(context, entry.value).await,
+            Some(entry) => Steps::new(context).decoded(entry.value).await,
             None => Ok(Encoded::default()),
         }
     }
 
     async fn lookup(&self, context: &CallContext, (scope, Key(key)): (String, Key)) -> Result<Option<Entry>, Error> {
         match self.entry(context, &scope, &key)? {
-            Some(entry) => Entry::new(context, key, entry).await.map(Some),
+            Some(entry) => Entry::new(&mut Steps::new(context), key, entry).await.map(Some),
             None => Ok(None),
         }
     }
@@ -86,7 +86,7 @@ impl Kv {
         (scope, Key(key), value, options): (String, Key, Encoded, Option<SetOptions>),
     ) -> Result<u64, Error> {
         let place = self.place(context, &scope, 1)?;
-        let op = set(context, &place, key, &value, options.unwrap_or_default()).await?;
+        let op = set(&mut Steps::new(context), &place, key, &value, options.unwrap_or_default()).await?;
         let applied = self.change(context, &place, vec![op]).await.map_err(failed)?;
         Ok(applied.revisions.first().copied().flatten().unwrap_or_default())
     }
@@ -103,9 +103,10 @@ impl Kv {
         (scope, Key(key), expected, value): (String, Key, Expected, Encoded),
     ) -> Result<bool, Error> {
         let place = self.place(context, &scope, 2)?;
-        let expected = expected.encoded(context).await?;
+        let mut steps = Steps::new(context);
+        let expected = expected.encoded(&mut steps).await?;
         let check = Op::Check { scope: place.scope.clone(), key: key.clone(), expected };
-        let set = set(context, &place, key, &value, SetOptions::default()).await?;
+        let set = set(&mut steps, &place, key, &value, SetOptions::default()).await?;
         match self.change(context, &place, vec![check, set]).await {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
@@ -146,33 +147,34 @@ impl Kv {
         };
         context.charge(READ);
         let page = self.store.list(&place.owner, &place.scope, &query).map_err(failed)?;
-        context.charge(READ_ROW.saturating_mul((page.entries.len() + page.passed) as u64));
+        let mut steps = Steps::new(context);
+        steps.did(READ_ROW.saturating_mul(page.passed as u64)).await;
         let mut entries = Vec::with_capacity(page.entries.len());
         for (key, entry) in page.entries {
             entries.push(match query.values {
-                true => Entry::new(context, key, entry).await?,
+                true => Entry::new(&mut steps, key, entry).await?,
                 false => Entry::without_value(key, &entry),
             });
+            steps.did(READ_ROW).await;
         }
         Ok(Page { entries, more_after: page.more_after.map(Key) })
     }
 
-    async fn apply(
-        &self,
-        context: &CallContext,
-        (scope, operations): (String, Vec<Operation>),
-    ) -> Result<Applied, Error> {
-        let place = self.place(context, &scope, operations.len().max(1))?;
-        let mut ops = Vec::with_capacity(operations.len());
-        for operation in operations {
+    async fn apply(&self, context: &CallContext, (scope, operations): (String, Operations)) -> Result<Applied, Error> {
+        let Operations { kept, count } = operations;
+        let place = self.place(context, &scope, count.max(1))?;
+        Quota::default().allows_ops(count).map_err(failed)?;
+        let mut steps = Steps::new(context);
+        let mut ops = Vec::with_capacity(kept.len());
+        for operation in kept {
             ops.push(match operation {
                 Operation::Set(setting) => {
                     let options = setting.options.unwrap_or_default();
-                    set(context, &place, setting.key.0, &setting.value, options).await?
+                    set(&mut steps, &place, setting.key.0, &setting.value, options).await?
                 }
                 Operation::Delete(Key(key)) => Op::Delete { scope: place.scope.clone(), key },
                 Operation::Check(check) => {
-                    let expected = check.expected.encoded(context).await?;
+                    let expected = check.expected.encoded(&mut steps).await?;
                     Op::Check { scope: place.scope.clone(), key: check.key.0, expected }
                 }
             });
@@ -216,7 +218,7 @@ fn price(op: &Op) -> u64 {
 }
 
 async fn set(
-    context: &CallContext,
+    steps: &mut Steps<'_>,
     place: &Place,
     key: Vec<u8>,
     value: &Encoded,
@@ -227,11 +229,11 @@ async fn set(
     }
     let expires = match (options.ttl, options.expires) {
         (None, None) => None,
-        (Some(ttl), None) => Some(milliseconds(now(context) + ttl, "ttl")?),
+        (Some(ttl), None) => Some(milliseconds(now(steps.context()) + ttl, "ttl")?),
         (None, Some(at)) => Some(milliseconds(at, "expires")?),
         (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Script, "give ttl or expires, not both")),
     };
-    let (scope, value) = (place.scope.clone(), encoded(context, value).await?);
+    let (scope, value) = (place.scope.clone(), steps.encoded(value).await?);
     Ok(Op::Set { scope, key, value, expires, resume: options.resume.unwrap_or_default() })
 }
 

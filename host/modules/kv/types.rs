@@ -1,11 +1,13 @@
 //! The records of `kv.wit`, as Rust has them.
 
+use std::fmt;
+
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::super::kept::{decoded, encoded, seconds};
-use crate::context::CallContext;
+use super::super::kept::{Steps, seconds};
 use crate::error::Error;
-use crate::store;
+use crate::store::{self, Quota};
 use crate::wire::Encoded;
 
 /// Any bytes.
@@ -55,6 +57,42 @@ pub(super) enum Operation {
     Check(Check),
 }
 
+/// The operations of a list, with their number. If they are more than a list may have, those beyond are not kept: a hundred thousand
+/// would be let go of on the worker.
+#[derive(Debug)]
+pub(super) struct Operations {
+    pub(super) kept: Vec<Operation>,
+    pub(super) count: usize,
+}
+
+impl<'de> Deserialize<'de> for Operations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Operations, D::Error> {
+        deserializer.deserialize_seq(OperationsVisitor)
+    }
+}
+
+struct OperationsVisitor;
+
+impl<'de> Visitor<'de> for OperationsVisitor {
+    type Value = Operations;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Operations, A::Error> {
+        let (mut kept, mut count) = (Vec::new(), 0_usize);
+        let most = Quota::default().list_ops;
+        while let Some(operation) = list.next_element()? {
+            count = count.saturating_add(1);
+            if kept.len() < most {
+                kept.push(operation);
+            }
+        }
+        Ok(Operations { kept, count })
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Conflict {
     pub(super) message: String,
@@ -87,9 +125,9 @@ pub(super) struct Usage {
 pub(super) type Applied = Result<Vec<u64>, Conflict>;
 
 impl Entry {
-    pub(super) async fn new(context: &CallContext, key: Vec<u8>, entry: store::Entry) -> Result<Entry, Error> {
+    pub(super) async fn new(steps: &mut Steps<'_>, key: Vec<u8>, entry: store::Entry) -> Result<Entry, Error> {
         let without = Entry::without_value(key, &entry);
-        Ok(Entry { value: decoded(context, entry.value).await?, ..without })
+        Ok(Entry { value: steps.decoded(entry.value).await?, ..without })
     }
 
     pub(super) fn without_value(key: Vec<u8>, entry: &store::Entry) -> Entry {
@@ -99,11 +137,27 @@ impl Entry {
 }
 
 impl Expected {
-    pub(super) async fn encoded(&self, context: &CallContext) -> Result<store::Expected, Error> {
+    pub(super) async fn encoded(&self, steps: &mut Steps<'_>) -> Result<store::Expected, Error> {
         Ok(match self {
             Expected::Absent => store::Expected::Absent,
-            Expected::Value(value) => store::Expected::Value(encoded(context, value).await?),
+            Expected::Value(value) => store::Expected::Value(steps.encoded(value).await?),
             Expected::Revision(revision) => store::Expected::Revision(*revision),
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m8_no_more_operations_are_kept_than_a_list_may_have() {
+        for (given, kept) in [(0, 0), (3, 3), (100, 100), (101, 100), (45_000, 100)] {
+            let json = format!("[{}]", vec![r#"{"Delete":[1,2]}"#; given].join(","));
+            let operations: Operations = serde_json::from_str(&json).unwrap();
+            assert_eq!((operations.count, operations.kept.len()), (given, kept));
+            assert!(operations.kept.capacity() <= 256);
+        }
     }
 }

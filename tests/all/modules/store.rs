@@ -1,5 +1,6 @@
 //! What the modules cost whose data the store keeps: operations that are counted and priced by what they take (M8).
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use motu::{ErrorKind, Limits, MockClock, TenantRef, Value};
@@ -16,6 +17,8 @@ trials![
     t19_two_hundred_increments_at_once_are_as_many_operations,
     t20_a_page_costs_what_it_reads,
     t23_one_tenants_events_wait_for_no_turn_each,
+    t24_many_small_values_are_many_steps,
+    t25_too_many_operations_are_refused_before_any_is_looked_at,
 ];
 
 const ALL: &[&str] = &["motu:kv/*", "motu:blob/*", "motu:cron/*"];
@@ -163,4 +166,58 @@ fn t23_one_tenants_events_wait_for_no_turn_each() {
     };
     assert_eq!(asked(32, 32), (1..=1_024).map(f64::from).collect::<Vec<_>>());
     let _ = run(motu.drain(Duration::from_secs(1)));
+}
+
+/// Each of the values is less than one step: together they are as many steps as one value of that size.
+fn t24_many_small_values_are_many_steps() {
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let (burnt, record) = (steps.clone(), crate::steps::recorder());
+    let recorded = move |step: motu::Step| {
+        burnt.lock().unwrap().push(step.fuel);
+        record(step);
+    };
+    let motu = builder(limits()).on_step(recorded).build().unwrap();
+    let source = "local kv, cron = require('@motu/kv'), require('@motu/cron')\n\
+        local function list(tag, part, n) local ops = {} local value = table.create(n, 1)\n\
+            for i = 1, 100 do local expected = if part == 'expected' then { tag = 'value', value = value } else value\n\
+                ops[i] = { tag = tag, value = { key = 'k' .. i, [part] = expected } } end\n\
+            return (pcall(kv.apply, 's', ops)) end\n\
+        return { sets = function(n) return list('set', 'value', n) end, checks = function(n) list('check', 'expected', n) return true end,\n\
+        fill = function(n) for i = 1, 100 do kv.set('l', 'k' .. i, table.create(n, 1)) end return true end,\n\
+        list = function(n) return #kv.list('l').entries == 100 end,\n\
+        schedule = function(n) local payload = table.create(n, 1)\n\
+            for i = 1, 100 do cron.set('c' .. i, { expression = '0 0 1 1 *', event = 'x', payload = payload }) end return true end,\n\
+        crons = function(n) return #cron.list().entries == 100 end }";
+    let tenant = tenant(&motu, "t24:1", source, ALL);
+    for (before, event, tokens, price, at_once) in [
+        ("sets", "sets", 1_990_u32, 500, 20),
+        ("checks", "checks", 1_990, 500, 20),
+        ("fill", "list", 4_900, 100, 4),
+        ("schedule", "crons", 9_000, 100, 4),
+    ] {
+        ask(&tenant, before, tokens).unwrap(); // of a new instance
+        steps.lock().unwrap().clear();
+        let (result, fuel) = cost(&tenant, event, tokens);
+        assert_eq!(result.unwrap(), Value::Boolean(true), "{event}");
+        let paid = 100 * u64::from(tokens) * price;
+        assert!(fuel >= paid, "{event}: {fuel} of {paid}");
+        let burnt = std::mem::take(&mut *steps.lock().unwrap());
+        let longest = burnt.iter().max().copied().unwrap_or_default();
+        // what the writer does for a list is charged at once, and done elsewhere
+        assert!(longest <= at_once * Limits::SLICE_FUEL, "{event}: {longest} at once");
+        assert!(burnt.len() as u64 >= paid / (2 * Limits::SLICE_FUEL), "{event}: {} steps", burnt.len());
+    }
+}
+
+/// It is refused by its number, and costs no more than to be read.
+fn t25_too_many_operations_are_refused_before_any_is_looked_at() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local kv = require('@motu/kv')\nreturn { go = function(n) local ops = table.create(n, { tag = 'delete', value = 'k' })\n\
+        local _, why = pcall(kv.apply, 's', ops) return tostring(why) end }";
+    let tenant = tenant(&motu, "t25:1", source, ALL);
+    let why = ask(&tenant, "go", 101).unwrap().to_string();
+    assert!(why.contains("operations in a list is 100, and this would make it 101"), "{why}");
+    let (why, fuel) = cost(&tenant, "go", 9_000);
+    assert!(why.unwrap().to_string().contains("would make it 9000"));
+    assert!(fuel < 9_000 * 100_000, "{fuel}");
 }
