@@ -1,7 +1,8 @@
 //! Blobs in memory: small, with an end, and gone with the process.
 //!
 //! They have a quota of their own, since memory is not disk, and all owners' together have one too: what one owner holds, others
-//! can't. One that expired is gone for readers from its time on, and is let go of by whatever change comes by, so many at a time.
+//! can't. One that expired is gone for readers from its time on. It is let go of by whatever change comes by and from time to time, a few at
+//! once: all owners share one lock, and what a blob has is let go of outside of it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,8 +18,11 @@ use crate::store::{Owner, Scope, StoreError};
 /// The time, in milliseconds since 1970.
 type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// How many that expired a change lets go of.
-const SWEEP: usize = 256;
+/// How many that expired are let go of under one lock: some 50 us.
+const SWEEP: usize = 32;
+
+/// How often in a row, where nobody waits for it.
+const SWEEPS: usize = 8;
 
 /// Revisions go on from the time when the process started, times this. So none is of an earlier process, nor of a blob on disk, and
 /// all are below 2^53: exact in Luau.
@@ -116,12 +120,18 @@ impl Memory {
         stats
     }
 
-    /// What the owner's blobs take, without those that expired.
+    /// What the owner's blobs take. Those that expired count until they were let go of: see [`sweep_owner`](Memory::sweep_owner).
     pub(crate) fn usage(&self, owner: &Owner) -> BlobUsage {
+        self.sweep_owner(owner);
+        self.state().owners.get(owner).map(|owned| owned.usage).unwrap_or_default()
+    }
+
+    /// Lets go of some of an owner's that expired. Whether there may be more of them.
+    pub(crate) fn sweep_owner(&self, owner: &Owner) -> bool {
         let now = (self.clock)();
-        let mut state = self.state();
-        state.sweep_owner(owner, now);
-        state.owners.get(owner).map(|owned| owned.usage).unwrap_or_default()
+        let mut gone = Vec::new(); // outside of the lock
+        self.state().sweep_owner(owner, now, &mut gone);
+        gone.len() >= SWEEP
     }
 
     /// Gives the name a new blob, in place of the one it has. `allowed` is asked while nobody else can change anything here.
@@ -139,14 +149,14 @@ impl Memory {
         let now = (self.clock)();
         let size = bytes.len() as u64;
         quota.allows_size(size)?;
-        let content = Content::new(bytes);
+        let (content, mut gone) = (Content::new(bytes), Vec::new()); // they end outside of the lock
         let mut state = self.state();
-        state.sweep(now);
+        state.sweep(now, &mut gone);
         allowed()?;
         let number = state.revision.saturating_add(1);
         let stat = Stat { size, revision: number, content_type, modified: now, expires: Some(expires) };
-        let blob = Blob { stat, number, content };
-        state.set(at, None, quota, self.bytes_max, now, blob)
+        let blob = Blob { stat, number, content: content.clone() };
+        state.set(at, None, quota, self.bytes_max, (now, &mut gone), blob)
     }
 
     /// Adds to the end of a blob that has so many bytes.
@@ -161,12 +171,12 @@ impl Memory {
         size: u64,
     ) -> Result<Changed, StoreError> {
         let now = (self.clock)();
-        let more = More::new(bytes, size); // outside of the lock
+        let (more, mut gone) = (More::new(bytes, size), Vec::new()); // outside of the lock
         let mut state = self.state();
         match state.find(at.0, at.1, at.2, now).map(|blob| blob.stat.size) {
             None => Ok(Changed::Absent),
             Some(has) if has != size => Ok(Changed::OtherSize(has)),
-            Some(_) => state.grow(at, quota, self.bytes_max, now, (more, bytes.len() as u64)),
+            Some(_) => state.grow(at, quota, self.bytes_max, (now, &mut gone), (more, bytes.len() as u64)),
         }
     }
 
@@ -182,6 +192,7 @@ impl Memory {
         allowed: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<Changed, StoreError> {
         let now = (self.clock)();
+        let mut gone = Vec::new(); // outside of the lock
         let mut state = self.state();
         let Some(blob) = state.find(owner, scope, from, now) else { return Ok(Changed::Absent) };
         let (stat, number, content) = (blob.stat.clone(), blob.number, blob.content.clone());
@@ -189,7 +200,7 @@ impl Memory {
         let revision = state.revision.saturating_add(1);
         let blob = Blob { stat: Stat { revision, ..stat }, number, content };
         let from = (from != to).then_some(from);
-        state.set((owner, scope, to), from, quota, self.bytes_max, now, blob).map(Changed::Done)
+        state.set((owner, scope, to), from, quota, self.bytes_max, (now, &mut gone), blob).map(Changed::Done)
     }
 
     /// Takes a blob away, and says what it was.
@@ -216,9 +227,15 @@ impl Memory {
     /// Lets go of some that expired, and says when the next does, in milliseconds since 1970. For whoever has a timer.
     pub(crate) fn sweep(&self) -> Option<u64> {
         let now = (self.clock)();
-        let mut state = self.state();
-        state.sweep(now);
-        state.expiries.first_key_value().map(|(expiry, _)| expiry.0)
+        for _ in 0..SWEEPS {
+            let mut gone = Vec::new(); // outside of the lock
+            let mut state = self.state();
+            state.sweep(now, &mut gone);
+            if gone.len() < SWEEP {
+                break;
+            }
+        }
+        self.state().expiries.first_key_value().map(|(expiry, _)| expiry.0)
     }
 }
 
@@ -228,17 +245,18 @@ impl State {
         (!blob.is_due(now)).then_some(blob)
     }
 
-    /// Puts a blob in place of what is there, and of what is at `from`, if that is within the quota and the bounds of all.
+    /// Puts a blob in place of what is there, and of what is at `from`, if that is within the quota and the bounds of all. What is to be
+    /// let go of goes to `gone`.
     fn set(
         &mut self,
         at: (&Owner, &Scope, &Name),
         from: Option<&Name>,
         quota: &BlobQuota,
         bytes_max: u64,
-        now: u64,
+        (now, gone): (u64, &mut Vec<Blob>),
         blob: Blob,
     ) -> Result<Stat, StoreError> {
-        self.sweep_owner(at.0, now);
+        self.sweep_owner(at.0, now, gone);
         let owned = self.owners.get(at.0);
         let blobs = owned.and_then(|owned| owned.scopes.get(at.1));
         let cost = |name: &Name| Some(blobs?.get(name)?.cost(at.1, name));
@@ -254,7 +272,7 @@ impl State {
             return Err(StoreError::MemoryFull { limit: bytes_max });
         }
         for name in from.into_iter().chain([at.2]) {
-            self.take(at.0, at.1, name);
+            gone.extend(self.take(at.0, at.1, name));
         }
         let stat = blob.stat.clone();
         self.insert(at, blob);
@@ -267,10 +285,10 @@ impl State {
         at: (&Owner, &Scope, &Name),
         quota: &BlobQuota,
         bytes_max: u64,
-        now: u64,
+        (now, gone): (u64, &mut Vec<Blob>),
         (more, bytes): (More, u64),
     ) -> Result<Changed, StoreError> {
-        self.sweep_owner(at.0, now);
+        self.sweep_owner(at.0, now, gone);
         let revision = self.revision.saturating_add(1);
         let Some(owned) = self.owners.get_mut(at.0) else { return Ok(Changed::Absent) };
         let blob = owned.scopes.get_mut(at.1).and_then(|blobs| blobs.get_mut(at.2));
@@ -320,24 +338,24 @@ impl State {
         Some(blob)
     }
 
-    /// Lets go of some that expired.
-    fn sweep(&mut self, now: u64) {
+    /// Takes some away that expired.
+    fn sweep(&mut self, now: u64, gone: &mut Vec<Blob>) {
         for _ in 0..SWEEP {
             let (owner, scope, name) = match self.expiries.first_entry() {
                 Some(first) if first.key().0 <= now => first.get().clone(),
                 _ => return,
             };
-            self.take(&owner, &scope, &name);
+            gone.extend(self.take(&owner, &scope, &name));
         }
     }
 
-    /// Lets go of all that expired of one owner, of which there are not more than its quota says: none counts any more.
-    fn sweep_owner(&mut self, owner: &Owner, now: u64) {
-        while let Some(expiry) = self.owners.get(owner).and_then(|owned| owned.expiries.first().copied())
-            && expiry.0 <= now
-            && let Some((owner, scope, name)) = self.expiries.get(&expiry).cloned()
-        {
-            self.take(&owner, &scope, &name);
+    /// Takes some away that expired of one owner.
+    fn sweep_owner(&mut self, owner: &Owner, now: u64, gone: &mut Vec<Blob>) {
+        for _ in 0..SWEEP {
+            let first = self.owners.get(owner).and_then(|owned| owned.expiries.first().copied());
+            let Some(expiry) = first.filter(|expiry| expiry.0 <= now) else { return };
+            let Some((owner, scope, name)) = self.expiries.get(&expiry).cloned() else { return };
+            gone.extend(self.take(&owner, &scope, &name));
         }
     }
 }

@@ -16,13 +16,13 @@ pub(crate) use memory::Memory;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::kept::{READ, READ_ROW, Rate, WRITE, WRITE_BYTE, failed, milliseconds, now, owner, seconds};
+use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, failed, milliseconds, now, owner, seconds};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::{Kept, later};
 use crate::module::HostModule;
-use crate::store::Scope;
 use crate::store::blobs::{BlobQuota, BlobUsage, Changed, ContentType, Name, Names, Range as Wanted, Stat, rewritten};
+use crate::store::{Owner, Scope};
 
 /// The most blobs of a page, and how many there are if nobody says.
 const PAGE_MAX: u32 = 1_000;
@@ -161,6 +161,14 @@ impl Blob {
         Ok(())
     }
 
+    /// Lets go of the tenant's blobs in memory that expired, a few at a time: none counts any more. How many there are depends on the
+    /// time, so no fuel is charged; the tenant's turn is as long as it takes.
+    async fn forget(&self, context: &CallContext, owner: &Owner) {
+        while self.kept.blobs.memory.sweep_owner(owner) {
+            context.give_way().await;
+        }
+    }
+
     fn place(&self, context: &CallContext, scope: &str, name: &[u8], fuel: u64) -> Result<Place, Error> {
         self.begin(context, fuel)?;
         let (scope, name) = (Scope::new(scope).map_err(failed)?, Name::new(name).map_err(failed)?);
@@ -177,6 +185,9 @@ impl Blob {
         let content_type = options.content_type.map(|text| ContentType::new(&text)).transpose().map_err(failed)?;
         let expires = options.ttl.map(|ttl| milliseconds(now(context) + ttl, "ttl")).transpose()?;
         let new = New { bytes: bytes.into_vec(), content_type, expires, memory: options.memory.unwrap_or_default() };
+        if new.memory {
+            self.forget(context, &at.owner).await;
+        }
         let stat = later(self.kept.blobs.put(&at, &quotas(context), new)).await.map_err(failed)?;
         Ok(stat.revision)
     }
@@ -189,6 +200,7 @@ impl Blob {
         let written = rewritten(size, bytes.len()).saturating_add(bytes.len() as u64);
         let fuel = WRITE.saturating_add(WRITE_BYTE.saturating_mul(written));
         let at = self.place(context, &scope, &name, fuel)?;
+        self.forget(context, &at.owner).await;
         let conflict = |message: String, size| Ok(Err(Conflict { message, size }));
         match later(self.kept.blobs.append(&at, &quotas(context), bytes.into_vec(), size)).await.map_err(failed)? {
             Changed::Done(stat) => Ok(Ok(stat.size)),
@@ -233,6 +245,7 @@ impl Blob {
         (scope, name, to): (String, ByteBuf, ByteBuf),
     ) -> Result<bool, Error> {
         let (at, to) = (self.place(context, &scope, &name, WRITE)?, Name::new(&to).map_err(failed)?);
+        self.forget(context, &at.owner).await;
         let changed = later(self.kept.blobs.rename(&at, &to, &quotas(context))).await.map_err(failed)?;
         Ok(matches!(changed, Changed::Done(_)))
     }
@@ -253,9 +266,14 @@ impl Blob {
         let after = options.after.as_ref().map(|name| name.as_slice());
         let names = Names { prefix: &prefix, after, max: most as usize };
         let page = self.kept.blobs.list(&owner(context)?, &scope, &names).map_err(failed)?;
-        context.charge(READ_ROW.saturating_mul(page.read as u64));
-        let blobs = page.blobs.into_iter().map(|(name, found)| info(ByteBuf::from(name), &found.of, found.memory));
-        Ok(Page { blobs: blobs.collect(), more_after: page.more_after.map(ByteBuf::from) })
+        let mut steps = Steps::new(context);
+        steps.did(READ_ROW.saturating_mul(page.read.saturating_sub(page.blobs.len()) as u64)).await;
+        let mut blobs = Vec::with_capacity(page.blobs.len());
+        for (name, found) in page.blobs {
+            blobs.push(info(ByteBuf::from(name), &found.of, found.memory));
+            steps.did(READ_ROW).await;
+        }
+        Ok(Page { blobs, more_after: page.more_after.map(ByteBuf::from) })
     }
 
     async fn link(
@@ -275,7 +293,9 @@ impl Blob {
 
     async fn usage(&self, context: &CallContext, (): ()) -> Result<AllQuotas, Error> {
         self.begin(context, READ)?;
-        let (disk, memory) = self.kept.blobs.usage(&owner(context)?).map_err(failed)?;
+        let owner = owner(context)?;
+        self.forget(context, &owner).await;
+        let (disk, memory) = self.kept.blobs.usage(&owner).map_err(failed)?;
         let quotas = quotas(context);
         let one = |usage: BlobUsage, quota: &BlobQuota| OneQuota {
             blobs: usage.blobs,

@@ -121,6 +121,30 @@ fn k5_a_sweep_is_bounded_and_the_owner_is_not_held_to_what_is_left() {
     assert_eq!((usage(&memory, "a:1").0, usage(&memory, "a:2").0), (0, 1_000));
 }
 
+/// Nobody holds the lock for as many as there are, whose they may be.
+#[test]
+fn m8_what_expired_goes_a_few_at_a_time() {
+    let (time, clock) = clock(1_000);
+    let memory = Memory::new(clock, 100 << 20);
+    for who in ["a:1", "a:2"] {
+        for i in 0..1_000 {
+            put(&memory, who, &format!("{i}"), b"x", 2_000).unwrap();
+        }
+    }
+    time.store(2_000, Ordering::SeqCst);
+    let a1 = owner("a:1");
+    assert!(memory.sweep_owner(&a1));
+    let of_two = |memory: &Memory| memory.usage(&owner("a:2")).blobs;
+    assert_eq!(of_two(&memory), 1_000 - 32, "its own, and no more of them");
+    let left = (0..100).take_while(|_| memory.sweep_owner(&a1)).count();
+    assert_eq!((left, usage(&memory, "a:1")), (30, (0, 0)));
+    // another's change takes as few; whoever has the time for it takes some
+    put(&memory, "a:3", "x", b"x", 9_000).unwrap();
+    assert_eq!(of_two(&memory), 1_000 - 3 * 32);
+    memory.sweep();
+    assert_eq!(of_two(&memory), 1_000 - 12 * 32);
+}
+
 #[test]
 fn k5_memory_takes_pieces_and_new_names() {
     let (_, clock) = clock(1_000);
