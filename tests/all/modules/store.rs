@@ -192,8 +192,8 @@ fn t24_many_small_values_are_many_steps() {
     for (before, event, tokens, price, at_once) in [
         ("sets", "sets", 1_990_u32, 500, 20),
         ("checks", "checks", 1_990, 500, 20),
-        ("fill", "list", 4_900, 100, 4),
-        ("schedule", "crons", 9_000, 100, 4),
+        ("fill", "list", 4_900, 100, 30),
+        ("schedule", "crons", 9_000, 100, 50),
     ] {
         ask(&tenant, before, tokens).unwrap(); // of a new instance
         steps.lock().unwrap().clear();
@@ -203,7 +203,7 @@ fn t24_many_small_values_are_many_steps() {
         assert!(fuel >= paid, "{event}: {fuel} of {paid}");
         let burnt = std::mem::take(&mut *steps.lock().unwrap());
         let longest = burnt.iter().max().copied().unwrap_or_default();
-        // what the writer does for a list is charged at once, and done elsewhere
+        // what the writer does for a list is charged at once, and so is what crosses
         assert!(longest <= at_once * Limits::SLICE_FUEL, "{event}: {longest} at once");
         assert!(burnt.len() as u64 >= paid / (2 * Limits::SLICE_FUEL), "{event}: {} steps", burnt.len());
     }
@@ -215,9 +215,9 @@ fn t25_too_many_operations_are_refused_before_any_is_looked_at() {
     let source = "local kv = require('@motu/kv')\nreturn { go = function(n) local ops = table.create(n, { tag = 'delete', value = 'k' })\n\
         local _, why = pcall(kv.apply, 's', ops) return tostring(why) end }";
     let tenant = tenant(&motu, "t25:1", source, ALL);
-    let why = ask(&tenant, "go", 101).unwrap().to_string();
-    assert!(why.contains("operations in a list is 100, and this would make it 101"), "{why}");
+    let why = ask(&tenant, "go", 101).unwrap();
+    assert!(why.as_str().unwrap().contains("operations in a list is 100, and this would make it 101"), "{why:?}");
     let (why, fuel) = cost(&tenant, "go", 9_000);
-    assert!(why.unwrap().to_string().contains("would make it 9000"));
+    assert!(why.unwrap().as_str().unwrap().contains("would make it 9000"));
     assert!(fuel < 9_000 * 100_000, "{fuel}");
 }
