@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
@@ -73,6 +73,12 @@ impl Spent {
         let _ = self.fuel.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum); // it always is some
     }
 
+    /// What polls the call now is pending only to give way, and is polled again.
+    pub(crate) fn gives_way_now(&self, context: &Context<'_>) {
+        self.gives_way.store(true, Ordering::Relaxed);
+        context.waker().wake_by_ref(); // what polls it may be within the function
+    }
+
     /// As [`CallContext::give_way`].
     pub(crate) async fn give_way(&self) {
         let mut gave = false;
@@ -80,8 +86,7 @@ impl Spent {
             if std::mem::replace(&mut gave, true) {
                 return Poll::Ready(());
             }
-            self.gives_way.store(true, Ordering::Relaxed);
-            context.waker().wake_by_ref(); // what polls it may be within the function
+            self.gives_way_now(context);
             Poll::Pending
         })
         .await;

@@ -240,6 +240,7 @@ impl Caller {
         let functions = &self.functions;
         let Some(function) = functions.get(number) else { return unknown(number) };
         self.spent.take_held(); // of a call before it, which didn't wait
+        self.spent.gave_way();
         let context = CallContext {
             event: owner.name.clone(),
             origin: owner.origin,
