@@ -11,7 +11,7 @@ use hyper::header::SET_COOKIE;
 use super::address::Reach;
 use super::connect::{Tls, connect};
 use super::deadline::Deadline;
-use super::exchange::{Answer, Call, exchange, stream_bytes};
+use super::exchange::{Answer, Call, exchange};
 use super::limits::HttpLimits;
 use super::networks::Networks;
 use super::prepare::Prepared;
@@ -22,6 +22,7 @@ use super::types::{Failure, FailureKind, Request, Response};
 use crate::context::Spent;
 use crate::tenant::Tenant;
 use crate::turns::Places;
+use crate::vm::{Gauge, Held};
 
 /// How scripts reach the network through `motu:http`, whatever they were granted.
 #[derive(Clone)]
@@ -67,10 +68,27 @@ impl fmt::Debug for HttpSettings {
 const FUEL: u64 = 2_000_000;
 const SECURE_FUEL: u64 = 14_000_000;
 
+/// What a connection takes of the instance's memory beside the body, in bytes: the head, hyper's buffers, and those of TLS.
+const CONNECTION_BYTES: usize = 64 << 10;
+
 /// Who makes a request, and what it costs them.
 pub(crate) struct By {
     pub(crate) tenant: Tenant,
     pub(crate) spent: Arc<Spent>,
+    /// What the host holds for the instance, and the most that this and its memory may be.
+    pub(crate) gauge: Gauge,
+    pub(crate) memory_bytes: u64,
+}
+
+impl By {
+    /// Counts what a response takes as memory of the instance (M4).
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Failure> {
+        self.gauge.hold_within(bytes as u64, self.memory_bytes).ok_or_else(|| {
+            let most = self.memory_bytes;
+            let message = format!("a response takes {bytes} bytes more, over the limit memory_bytes of {most}");
+            Failure::new(FailureKind::TooLarge, message)
+        })
+    }
 }
 
 /// Whether a host may be reached, as [`Target::host`] writes it.
@@ -107,8 +125,8 @@ impl Client {
         let mut followed = 0_u32;
         loop {
             let call = Call { prepared: &prepared, limits, deadline: &deadline, by };
-            let received = Received::default();
-            let hop = self.hop(&target, &call, may, &received).await;
+            let received = Received::new(by.spent.clone(), limits);
+            let hop = received.in_steps(self.hop(&target, &call, may, &received)).await;
             by.spent.charge(received.fuel());
             let answer = hop.map_err(|failure| at(followed, failure))?;
             let Some(location) = &answer.location else { return Ok(response(answer, &target)) };
@@ -140,10 +158,11 @@ impl Client {
         }
         call.by.spent.charge(if target.is_https() { SECURE_FUEL } else { FUEL });
         let addresses = self.addresses(&call.by.tenant, target, deadline).await?;
+        let _held = call.by.hold(CONNECTION_BYTES)?;
         let connected = deadline.hold("a connection", connect(&addresses)).await?;
         let stream = connected
             .map_err(|error| Failure::new(FailureKind::Connect, format!("{host} can't be connected to: {error}")))?;
-        let stream = Counted::new(stream, received.clone(), stream_bytes(call.limits));
+        let stream = Counted::new(stream, received.clone());
         if !target.is_https() {
             return exchange(stream, target, call, received).await;
         }

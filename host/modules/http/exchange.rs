@@ -21,11 +21,11 @@ use super::stream::{Received, Stream, TOO_MUCH};
 use super::target::Target;
 use super::types::{Failure, FailureKind};
 
-/// What hyper may read ahead: no less than the headers may have.
-const BUFFER_BYTES: usize = 1 + HEADER_BYTES_MAX as usize;
+/// The least that hyper may read ahead.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
 
-/// What TLS may have before there is a connection.
-const CERTIFICATES_BYTES: u64 = 64 << 10;
+/// A body has room for so much more at a time, at least.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Pieces of a body that are read before others have a turn: in chunks of one byte, these take 40 us.
 const FRAMES: u32 = 128;
@@ -63,9 +63,12 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     let request = request(target, prepared)?;
     let header_bytes = limits.header_bytes.min(HEADER_BYTES_MAX) as usize;
     let mut builder = http1::Builder::new();
-    builder.max_headers(HEADERS_MAX).max_header_size(header_bytes).max_buf_size(BUFFER_BYTES);
-    let broken = |error: hyper::Error| broken(&error, limits);
-    let (mut sender, connection) = builder.handshake(Stream::new(stream)).await.map_err(broken)?;
+    // no less than the headers may have
+    let buffer_bytes = (header_bytes + 1).max(BUFFER_BYTES_MIN);
+    builder.max_headers(HEADERS_MAX).max_header_size(header_bytes).max_buf_size(buffer_bytes);
+    let broken = |error: hyper::Error| broken(&error, limits, received);
+    let stream = Stream::new(stream, received.clone());
+    let (mut sender, connection) = builder.handshake(stream).await.map_err(broken)?;
 
     let talk = async {
         let response = deadline.hold("the response", sender.send_request(request)).await?.map_err(broken)?;
@@ -125,7 +128,8 @@ fn location(status: StatusCode, headers: &HeaderMap) -> Result<Option<HeaderValu
     }
 }
 
-/// The whole body, counted as it comes: what the headers say of its length is believed only if it is too much.
+/// The whole body, counted as it comes: what the headers say of its length is believed only if it is too much. What has come is
+/// memory of the instance (M4).
 async fn read(
     mut body: Incoming,
     limits: &HttpLimits,
@@ -141,38 +145,41 @@ async fn read(
     if body.size_hint().lower() > limits.response_bytes.into() {
         return Err(too_large());
     }
-    let mut whole = Vec::new();
+    let longest = body.size_hint().upper().map_or(most, |upper| most.min(usize::try_from(upper).unwrap_or(most)));
+    let (mut whole, mut held) = (Vec::new(), Vec::new());
     let (mut frames, mut bytes): (u32, usize) = (0, 0);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        frames += 1;
+        let Ok(data) = frame.map_err(&broken)?.into_data() else { continue }; // trailers are left out
+        received.add_body(data.len());
+        if data.len() > most.saturating_sub(whole.len()) {
+            return Err(too_large());
+        }
+        let lacking = data.len().saturating_sub(whole.capacity() - whole.len());
+        if lacking > 0 {
+            // half as much again, so that little is copied
+            let more = PIECE_BYTES.max(whole.capacity() / 2).min(longest.saturating_sub(whole.capacity())).max(lacking);
+            held.push(by.hold(more)?);
+            whole.reserve_exact(whole.capacity() - whole.len() + more);
+        }
+        whole.extend_from_slice(&data);
+        (frames, bytes) = (frames + 1, bytes + data.len());
         if frames >= FRAMES || bytes >= TURN_BYTES {
             (frames, bytes) = (0, 0);
             by.spent.give_way().await; // a body is work, and others have turns
         }
-        let Ok(data) = frame.map_err(&broken)?.into_data() else { continue }; // trailers are left out
-        received.add_body(data.len());
-        bytes += data.len();
-        if data.len() > most.saturating_sub(whole.len()) {
-            return Err(too_large());
-        }
-        whole.extend_from_slice(&data);
     }
+    whole.shrink_to_fit(); // it is weighed by its length from here on
     Ok(whole)
 }
 
-/// What may come over the connection for one response. Beside its body and its headers: interim responses, the lines of its
-/// chunks, what TLS puts around it, and certificates. A long body in chunks of less than 24 bytes is too much.
-pub(crate) fn stream_bytes(limits: &HttpLimits) -> u64 {
-    let (headers, body) = (u64::from(limits.header_bytes.min(HEADER_BYTES_MAX)), u64::from(limits.response_bytes));
-    body + body / 4 + 4 * headers + CERTIFICATES_BYTES
-}
-
 /// What went wrong with a connection.
-fn broken(error: &hyper::Error, limits: &HttpLimits) -> Failure {
+fn broken(error: &hyper::Error, limits: &HttpLimits, received: &Received) -> Failure {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     let kind = cause.map(io::Error::kind);
     if kind == Some(TOO_MUCH) {
-        let message = format!("the server sent {} bytes, and that was no whole response", stream_bytes(limits));
+        let around = received.around();
+        let message =
+            format!("the server sent {around} bytes that are not of the body, and that was no whole response");
         return Failure::new(FailureKind::TooLarge, message);
     }
     if error.is_parse_too_large() {

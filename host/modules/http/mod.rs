@@ -78,7 +78,12 @@ impl Http {
         };
         context.charge(URL_FUEL + URL_BYTE_FUEL * url.len().min(URL_BYTES_MAX) as u64);
         let may = |host: &str| context.allows("host", host);
-        let by = By { tenant: context.tenant().clone(), spent: context.spent.clone() };
+        let by = By {
+            tenant: context.tenant().clone(),
+            spent: context.spent.clone(),
+            gauge: context.local.gauge.clone(),
+            memory_bytes: context.limits().memory_bytes,
+        };
         Ok(self.client.fetch(&by, url, request, &limits, &may).await)
     }
 }

@@ -1,6 +1,5 @@
 //! A request as scripts give it, checked, before anything is asked of the network.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -8,7 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use super::limits::{HEADERS_MAX, HttpLimits};
-use super::types::{Failure, FailureKind, Request};
+use super::types::{Failure, FailureKind, Headers, Request};
 
 /// The longest name of a method.
 const METHOD_BYTES_MAX: usize = 32;
@@ -113,11 +112,12 @@ fn body(method: &Method, body: Option<Vec<u8>>, bytes_max: u32) -> Result<Option
     }
 }
 
-fn headers(given: BTreeMap<String, Vec<u8>>, bytes_max: u32) -> Result<HeaderMap, Failure> {
+fn headers(given: Headers, bytes_max: u32) -> Result<HeaderMap, Failure> {
     let large = |message| Err(Failure::new(FailureKind::TooLarge, message));
-    if given.len() > HEADERS_MAX {
-        return large(format!("there are {} headers, and may be {HEADERS_MAX}", given.len()));
+    if given.count > HEADERS_MAX {
+        return large(format!("there are {} headers, and may be {HEADERS_MAX}", given.count));
     }
+    let given = given.kept;
     let bytes = given.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(4));
     let bytes = bytes.fold(0, usize::saturating_add);
     if bytes > bytes_max as usize {

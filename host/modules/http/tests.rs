@@ -16,6 +16,7 @@ mod plain;
 mod redirects;
 mod requests;
 mod ssrf;
+mod steps;
 mod support;
 mod targets;
 mod tls;

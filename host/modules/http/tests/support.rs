@@ -1,6 +1,6 @@
 //! Servers that answer as a test says, and a resolver that knows what a test says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,9 @@ use super::super::client::{By, Client, HttpSettings};
 use super::super::limits::HttpLimits;
 use super::super::networks::Networks;
 use super::super::resolve::{Lookup, Resolver, Resolving};
-use super::super::types::{Failure, FailureKind, Request, Response};
+use super::super::types::{Failure, FailureKind, Headers, Request, Response};
 use crate::tenant::Tenant;
+use crate::vm::Gauge;
 
 /// The address that tests allow. What listens elsewhere on this machine must stay out of reach.
 pub(super) const OPEN: &str = "127.0.0.2";
@@ -162,7 +163,7 @@ pub(super) fn me() -> Tenant {
 
 /// A call of theirs, that nobody pays for.
 pub(super) fn by(tenant: Tenant) -> By {
-    By { tenant, spent: Arc::default() }
+    By { tenant, spent: Arc::default(), gauge: Gauge::default(), memory_bytes: u64::MAX }
 }
 
 /// A client that reaches [`OPEN`] beside what is public.
@@ -185,8 +186,9 @@ pub(super) async fn send(url: &str, request: Request, limits: &HttpLimits) -> Re
     client(&Names::new([])).fetch(&by(me()), url, request, limits, &|_| true).await
 }
 
-pub(super) fn headers(list: &[(&str, &str)]) -> Option<BTreeMap<String, Vec<u8>>> {
-    Some(list.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+pub(super) fn headers(list: &[(&str, &str)]) -> Option<Headers> {
+    let kept = list.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+    Some(Headers { kept, count: list.len() })
 }
 
 #[track_caller]

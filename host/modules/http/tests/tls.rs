@@ -120,6 +120,20 @@ async fn a_body_that_is_cut_off_is_a_failure() {
     );
 }
 
+/// What is read in steps comes through TLS as well.
+#[tokio::test]
+async fn small_pieces_come_through() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let answer = format!("{head}{}1\r\nx\r\n0\r\n\r\n", "0".repeat(100_000)).into_bytes();
+    let Secure { authority, server, .. } = secure(answer, true, VALID).await;
+    let names = Names::new([("secure.test", vec![vec![OPEN]])]);
+    let (by, url) = (by(me()), format!("https://secure.test:{}/", server.address.port()));
+    let client = client_with(&[OPEN], &names, vec![authority]);
+    let response = client.fetch(&by, &url, Request::default(), &LIMITS, &|_| true).await.unwrap();
+    assert_eq!(response.body, b"x");
+    assert!(by.spent.gave_way());
+}
+
 #[tokio::test]
 async fn what_is_not_tls_is_refused() {
     let server = Server::raw(OPEN, |mut stream: TcpStream| async move {
