@@ -113,6 +113,7 @@ pub struct Limits {
     /// script can catch. So for the next three.
     pub http_request_bytes: u32,
     /// The body of a response, in bytes. It has to cross too, so `payload_bytes` bounds it as well. Default 960 KiB, at most 1 GiB.
+    /// What has come of it counts as memory of the instance.
     pub http_response_bytes: u32,
     /// How many redirects of a request are followed. Default 5; no ceiling.
     pub http_redirects: u32,
