@@ -1,8 +1,11 @@
 //! What a host function computes after it has waited: on a worker, in turns with everybody, at its event's cost. The functions
 //! here wait and give way, as `CallContext::give_way` tells those that compute.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ trials![
     i1_it_computes_on_a_worker,
     i1_its_result_is_written_on_a_worker,
     i1_neighbours_are_answered,
+    i1_that_a_call_gave_way_is_forgotten_when_it_is_done,
     i4_it_ends_at_the_limits,
     i4_what_an_event_left_behind_ends_at_its_limit,
     i4_what_waits_again_and_again_ends_at_its_limit,
@@ -34,6 +38,8 @@ const WIT: &str = "package test:late; interface late {
     written: func(waits: bool) -> u32;
     paid: func(fuel: u64);
     drips: func(fuel: u64);
+    forgets: func();
+    twice: func();
 }";
 
 const SOURCE: &str = "local late = require('@test/late')
@@ -53,6 +59,7 @@ return {
     drips = function(fuel) pcall(late.drips, fuel) return 'caught' end,
     written = function(waits) return late.written(waits) end,
     quick = function() return 1 end,
+    forgets = function() late.forgets() late.twice() end,
 }";
 
 #[derive(Default)]
@@ -119,7 +126,7 @@ impl Drop for Live {
 
 fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
-    let [rounds, for_ever, panics, written, paid, drips] = [(); 6].map(|()| seen.clone());
+    let [rounds, for_ever, panics, written, paid, drips, twice] = [(); 7].map(|()| seen.clone());
     let module = HostModule::from_wit(WIT)
         .unwrap()
         .function("rounds", move |context: CallContext, (rounds_, slices): (u32, u32)| {
@@ -173,6 +180,21 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
                 Ok::<(), Error>(())
             }
         })
+        .function("forgets", |context: CallContext, (): ()| async move {
+            let mut way = pin!(context.give_way());
+            poll_fn(|polled| Poll::Ready(assert!(way.as_mut().poll(polled).is_pending()))).await;
+            Ok::<(), Error>(())
+        })
+        .function("twice", move |_, (): ()| {
+            let (twice, mut is_polled) = (twice.clone(), false);
+            poll_fn(move |_| {
+                twice.computes.lock().unwrap().push(thread::current().id());
+                match std::mem::replace(&mut is_polled, true) {
+                    true => Poll::Ready(Ok::<(), Error>(())),
+                    false => Poll::Pending,
+                }
+            })
+        })
         .function("written", move |_, waits: bool| {
             let live = Live::of(&written);
             async move {
@@ -217,6 +239,16 @@ fn i1_its_result_is_written_on_a_worker() {
     // of those that waited, what they hold is counted before, where they waited
     assert_eq!((first.len(), written.len()), (3, 5));
     assert_eq!(written.iter().filter(|thread| **thread == first[0]).count(), 3);
+}
+
+/// A function that asks to give way, and returns all the same: the next one, which waits, does so on the runtime.
+fn i1_that_a_call_gave_way_is_forgotten_when_it_is_done() {
+    let (motu, seen) = made(builder(limits()).placement(workers(1)));
+    let tenant = granted(&motu, "late:forgets");
+    cost(&tenant, "rounds", Value::from_iter([0, 0])).0.unwrap();
+    cost(&tenant, "forgets", Value::Nil).0.unwrap();
+    let (worker, polled) = (seen.first.lock().unwrap()[0], seen.computes.lock().unwrap());
+    assert_eq!(polled.iter().map(|thread| *thread == worker).collect::<Vec<_>>(), [true, false]);
 }
 
 /// Sixteen calls that never end, on one worker; the tenant is charged as they go.

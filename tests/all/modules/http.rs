@@ -16,6 +16,8 @@ trials![
     p6_grants_name_hosts,
     p6_loopback_is_not_reached,
     p6_requests_under_way_are_bounded,
+    m8_a_server_is_read_in_steps_of_its_tenants,
+    m4_bodies_that_are_still_coming_are_memory,
 ];
 
 const SOURCE: &str = "local http = require('@motu/http')\nreturn {\n\
@@ -25,7 +27,9 @@ const SOURCE: &str = "local http = require('@motu/http')\nreturn {\n\
     many = function(e) local kinds = {} local left = e.n local me = coroutine.running()\n\
         for i = 1, e.n do task.spawn(function() local ok, why = pcall(http.fetch, e.url) kinds[i] = if ok then 'ok' else tostring(why) left -= 1\n\
             if left == 0 then task.defer(coroutine.resume, me) end end) end\n\
-        if left > 0 then coroutine.yield() end return kinds end }";
+        if left > 0 then coroutine.yield() end return kinds end,\n\
+    stalled = function(e) for i = 1, e.n do task.spawn(function() local ok, why = pcall(http.fetch, e.url) e.failed = if ok then nil else why.message end) end\n\
+        for _ = 1, e.seconds * 100 do if e.failed then break end task.wait(0.01) end return e.failed end }";
 
 /// Answers each request after a moment, on a thread of its own for each connection.
 struct Server {
@@ -131,4 +135,65 @@ fn p6_requests_under_way_are_bounded() {
     let refused = kinds.iter().filter(|kind| kind.as_str().unwrap().contains("the limit http_in_flight")).count();
     assert_eq!((refused, kinds.len()), (1, 4), "{kinds:?}");
     assert!(server.most.load(Ordering::Acquire) <= 3);
+}
+
+/// What no script sees of a response takes a worker, in its tenant's turns, and not the runtime.
+fn m8_a_server_is_read_in_steps_of_its_tenants() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let zeros = |count: usize| -> &'static str { format!("{head}{}1\r\nx\r\n0\r\n\r\n", "0".repeat(count)).leak() };
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = steps.clone();
+    let allowed = Networks::parse(["127.0.0.1/32"]).unwrap();
+    let motu = builder(limits())
+        .http(HttpSettings { allowed, ..HttpSettings::default() })
+        .on_step(move |_| {
+            counted.fetch_add(1, Ordering::AcqRel);
+        })
+        .build()
+        .unwrap();
+    let tenant = tenant(&motu, "m8:1", SOURCE, &["motu:http/*"]);
+    let steps_for = |url: &str| {
+        steps.store(0, Ordering::Release);
+        let kind = ask(&tenant, "kind", url).unwrap();
+        (kind, steps.load(Ordering::Acquire))
+    };
+    let (kind, few) = steps_for(&serve(zeros(1)).url);
+    assert_eq!(kind, Value::string("ok"));
+    let (kind, many) = steps_for(&serve(zeros(150_000)).url);
+    assert_eq!(kind, Value::string("ok"));
+    // 12 KiB are read in a poll at most, if all of it is there
+    assert!(many >= few + 6 || !cfg!(debug_assertions), "{many} steps, and {few} without");
+    let (kind, _) = steps_for(&serve(zeros(1_300_000)).url);
+    assert_eq!(kind, Value::string("too_large"));
+}
+
+/// A server that sends half of a body of 900 KB, and then nothing.
+fn stall() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n");
+            let _ = stream.write_all(&[b'x'; 450_000]);
+            kept.push(stream);
+        }
+    });
+    url
+}
+
+fn m4_bodies_that_are_still_coming_are_memory() {
+    let motu = open(Limits { memory_bytes: 4 << 20, ..limits() });
+    let tenant = tenant(&motu, "m4:1", SOURCE, &["motu:http/*"]);
+    let url = stall();
+    let stalled = |n: i32, seconds: f64| {
+        let url = Value::string(url.as_str());
+        ask(&tenant, "stalled", Value::from([("n", n.into()), ("seconds", seconds.into()), ("url", url)])).unwrap()
+    };
+    assert_eq!(stalled(2, 0.5), Value::Nil, "two have room");
+    let why = stalled(12, 5.0);
+    let why = why.as_str().unwrap();
+    assert!(why.contains("over the limit memory_bytes of 4194304"), "{why}");
 }
