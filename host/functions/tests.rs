@@ -182,9 +182,9 @@ async fn t07_what_is_given_up_in_line_holds_nobody_up() {
         drop(gone);
         drop(go);
         let last = tokio::time::timeout(Duration::from_secs(20), aside.run(&other, || 7)).await;
-        assert_eq!(last.expect("a neighbour's turn comes"), Some(7), "{given_up:b}");
+        assert_eq!(last, Ok(Some(7)), "a neighbour's turn comes: {given_up:b}");
         for call in kept {
-            let answer = tokio::time::timeout(Duration::from_secs(20), call).await.expect("the others are done");
+            let answer = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap(); // the others are done
             assert!(matches!(answer, Answer::Value(bytes) if bytes == [1]));
         }
         // the last in line is after all that was given up

@@ -182,7 +182,7 @@ fn made(builder: MotuBuilder) -> (Motu, Arc<Seen>) {
         })
         .function("forgets", |context: CallContext, (): ()| async move {
             let mut way = pin!(context.give_way());
-            poll_fn(|polled| Poll::Ready(assert!(way.as_mut().poll(polled).is_pending()))).await;
+            assert!(poll_fn(|polled| Poll::Ready(way.as_mut().poll(polled).is_pending())).await);
             Ok::<(), Error>(())
         })
         .function("twice", move |_, (): ()| {
