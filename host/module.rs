@@ -334,11 +334,19 @@ where
             Err(mismatch) if mismatch.is_too_many() => (),
             short => return answered(short),
         }
-        let (bytes, most) = (u64::from(bounds.bytes), local.limits.memory_bytes);
+        // it is at least so many values
+        let bytes = (VALUE_BYTES * VALUES_AT_ONCE as u64).min(bounds.bytes.into());
+        let most = local.limits.memory_bytes;
         let Some(held) = local.gauge.hold_within(bytes, most) else {
-            called.aside.discard(&local.tenant, result);
+            // waited for, so that no more of them are made than are dropped
+            let dropped = called.aside.run(&local.tenant, move || drop(result)).await;
+            if dropped.is_none() {
+                return ended();
+            }
+            spent.give_way().await;
             let called = &called.described.called;
-            let what = format!("{called}: its result may take {bytes} bytes, over the limit memory_bytes of {most}");
+            let what =
+                format!("{called}: its result takes {bytes} bytes and more, over the limit memory_bytes of {most}");
             return refused(FailureKind::Limit, &what);
         };
         let written = called.clone();

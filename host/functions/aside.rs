@@ -53,8 +53,8 @@ impl Aside {
     /// Does the work when it is the tenant's turn, and charges the tenant for its time. The first poll never does it. A panic in the
     /// work goes on in the caller. Returns none if the runtime is no more.
     ///
-    /// Who gives this up gives up no place in line: the work has it, not the future. It is dropped when its turn comes. So the future
-    /// may itself be [discarded](Self::discard), behind that; and what the work holds, it should hold on a gauge.
+    /// Who gives this up gives up no place in line: the work has it, not the future. When its turn comes it is dropped, or done for
+    /// nobody if the future is still in line to be [discarded](Self::discard) behind it. What the work holds, it should hold on a gauge.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         tenant: &Tenant,
