@@ -64,7 +64,7 @@ impl Received {
     /// How much may come around the body of one response, headers included: what TLS puts there and certificates, interim
     /// responses, the lines of chunks. It is 64 KiB and four times the limit of the headers. Around a body that comes in small
     /// pieces it is two bytes more for each byte of the body, but no more than a quarter of the largest body: a body of any
-    /// length may come in chunks of 24 bytes.
+    /// length may come in chunks of 24 bytes. With a record of TLS around each of those, 370 KiB may, under the default limits.
     pub(crate) fn new(spent: Arc<Spent>, limits: &HttpLimits) -> Received {
         let around_least = CERTIFICATES_BYTES + 4 * u64::from(limits.header_bytes.min(HEADER_BYTES_MAX));
         Received(Arc::new(Bytes {
