@@ -37,7 +37,7 @@ struct Arguments {
     /// Measure only what calls, errors and dear arguments take beside what they are charged, the worst first
     #[arg(long)]
     tariff: bool,
-    /// Exit with status 1 if something takes more than 3 times what a plain script takes for its fuel
+    /// Exit with status 1 if a call of a host function takes more than 3 times what a plain script takes for its fuel
     #[arg(long, requires = "tariff")]
     check: bool,
     /// One measurement, in this process; prints what the parent reads
@@ -92,7 +92,7 @@ fn main() -> anyhow::Result<()> {
 
 fn tariff_alone(arguments: &Arguments) -> anyhow::Result<()> {
     let rows: Vec<report::Row> = child(Measure::Tariff, arguments.quick)?;
-    let over = rows.iter().filter(|row| row.ratio().is_some_and(|ratio| ratio > tariff::RATIO_MAX)).count();
+    let over = rows.iter().filter(|row| row.is_over()).count();
     if arguments.json {
         let named = |row: report::Row| {
             let name = row.name.clone();

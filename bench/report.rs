@@ -38,6 +38,10 @@ impl Row {
     pub(crate) fn ratio(&self) -> Option<f64> {
         (self.peer > 0.005).then(|| self.motu / self.peer)
     }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.ratio().zip(self.goal).is_some_and(|(ratio, goal)| ratio > goal)
+    }
 }
 
 pub(crate) fn table(rows: &[Row]) -> String {

@@ -16,6 +16,9 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .unread_function("error", |context, line| write(context, LogLevel::Error, line)))
 }
 
+/// Fuel for a byte of a message that isn't UTF-8, and is written anew with a mark for each byte that is wrong.
+const REWRITTEN_BYTE: u64 = 20;
+
 /// The fields are read only if the line may be logged: until then, they are the bytes that count for it.
 async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBuf, Encoded)) -> Result<(), Error> {
     let fields = if fields.is_nil() { None } else { Some(fields) };
@@ -28,5 +31,8 @@ async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBu
         Some(fields) => Some((context.read(fields).await?, bytes)),
         None => None,
     };
+    if std::str::from_utf8(&message).is_err() {
+        context.charge(REWRITTEN_BYTE.saturating_mul(length as u64));
+    }
     context.log(level, message.into_vec(), fields).map_err(over)
 }
