@@ -39,6 +39,7 @@ impl Row {
         (self.peer > 0.005).then(|| self.motu / self.peer)
     }
 
+    /// Whether the ratio is above the goal. Rows without a goal never are.
     pub(crate) fn is_over(&self) -> bool {
         self.ratio().zip(self.goal).is_some_and(|(ratio, goal)| ratio > goal)
     }

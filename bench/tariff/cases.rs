@@ -11,8 +11,8 @@ pub(super) struct Case {
     pub(super) call: String,
     pub(super) how: How,
     pub(super) by: By,
-    /// It is held to [`super::RATIO_MAX`]. What the guest does without a module, and events, are not: their time is in the share of
-    /// their tenant, however little they burn.
+    /// Whether the case must stay within [`super::RATIO_MAX`]. Events, and functions of the guest, need not: the tenant's share counts
+    /// their time, however little fuel they burn.
     pub(super) is_held: bool,
 }
 

@@ -281,7 +281,7 @@ impl Blob {
         context: &CallContext,
         (scope, name, options): (String, ByteBuf, LinkOptions),
     ) -> Result<Option<String>, Error> {
-        let at = self.place(context, &scope, &name, WRITE)?; // the store's thread makes it: 18 us
+        let at = self.place(context, &scope, &name, WRITE)?; // a link costs the store's thread 18 us, as a write does
         let seconds = options.seconds;
         if !(seconds > 0.0 && seconds <= LINK_SECONDS_MAX) {
             let message = format!("a link is good for up to {LINK_SECONDS_MAX} seconds, 7 days, and not for {seconds}");

@@ -16,7 +16,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .unread_function("error", |context, line| write(context, LogLevel::Error, line)))
 }
 
-/// Fuel for a byte of a message that isn't UTF-8, and is written anew with a mark for each byte that is wrong.
+/// Fuel for each byte of a message that isn't UTF-8. The log copies such a message, with U+FFFD for each wrong byte.
 const REWRITTEN_BYTE: u64 = 20;
 
 /// The fields are read only if the line may be logged: until then, they are the bytes that count for it.

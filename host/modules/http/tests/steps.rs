@@ -36,9 +36,10 @@ struct Ready {
     at_once: usize,
     /// So much is written to it before it gives anything.
     after: usize,
-    /// After each read there is nothing until the next poll.
+    /// Every second poll finds nothing to read.
     is_slow: bool,
-    rests: bool,
+    /// The last read of a slow server found something.
+    has_read: bool,
     /// What was read and written.
     moved: Arc<AtomicUsize>,
     reads: Arc<AtomicUsize>,
@@ -52,7 +53,7 @@ impl Ready {
             at_once,
             after: 0,
             is_slow: false,
-            rests: false,
+            has_read: false,
             moved: Arc::default(),
             reads: Arc::default(),
         }
@@ -66,8 +67,8 @@ impl AsyncRead for Ready {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.rests = this.is_slow && !this.rests;
-        if this.is_slow && !this.rests {
+        this.has_read = !this.has_read;
+        if this.is_slow && !this.has_read {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
