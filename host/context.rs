@@ -197,6 +197,29 @@ impl CallContext {
         self.spent.give_way().await;
     }
 
+    /// As [`give_way`](Self::give_way), for a function that holds so many bytes meanwhile: they count as memory of the instance (M4).
+    ///
+    /// # Errors
+    /// The instance may not have so much.
+    pub(crate) async fn give_way_with(&self, bytes: u64) -> Result<(), Error> {
+        let _held = self.hold(bytes)?;
+        self.give_way().await;
+        Ok(())
+    }
+
+    /// Counts so many bytes as memory of the instance, as long as it is kept (M4).
+    ///
+    /// # Errors
+    /// The instance may not have so much.
+    pub(crate) fn hold(&self, bytes: u64) -> Result<crate::vm::Held, Error> {
+        let most = self.limits().memory_bytes;
+        self.local.gauge.hold_within(bytes, most).ok_or_else(|| {
+            let called = &self.function.described.called;
+            let what = format!("{called} takes {bytes} bytes beside the script's memory, over the limit memory_bytes of {most}");
+            Error::new(ErrorKind::Limit, what)
+        })
+    }
+
     /// Opens a resource of the module's WIT, by its name there: the script gets a handle of it when a function returns this
     /// one. It is closed when the script closes it or has no more use for it, and with the instance.
     ///
@@ -251,16 +274,8 @@ impl CallContext {
         let read = if encoded.has_at_most(VALUES_AT_ONCE) {
             encoded.decode()
         } else {
-            let (bytes, most) = (encoded.bytes().len() as u64, self.limits().memory_bytes);
-            let held = self.local.gauge.hold_within(bytes, most).ok_or_else(|| {
-                let message = format!("a value takes {bytes} bytes, over the limit memory_bytes of {most}");
-                Error::new(ErrorKind::Limit, message)
-            })?;
-            let decode = move || {
-                let _held = held;
-                encoded.decode()
-            };
-            let read = self.function.aside.run(self.tenant(), decode).await;
+            let _held = self.hold(encoded.bytes().len() as u64)?;
+            let read = self.function.aside.decode(self.tenant(), encoded).await;
             self.give_way().await;
             read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?
         };

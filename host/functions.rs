@@ -7,6 +7,7 @@
 mod arguments;
 mod aside;
 mod caller;
+mod lane;
 pub(crate) mod tariff;
 #[cfg(test)]
 mod tests;
@@ -153,7 +154,7 @@ impl Functions {
             all: Vec::new(),
             modules: Vec::new(),
             packages: Vec::new(),
-            aside: Arc::new(Aside::new(runtime.clone(), shares.clone())),
+            aside: Arc::new(Aside::new(&runtime, &shares)),
             shares,
             runtime,
             _own: own,

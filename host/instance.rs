@@ -215,7 +215,7 @@ pub(crate) fn read<R: DeserializeOwned>(
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
 }
 
-/// The result as a value: here if that are few values, else beside all threads that others wait for, in the tenant's turn and for its
+/// The result as a value: here if that are few values, else beside all threads that others wait for, in the tenant's turns and for its
 /// time (M8).
 pub(crate) async fn outcome(
     shared: &Shared,
@@ -226,7 +226,7 @@ pub(crate) async fn outcome(
     let decoded = if has_at_most(&bytes, VALUES_LIGHT) {
         Value::decode(&bytes)
     } else {
-        let decoded = shared.functions.aside.run(tenant, move || Value::decode(&bytes)).await;
+        let decoded = shared.functions.aside.decode(tenant, bytes).await;
         decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?
     };
     let value = decoded.map_err(|error| unreadable(&error).with_usage(usage))?;

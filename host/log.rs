@@ -74,7 +74,8 @@ impl Log {
         if bytes >= left as usize { Err(OverLog { left }) } else { Ok(()) }
     }
 
-    /// Hands a line to the sink. Each counts its text, its fields and its end.
+    /// Hands a line to the sink. Each counts its text, its fields and its end; what takes the place of bytes that aren't UTF-8 counts
+    /// too, three bytes for each.
     pub(crate) fn write(
         &self,
         event: Option<Arc<str>>,
@@ -83,10 +84,11 @@ impl Log {
         fields: Option<(Value, usize)>,
     ) -> Result<(), OverLog> {
         let (fields, more) = fields.map_or((None, 0), |(value, bytes)| (Some(value), bytes));
+        self.has_room(text.len().saturating_add(more))?;
+        let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         let bytes = u32::try_from(text.len().saturating_add(more).saturating_add(1)).unwrap_or(u32::MAX);
         let take = |left: u32| left.checked_sub(bytes);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|left| OverLog { left })?;
-        let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         (self.sink.0)(&LogLine { tenant: self.tenant.clone(), event, level, text, fields });
         Ok(())
     }
@@ -321,6 +323,22 @@ mod tests {
             }
         }
         (dropped, lines)
+    }
+
+    /// Bytes that aren't UTF-8 become three each, and count as those.
+    #[test]
+    fn m8_a_line_counts_as_it_is_handed_on() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        let sink = LogSink(Arc::new(move |line| kept.lock().unwrap().push(line.text.clone())));
+        let log = Log::new(sink, None);
+        log.set_left(3_000);
+        let write = |text: &[u8]| log.write(None, LogLevel::Info, text.to_vec(), None).map_err(|over| over.left);
+        assert_eq!(write(&[0xff; 1_000]), Err(3_000));
+        assert_eq!(write(&[0xff; 999]), Ok(()));
+        assert_eq!(write(b"ab"), Err(2));
+        assert_eq!(write(b"a"), Ok(()));
+        assert_eq!(*lines.lock().unwrap(), ["\u{fffd}".repeat(999), "a".to_owned()]);
     }
 
     #[test]

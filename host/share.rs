@@ -150,6 +150,12 @@ impl Shares {
         Share { used, weight: 1, fuel_per_second: None, pace: self.pace }.within(limits)
     }
 
+    /// Where the tenant is in virtual time, if anything of it is there.
+    pub(crate) fn at(&self, tenant: &Tenant) -> Option<u64> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade)?;
+        Some(used.at.load(Ordering::Relaxed))
+    }
+
     /// Charges a tenant the processor time that this thread, which is no worker, takes for some work of it, also if that panics.
     pub(crate) fn charged<T>(&self, tenant: &Tenant, work: impl FnOnce() -> T) -> T {
         if !self.by_time {

@@ -34,7 +34,7 @@ pub(crate) mod writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use codec::{decode, encode};
+pub(crate) use codec::{Decoding, decode, encode};
 pub(crate) use encoded::{Check, Encoded, has_at_most};
 pub use error::WireError;
 pub(crate) use token::exact_from_int;

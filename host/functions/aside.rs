@@ -1,9 +1,9 @@
-//! Values that are too many to be read, or written, in one step: a thread beside the workers does it, which the kernel takes
-//! turns with.
+//! Values that are too many to be read, or written, in one step on a thread that others wait for: threads beside the workers do it,
+//! which the kernel takes turns with.
 //!
-//! Serde can't stop in the middle of a value. So a function's arguments are read on the worker only if they are few, and its
-//! result is written there only as far as it is short. What goes aside depends on the values alone, so it costs the same fuel,
-//! and takes the same way, each time.
+//! A [`Value`] is decoded in steps. Serde can't stop in the middle of one: so a function's arguments are read on the worker only if
+//! they are few, and its result is written there only as far as it is short. What goes aside depends on the values alone, so it costs
+//! the same fuel, and takes the same way, each time.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,12 +14,14 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::lane::Lane;
 use crate::guest::motu::guest::types::Answer;
 use crate::module::Answering;
 use crate::share::Shares;
 use crate::tenant::Tenant;
-use crate::turns::Places;
-use crate::vm::{Held, panic_text};
+use crate::value::Value;
+use crate::vm::Held;
+use crate::wire::{Decoding, WireError};
 
 /// The most values that a worker reads or writes in one step: less than half a millisecond.
 pub(crate) const VALUES_AT_ONCE: usize = 8_192;
@@ -31,23 +33,51 @@ pub(crate) const VALUES_LIGHT: usize = 512;
 /// What a value takes once it was read, in bytes.
 pub(crate) const VALUE_BYTES: u64 = 48;
 
-/// Threads that read and write, of all tenants and of one: one at a time, since they take the machine from the workers.
-const PLACES: u32 = 1;
-
+/// Two threads at most, since they take the machine from the workers.
 pub(crate) struct Aside {
-    runtime: Handle,
-    places: Places,
-    shares: Arc<Shares>,
+    /// What is done in steps, of [`VALUES_AT_ONCE`] at most: half a millisecond.
+    steps: Lane,
+    /// What is not: some 100 ms for a mebibyte. Whatever is short waits for one of these at most, if its tenant has taken less.
+    whole: Lane,
 }
 
 impl Aside {
-    pub(super) fn new(runtime: Handle, shares: Arc<Shares>) -> Aside {
-        Aside { runtime, places: Places::new(PLACES, PLACES), shares }
+    pub(super) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
+        let lane = || Lane::new(runtime.clone(), shares.clone());
+        Aside { steps: lane(), whole: lane() }
     }
 
     /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
-    pub(crate) fn discard(self: &Arc<Self>, tenant: &Tenant, what: impl Send + 'static) {
+    pub(crate) fn discard(&self, tenant: &Tenant, what: impl Send + 'static) {
         self.begin(tenant, move || drop(what));
+    }
+
+    /// Decodes a value, a step in each of the tenant's turns, and charges the tenant for the time. The first poll never does it. What
+    /// was decoded for who gave it up is [discarded](Self::discard). Returns none if the runtime is no more.
+    pub(crate) async fn decode(
+        &self,
+        tenant: &Tenant,
+        bytes: impl AsRef<[u8]> + Send + 'static,
+    ) -> Option<Result<Value, WireError>> {
+        later().await;
+        let (tell, told) = oneshot::channel();
+        let (whole, of, mut under_way) = (self.whole.clone(), tenant.clone(), Some((tell, Decoding::default())));
+        self.steps.put(tenant, move || {
+            let Some((tell, mut decoding)) = under_way.take() else { return true };
+            if tell.is_closed() {
+                whole.put(&of, once(move || drop(decoding)));
+                return true;
+            }
+            let Some(decoded) = decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose() else {
+                under_way = Some((tell, decoding));
+                return false;
+            };
+            if let Err(decoded) = tell.send(decoded) {
+                whole.put(&of, once(move || drop(decoded)));
+            }
+            true
+        });
+        told.await.ok()
     }
 
     /// Does the work when it is the tenant's turn, and charges the tenant for its time. The first poll never does it. A panic in the
@@ -60,15 +90,7 @@ impl Aside {
         tenant: &Tenant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let mut is_polled = false;
-        poll_fn(|context| {
-            if std::mem::replace(&mut is_polled, true) {
-                return Poll::Ready(());
-            }
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        later().await;
         let (tell, told) = oneshot::channel();
         self.begin(tenant, move || {
             if tell.is_closed() {
@@ -85,20 +107,32 @@ impl Aside {
 
     /// Has the work done in its turn, whoever waits for it.
     pub(super) fn begin(&self, tenant: &Tenant, work: impl FnOnce() + Send + 'static) {
-        let (places, shares, tenant) = (self.places.clone(), self.shares.clone(), tenant.clone());
-        let runtime = self.runtime.clone();
-        drop(self.runtime.spawn(async move {
-            let place = places.enter(&tenant).await;
-            drop(runtime.spawn_blocking(move || {
-                let _place = place;
-                // nobody else is there to be told of a panic
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| shares.charged(&tenant, work))) {
-                    let message = panic_text(&*panic);
-                    tracing::error!(%tenant, message, "what was left behind panicked when it was dropped");
-                }
-            }));
-        }));
+        self.whole.put(tenant, once(work));
     }
+}
+
+/// Work that is one step.
+fn once(work: impl FnOnce() + Send + 'static) -> impl FnMut() -> bool + Send + 'static {
+    let mut work = Some(work);
+    move || {
+        if let Some(work) = work.take() {
+            work();
+        }
+        true
+    }
+}
+
+/// Not at the first poll, however soon it would be done: what is done at once takes another way.
+async fn later() {
+    let mut is_polled = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_polled, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A call with arguments of many values.

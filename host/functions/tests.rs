@@ -143,7 +143,7 @@ impl Drop for Counted {
 #[tokio::test]
 async fn t07_what_is_given_up_in_line_holds_nobody_up() {
     let shares = Arc::new(Shares::new(Pace::USUAL, true));
-    let aside = Arc::new(Aside::new(tokio::runtime::Handle::current(), shares));
+    let aside = Arc::new(Aside::new(&tokio::runtime::Handle::current(), &shares));
     let [one, other] = ["guild:1", "guild:2"].map(|name| name.parse::<crate::Tenant>().unwrap());
     let (dropped, gauge) = (Arc::new(AtomicUsize::new(0)), crate::vm::Gauge::default());
     for given_up in 0_usize..8 {

@@ -117,7 +117,6 @@ impl<'c> Steps<'c> {
     /// of the instance while others have the worker (M4).
     pub(super) async fn encoded(&mut self, value: &Encoded) -> Result<Vec<u8>, Error> {
         let mut canonical = Canonical::new(value.bytes());
-        let (gauge, most) = (&self.context.local.gauge, self.context.limits().memory_bytes);
         let mut held = None;
         loop {
             let tokens = self.tokens(ENCODE_TOKEN);
@@ -126,13 +125,7 @@ impl<'c> Steps<'c> {
             let is_over = stepped.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))?;
             drop(held.take());
             if !is_over {
-                let bytes = canonical.held_bytes();
-                held = Some(gauge.hold_within(bytes, most).ok_or_else(|| {
-                    let message = format!(
-                        "the pairs of a table take {bytes} bytes to be sorted, over the limit memory_bytes of {most}"
-                    );
-                    Error::new(ErrorKind::Limit, message)
-                })?);
+                held = Some(self.context.hold(canonical.held_bytes())?);
             }
             self.did(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)).await;
             if is_over {

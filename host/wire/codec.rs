@@ -8,6 +8,9 @@ use crate::value::Value;
 /// Entries that are made room for before they are there. A hostile length costs no more than this.
 const RESERVED_MAX: usize = 64;
 
+/// So many bytes of a string are read in the time of a value.
+const BYTES_AS_A_VALUE: usize = 512;
+
 /// `depth_max` and `bytes_max` as the limits have them; never deeper than `DEPTH_MAX`.
 pub(crate) fn encode(value: &Value, depth_max: u32, bytes_max: u32) -> Result<Vec<u8>, WireError> {
     let mut writer = Writer::new(bytes_max);
@@ -55,39 +58,150 @@ pub(super) fn write(writer: &mut Writer, value: &Value, depth_left: u32, depth_m
 
 /// A whole value. Its path in errors starts at `result`.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Value, WireError> {
-    let mut reader = Reader::new(bytes);
-    let value = read(&mut reader, DEPTH_MAX).and_then(|value| reader.finish().map(|()| value));
-    value.map_err(|error| error.rooted("result"))
+    let mut decoding = Decoding::default();
+    loop {
+        if let Some(value) = decoding.step(bytes, usize::MAX)? {
+            return Ok(value);
+        }
+    }
 }
 
-fn read(reader: &mut Reader<'_>, depth_left: u32) -> Result<Value, WireError> {
-    let token = reader.token()?;
-    match token {
-        Token::Array(len) => {
-            let depth_left = depth_left.checked_sub(1).ok_or_else(|| WireError::too_deep(DEPTH_MAX))?;
-            let mut items = Vec::with_capacity(len.min(RESERVED_MAX));
-            for index in 0..len {
-                items.push(read(reader, depth_left).map_err(|error| error.in_item(index + 1))?);
+/// A value that is being read, in steps: a mebibyte may be a million values. Nothing recurses.
+#[derive(Default)]
+pub(crate) struct Decoding {
+    /// How far the bytes were read.
+    at: usize,
+    /// The tables that are being read, outermost first.
+    open: Vec<Open>,
+}
+
+/// A table whose end is not read yet.
+enum Open {
+    Array {
+        left: usize,
+        items: Vec<Value>,
+    },
+    Map {
+        left: usize,
+        pairs: Vec<(Value, Value)>,
+        /// Where the last key begins and ends.
+        key_at: (usize, usize),
+        /// The last key, while its value is read.
+        key: Option<Value>,
+    },
+}
+
+impl Open {
+    /// Adds a value that ends at `at`. Whether the table is whole then.
+    fn add(&mut self, value: Value, at: usize) -> bool {
+        match self {
+            Open::Array { left, items } => {
+                items.push(value);
+                *left = left.saturating_sub(1);
+                *left == 0
             }
-            Ok(Value::Array(items))
-        }
-        Token::Map(len) => {
-            let depth_left = depth_left.checked_sub(1).ok_or_else(|| WireError::too_deep(DEPTH_MAX))?;
-            let mut pairs = Vec::with_capacity(len.min(RESERVED_MAX));
-            for _ in 0..len {
-                let start = reader.at();
-                let token = reader.peek()?;
-                if !token.is_key() {
-                    return Err(WireError::malformed(start, "a key is nil or NaN"));
+            Open::Map { left, pairs, key_at, key } => match key.take() {
+                None => {
+                    (key_at.1, *key) = (at, Some(value));
+                    false
                 }
-                let key = read(reader, depth_left)?;
-                let encoded = reader.since(start);
-                let value = read(reader, depth_left).map_err(|error| error.under_key(encoded))?;
-                pairs.push((key, value));
-            }
-            Ok(Value::Map(pairs))
+                Some(key) => {
+                    pairs.push((key, value));
+                    *left = left.saturating_sub(1);
+                    *left == 0
+                }
+            },
         }
-        Token::Handle(_) => Err(WireError::stray_handle()),
-        scalar => Ok(scalar.scalar().unwrap_or_default()),
+    }
+
+    fn into_value(self) -> Value {
+        match self {
+            Open::Array { items, .. } => Value::Array(items),
+            Open::Map { pairs, .. } => Value::Map(pairs),
+        }
+    }
+
+    /// The error, in what is being read of this.
+    fn place(&self, error: WireError, bytes: &[u8]) -> WireError {
+        match self {
+            Open::Array { items, .. } => error.in_item(items.len() + 1),
+            Open::Map { key: None, .. } => error,
+            Open::Map { key: Some(_), key_at: (start, end), .. } => {
+                error.under_key(bytes.get(*start..*end).unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Decoding {
+    /// Reads on in `bytes`, the same each time: so many values, or the like. The value, once all of it is read.
+    ///
+    /// # Errors
+    /// As [`decode`]. It isn't to be called again then, nor after the value.
+    pub(crate) fn step(&mut self, bytes: &[u8], values: usize) -> Result<Option<Value>, WireError> {
+        let mut reader = Reader::resumed(bytes, self.at);
+        let mut left = values;
+        let mut read = || {
+            while left > 0 {
+                let start = reader.at();
+                let is_whole = self.token(&mut reader)?;
+                left = left.saturating_sub(1 + (reader.at() - start) / BYTES_AS_A_VALUE);
+                if let Some(value) = is_whole {
+                    return reader.finish().map(|()| Some(value));
+                }
+            }
+            Ok(None)
+        };
+        let read = read();
+        self.at = reader.at();
+        read.map_err(|error| {
+            self.open.iter().rev().fold(error, |error, open| open.place(error, bytes)).rooted("result")
+        })
+    }
+
+    /// Reads a token: the whole value, if that ends it.
+    fn token(&mut self, reader: &mut Reader<'_>) -> Result<Option<Value>, WireError> {
+        let start = reader.at();
+        let token = reader.token()?;
+        if let Some(Open::Map { key: None, key_at, .. }) = self.open.last_mut() {
+            if !token.is_key() {
+                return Err(WireError::malformed(start, "a key is nil or NaN"));
+            }
+            key_at.0 = start;
+        }
+        let mut value = match token {
+            Token::Array(left) => {
+                self.deeper()?;
+                if left > 0 {
+                    self.open.push(Open::Array { left, items: Vec::with_capacity(left.min(RESERVED_MAX)) });
+                    return Ok(None);
+                }
+                Value::Array(Vec::new())
+            }
+            Token::Map(left) => {
+                self.deeper()?;
+                if left > 0 {
+                    let pairs = Vec::with_capacity(left.min(RESERVED_MAX));
+                    self.open.push(Open::Map { left, pairs, key_at: (0, 0), key: None });
+                    return Ok(None);
+                }
+                Value::Map(Vec::new())
+            }
+            Token::Handle(_) => return Err(WireError::stray_handle()),
+            scalar => scalar.scalar().unwrap_or_default(),
+        };
+        loop {
+            let Some(open) = self.open.last_mut() else { return Ok(Some(value)) };
+            if !open.add(value, reader.at()) {
+                return Ok(None);
+            }
+            let Some(open) = self.open.pop() else { return Ok(None) };
+            value = open.into_value();
+        }
+    }
+
+    /// A table begins, one level down.
+    fn deeper(&self) -> Result<(), WireError> {
+        if self.open.len() >= DEPTH_MAX as usize { Err(WireError::too_deep(DEPTH_MAX)) } else { Ok(()) }
     }
 }

@@ -24,6 +24,12 @@ pub(crate) struct Encoded {
 /// A nil, on the wire.
 const NIL: u8 = 0xc0;
 
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 impl Default for Encoded {
     fn default() -> Encoded {
         Encoded { bytes: smallvec![NIL], depth: Some(0) }

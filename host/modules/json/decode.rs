@@ -7,13 +7,13 @@ use std::hash::{BuildHasher, RandomState};
 use super::text::{Fault, Result, Text, shortened};
 use super::{DEPTH_MAX, SyntaxError, number, stand_in, string};
 use crate::value::Value;
-use crate::wire::Encoded;
+use crate::wire::{Encoded, WireError};
 use crate::wire::writer::{Begun, Writer};
 
-/// What a value is counted as, beside the bytes of a string: its place in a table that may have as much room again.
-const VALUE_BYTES: usize = 2 * size_of::<Value>();
+/// What a key takes while its object is open, beside itself: its hash, and its place in a tree of them.
+const KEY_BYTES: usize = 32;
 
-/// The bytes of a text, and of tables that are moved when they end, that are read in a step.
+/// The bytes that are read in a step, moved as tables end, or written for `null`.
 const STEP_BYTES: usize = 64 << 10;
 
 /// The numbers of many digits that are read in a step: 100 to 300 us.
@@ -26,8 +26,8 @@ static NIL: Value = Value::Nil;
 /// A text that is being read, in steps.
 ///
 /// `null` is what `null` becomes, as in [`DecodeOptions`](super::DecodeOptions). `depth_max` is how many tables may lie in
-/// each other, `DEPTH_MAX` at most: at 1, `[[]]` is refused. `bytes_max` is the memory that the value may take; each value
-/// and each key counts as 64 bytes, and those of its text.
+/// each other, `DEPTH_MAX` at most: at 1, `[[]]` is refused. `bytes_max` is what the value may take as it crosses, which is
+/// all that is ever held of it.
 ///
 /// # Errors
 /// The text is not JSON, a key is there twice in an object, a number can't be had, `null` stands in an array and means nil,
@@ -46,11 +46,11 @@ pub(super) struct Decoder<'a> {
     string: Option<Reading>,
     deepest: usize,
     depth_max: u32,
-    bytes_max: usize,
-    bytes_left: usize,
+    /// The keys of all tables that are open.
+    keys: usize,
     /// Two, so that keys of a script's choice have a hash of 128 bits that it can't know.
     hashers: (RandomState, RandomState),
-    /// Bytes of tables that were moved until now, as they ended.
+    /// Bytes that were moved until now, as tables ended, or written for `null`.
     moved: usize,
     /// Numbers of many digits that were read until now.
     hard: usize,
@@ -86,14 +86,14 @@ impl<'a> Decoder<'a> {
         text: &'a [u8],
         null: &'a Value,
         depth_max: u32,
-        bytes_max: usize,
+        bytes_max: u32,
     ) -> std::result::Result<Decoder<'a>, SyntaxError> {
         let null = stand_in(null).map_err(|message| Fault::new(0, message).in_text(text))?;
         let mut text = Text::new(text);
         text.skip_spaces();
         Ok(Decoder {
             text,
-            out: Writer::new(u32::MAX),
+            out: Writer::new(bytes_max),
             expected: "a value",
             null,
             open: Vec::new(),
@@ -101,8 +101,7 @@ impl<'a> Decoder<'a> {
             string: None,
             deepest: 0,
             depth_max: depth_max.min(DEPTH_MAX),
-            bytes_max,
-            bytes_left: bytes_max,
+            keys: 0,
             hashers: (RandomState::new(), RandomState::new()),
             moved: 0,
             hard: 0,
@@ -115,7 +114,7 @@ impl<'a> Decoder<'a> {
         self.text.at()
     }
 
-    /// How many bytes of what was read were moved, to make room for the heads of tables.
+    /// How many bytes were moved, to make room for the heads of tables, or written for `null`, whatever that is.
     pub(super) fn moved(&self) -> usize {
         self.moved
     }
@@ -123,6 +122,11 @@ impl<'a> Decoder<'a> {
     /// How many of the numbers that were read had many digits.
     pub(super) fn hard(&self) -> usize {
         self.hard
+    }
+
+    /// What it takes beside the text, in bytes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.out.len().saturating_add(self.keys.saturating_mul(KEY_BYTES)) as u64
     }
 
     /// Reads some of the text: the value, once all of it is read.
@@ -187,7 +191,7 @@ impl<'a> Decoder<'a> {
             }
             Some(b'"') => {
                 let start = self.text.at();
-                let at = wrote(self.out.begin())?;
+                let at = wrote(self.text.at(), self.out.begin())?;
                 self.text.skip(b'"');
                 self.string(Reading { start, at, is_key: false })
             }
@@ -196,7 +200,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn open(&mut self, is_object: bool) -> Result {
-        let at = wrote(self.out.begin())?;
+        let at = wrote(self.text.at(), self.out.begin())?;
         self.open.push(Open { is_object, at, count: 0, keys: BTreeSet::new(), key_at: 0 });
         self.deepest = self.deepest.max(self.open.len());
         Ok(())
@@ -204,7 +208,7 @@ impl<'a> Decoder<'a> {
 
     fn empty(&mut self) -> Result {
         self.deepest = self.deepest.max(self.open.len() + 1);
-        wrote(self.out.array(0))
+        wrote(self.text.at(), self.out.array(0))
     }
 
     /// A value is whole: it is an entry of the table that it is in, and so is each table that ends with it. Whether that was
@@ -224,10 +228,11 @@ impl<'a> Decoder<'a> {
                 }
                 return Ok(false);
             }
-            let Some(Open { at, count, .. }) = self.open.pop() else { return Ok(true) };
+            let Some(Open { at, count, keys, .. }) = self.open.pop() else { return Ok(true) };
+            self.keys -= keys.len();
             // a table without entries is the empty one in both cases
             let what = if is_object && count > 0 { Begun::Map } else { Begun::Array };
-            wrote(self.out.end(at, what, count))?;
+            wrote(self.text.at(), self.out.end(at, what, count))?;
             if count > 15 {
                 // its head took more than the byte that was kept for it
                 self.moved += self.out.len() - at;
@@ -244,7 +249,6 @@ impl<'a> Decoder<'a> {
             Some(b'-' | b'0'..=b'9') => {
                 let (number, is_hard) = number::read(&mut self.text)?;
                 self.hard += usize::from(is_hard);
-                self.count(start, 0)?;
                 self.write(&number)
             }
             Some(byte) if byte.is_ascii_alphabetic() => self.word(start),
@@ -269,7 +273,7 @@ impl<'a> Decoder<'a> {
             Value::String(bytes) | Value::Buffer(bytes) => bytes.len(),
             _ => 0,
         };
-        self.count(start, bytes)?;
+        self.moved += bytes;
         if !matches!(value, Value::Nil) {
             return self.write(value);
         }
@@ -289,7 +293,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn write(&mut self, value: &Value) -> Result {
-        wrote(match value {
+        let at = self.text.at();
+        wrote(at, match value {
             Value::Boolean(value) => self.out.boolean(*value),
             Value::Number(number) => self.out.number(*number),
             Value::Integer(integer) => self.out.integer(*integer),
@@ -308,13 +313,12 @@ impl<'a> Decoder<'a> {
         }
         self.string = None;
         let bytes = self.out.len() - string.at - 1;
-        self.count(string.start, bytes)?;
         if !string.is_key {
-            wrote(self.out.end(string.at, Begun::String, bytes))?;
+            wrote(self.text.at(), self.out.end(string.at, Begun::String, bytes))?;
             return Ok(true);
         }
         self.keyed(string)?;
-        wrote(self.out.end(string.at, Begun::String, bytes))?;
+        wrote(self.text.at(), self.out.end(string.at, Begun::String, bytes))?;
         self.text.skip_spaces();
         if !self.text.skip(b':') {
             return Err(self.text.unexpected("`:` after a key"));
@@ -334,6 +338,7 @@ impl<'a> Decoder<'a> {
             open.keys.insert(hash)
         });
         if is_new {
+            self.keys += 1;
             return Ok(());
         }
         let key = Value::string(key);
@@ -346,7 +351,7 @@ impl<'a> Decoder<'a> {
         if self.text.peek() != Some(b'"') {
             return Err(self.text.unexpected_start(expected));
         }
-        let at = wrote(self.out.begin())?;
+        let at = wrote(self.text.at(), self.out.begin())?;
         self.text.skip(b'"');
         self.string(Reading { start, at, is_key: true }).map(drop)
     }
@@ -358,7 +363,6 @@ impl<'a> Decoder<'a> {
             let most = self.depth_max;
             return Err(Fault::new(start, format!("arrays and objects lie more than {most} deep in each other")));
         }
-        self.count(start, 0)?;
         self.text.skip(bracket);
         self.text.skip_spaces();
         Ok(())
@@ -376,21 +380,9 @@ impl<'a> Decoder<'a> {
             Err(self.text.unexpected(expected))
         }
     }
-
-    /// Counts a value with so many bytes of its own.
-    fn count(&mut self, at: usize, bytes: usize) -> Result {
-        match self.bytes_left.checked_sub(VALUE_BYTES.saturating_add(bytes)) {
-            Some(left) => self.bytes_left = left,
-            None => {
-                let most = self.bytes_max;
-                return Err(Fault::new(at, format!("the values up to here take more than {most} bytes of memory")));
-            }
-        }
-        Ok(())
-    }
 }
 
-/// What is written is bounded by what was counted, so it has room.
-fn wrote<T>(done: std::result::Result<T, crate::wire::WireError>) -> Result<T> {
-    done.map_err(|error| Fault::new(0, error.said()))
+/// What was written, or that it has no room, at a place of the text.
+pub(super) fn wrote<T>(at: usize, done: std::result::Result<T, WireError>) -> Result<T> {
+    done.map_err(|error| Fault::new(at, error.placed("the value up to here", "payload").to_string()))
 }

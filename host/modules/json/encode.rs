@@ -31,6 +31,9 @@ const INDEX_FUEL: u64 = 100;
 /// The bytes of a string that are written at once.
 const PIECE_BYTES: usize = 16 << 10;
 
+/// What a key takes while its table is being written: itself, where its value begins, and its place in a tree of them.
+const KEY_BYTES: usize = 40;
+
 /// Tables of so many bytes are walked through rather than remembered.
 const SHORT_BYTES: usize = 32;
 
@@ -156,6 +159,15 @@ impl<'a> Encoder<'a> {
     /// What it has cost until now, in fuel. It depends on the value alone.
     pub(super) fn fuel(&self) -> u64 {
         self.fuel.saturating_add(OUT_FUEL.saturating_mul(self.out.len() as u64))
+    }
+
+    /// What it takes beside the value, in bytes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let sorting = if let Next::Sort(sorting) = &self.next { sorting.fields.len() } else { 0 };
+        let keys = |open: &Open<'_>| if let Open::Object { fields, .. } = open { fields.len() } else { 0 };
+        let keys = self.open.iter().map(keys).fold(sorting, usize::saturating_add);
+        let ends = self.ends.all.len().saturating_mul(size_of::<(usize, usize)>());
+        self.out.len().saturating_add(keys.saturating_mul(KEY_BYTES)).saturating_add(ends) as u64
     }
 
     /// Does one thing. Whether there is more to do.

@@ -39,20 +39,28 @@ use crate::wire::Encoded;
 pub(super) fn module() -> Result<HostModule, Error> {
     Ok(HostModule::from_wit(include_str!("json.wit"))?
         .function("decode", |context: CallContext, (text, options): (ByteBuf, Option<DecodeOptions>)| async move {
-            Ok::<_, Error>(decode(&context, &text, options.unwrap_or_default()).await)
+            decode(&context, &text, options.unwrap_or_default()).await
         })
         .unread_function(
             "encode",
             |context: CallContext, (value, options): (Encoded, Option<EncodeOptions>)| async move {
-                Ok::<_, Error>(encode(&context, &value, options.unwrap_or_default()).await.map(ByteBuf::from))
+                let text = encode(&context, &value, options.unwrap_or_default()).await?;
+                Ok::<_, Error>(text.map(ByteBuf::from))
             },
         ))
 }
 
 /// Reads a text in steps. What was read is charged, also of a text that is wrong further on.
-async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> Result<Encoded, SyntaxError> {
+async fn decode(
+    context: &CallContext,
+    text: &[u8],
+    options: DecodeOptions,
+) -> Result<Result<Encoded, SyntaxError>, Error> {
     let limits = context.limits();
-    let mut decoder = Decoder::new(text, &options.null, limits.payload_depth, decoded_bytes(limits.payload_bytes))?;
+    let mut decoder = match Decoder::new(text, &options.null, limits.payload_depth, limits.payload_bytes) {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(error)),
+    };
     let (mut from, mut moved_before, mut hard_before) = (0, 0, 0);
     loop {
         let step = decoder.step(VALUES_A_STEP);
@@ -64,26 +72,33 @@ async fn decode(context: &CallContext, text: &[u8], options: DecodeOptions) -> R
         match step {
             Some(Err(error)) => {
                 context.charge(PLACE_FUEL.saturating_mul(error.offset.into()));
-                return Err(error);
+                return Ok(Err(error));
             }
-            Some(read) => return read,
-            None => context.give_way().await,
+            Some(read) => return Ok(read),
+            None => context.give_way_with(decoder.held_bytes()).await?,
         }
     }
 }
 
 /// Writes a text in steps. What was written is charged, also of a value that can't be written further on.
-async fn encode(context: &CallContext, value: &Encoded, options: EncodeOptions) -> Result<Vec<u8>, String> {
+async fn encode(
+    context: &CallContext,
+    value: &Encoded,
+    options: EncodeOptions,
+) -> Result<Result<Vec<u8>, String>, Error> {
     let limits = context.limits();
-    let mut encoder = Encoder::new(value, &options, limits.result_depth, limits.payload_bytes as usize)?;
+    let mut encoder = match Encoder::new(value, &options, limits.result_depth, limits.payload_bytes as usize) {
+        Ok(encoder) => encoder,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut charged = 0;
     loop {
         let step = encoder.step();
         context.charge(encoder.fuel().saturating_sub(charged));
         charged = encoder.fuel();
         match step {
-            Some(text) => return text,
-            None => context.give_way().await,
+            Some(text) => return Ok(text),
+            None => context.give_way_with(encoder.held_bytes()).await?,
         }
     }
 }
@@ -91,7 +106,7 @@ async fn encode(context: &CallContext, value: &Encoded, options: EncodeOptions) 
 /// How many values are read, at most, until others have the worker: about a slice.
 const VALUES_A_STEP: usize = 1_000;
 
-/// Fuel for each byte of a table that is moved when it ends: 0.05 ns.
+/// Fuel for each byte of a table that is moved when it ends, or of what stands for `null`: 0.05 ns.
 const MOVE_FUEL: u64 = 1;
 
 /// Fuel for a number of more than 19 digits: 9 us, and 20 for an integer of 309.
@@ -110,11 +125,6 @@ fn decode_fuel(text: &[u8]) -> u64 {
         _ => 0,
     };
     text.iter().map(fuel).sum()
-}
-
-/// What a text may be in memory while it crosses: each value counts 64 bytes there, and one at least on the wire.
-fn decoded_bytes(payload_bytes: u32) -> usize {
-    (payload_bytes as usize).saturating_mul(16)
 }
 
 /// Tables in tables, at most, whatever the caller says: values are dropped and cross by recursion on the host's stack.

@@ -1,5 +1,6 @@
 //! Strings as they stand in a text.
 
+use super::decode::wrote;
 use super::text::{Fault, Result, Text};
 use crate::wire::writer::Writer;
 
@@ -29,7 +30,7 @@ pub(super) fn read(text: &mut Text<'_>, out: &mut Writer) -> Result<bool> {
                 return Err(Fault::new(start + at, format!("the byte 0x{byte:02X} in a string is not UTF-8")));
             }
         };
-        put(out, valid)?;
+        wrote(text.at(), out.append(valid))?;
         if is_cut && !valid.is_empty() {
             return Ok(false);
         }
@@ -56,10 +57,6 @@ pub(super) fn read(text: &mut Text<'_>, out: &mut Writer) -> Result<bool> {
     Ok(false)
 }
 
-fn put(out: &mut Writer, bytes: &[u8]) -> Result {
-    out.append(bytes).map_err(|error| Fault::new(0, error.said()))
-}
-
 fn escape(text: &mut Text<'_>, out: &mut Writer) -> Result {
     let start = text.at();
     text.skip(b'\\');
@@ -72,12 +69,12 @@ fn escape(text: &mut Text<'_>, out: &mut Writer) -> Result {
         Some(b't') => b'\t',
         Some(b'u') => {
             let character = unicode(text, start)?;
-            return put(out, character.encode_utf8(&mut [0; 4]).as_bytes());
+            return wrote(text.at(), out.append(character.encode_utf8(&mut [0; 4]).as_bytes()));
         }
         _ => return Err(text.unexpected("one of `\"`, `\\`, `/`, `b`, `f`, `n`, `r`, `t`, `u` after `\\`")),
     };
     text.take();
-    put(out, &[byte])
+    wrote(text.at(), out.append(&[byte]))
 }
 
 /// Reads `uXXXX`, or both halves of a surrogate pair, which began at `start`.

@@ -18,11 +18,11 @@ use super::{Decoder, EncodeOptions, Encoder, SyntaxError};
 use crate::value::Value;
 use crate::wire::Encoded;
 
-/// More memory than the texts here need.
-const PLENTY: usize = 1 << 30;
+/// More than the texts and the values here take.
+const PLENTY: u32 = 1 << 30;
 
 /// In steps of three values.
-fn decode(text: &[u8], null: &Value, depth_max: u32, bytes_max: usize) -> Result<Value, SyntaxError> {
+fn decode(text: &[u8], null: &Value, depth_max: u32, bytes_max: u32) -> Result<Value, SyntaxError> {
     let mut decoder = Decoder::new(text, null, depth_max, bytes_max)?;
     loop {
         if let Some(read) = decoder.step(3) {
@@ -35,9 +35,9 @@ fn encoded(value: &Value) -> Encoded {
     Encoded::written(value.encode().unwrap(), 0)
 }
 
-fn encode(value: &Value, options: &EncodeOptions, depth_max: u32, bytes_max: usize) -> Result<Vec<u8>, String> {
+fn encode(value: &Value, options: &EncodeOptions, depth_max: u32, bytes_max: u32) -> Result<Vec<u8>, String> {
     let value = encoded(value);
-    let mut encoder = Encoder::new(&value, options, depth_max, bytes_max)?;
+    let mut encoder = Encoder::new(&value, options, depth_max, bytes_max as usize)?;
     loop {
         if let Some(written) = encoder.step() {
             return written;

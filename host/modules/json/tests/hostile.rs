@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::VALUES_A_STEP;
 use super::{Decoder, EncodeOptions, Encoder, SyntaxError, Value, decode, encode, json};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -24,7 +25,7 @@ fn long(before: &str, part: &str, after: &str) -> Vec<u8> {
 }
 
 fn read(text: &[u8]) -> Result<Value, SyntaxError> {
-    timed(&text.get(..40).unwrap_or(text).escape_ascii().to_string(), || decode(text, &Value::Nil, 200, 256 * MEBIBYTE))
+    timed(&text.get(..40).unwrap_or(text).escape_ascii().to_string(), || decode(text, &Value::Nil, 200, 256 << 20))
 }
 
 fn refused(text: &[u8]) -> (usize, String) {
@@ -49,10 +50,10 @@ fn the_stack_is_small() {
     let small = std::thread::Builder::new().stack_size(64 * 1024);
     let thread = small.spawn(|| {
         let text = format!("{}1{}", "{\"a\":[".repeat(100), "]}".repeat(100));
-        let mut decoder = Decoder::new(text.as_bytes(), &Value::Nil, 200, MEBIBYTE).unwrap();
+        let mut decoder = Decoder::new(text.as_bytes(), &Value::Nil, 200, 1 << 20).unwrap();
         let value = decoder.step(1000).unwrap().unwrap();
         let options = EncodeOptions::default();
-        let mut encoder = Encoder::new(&value, &options, 200, MEBIBYTE).unwrap();
+        let mut encoder = Encoder::new(&value, &options, 200, 1 << 20).unwrap();
         assert_eq!(encoder.step().unwrap().unwrap(), text.as_bytes());
     });
     thread.unwrap().join().unwrap();
@@ -91,7 +92,7 @@ fn long_numbers_and_words() {
         assert!(message.ends_with("... has more than 1000 characters; no number needs so many"), "{message}");
         let at_most = [before, &part.repeat(1000 - before.len() - after.len()), after].concat();
         assert!(
-            !decode(at_most.as_bytes(), &Value::Nil, 0, MEBIBYTE).is_err_and(|error| error.message.contains("1000"))
+            !decode(at_most.as_bytes(), &Value::Nil, 0, 1 << 20).is_err_and(|error| error.message.contains("1000"))
         );
     }
     assert_eq!(refused(&long("0", "0", "")).0, 0);
@@ -105,7 +106,7 @@ fn long_numbers_and_words() {
 #[test]
 fn long_nothing() {
     for part in [" ", "\n", "\t", "\r\n"] {
-        assert_eq!(refused(&long("", part, "")).0, MEBIBYTE);
+        assert_eq!(refused(&long("", part, "")).0, 1 << 20);
         assert!(read(&long("[", part, "]")).is_ok());
     }
     let error = read(&long("[", "\n", "?")).unwrap_err();
@@ -134,28 +135,42 @@ fn many_entries() {
     assert_eq!(refused(format!("{{\"{long_key}\":1,\"{long_key}\":2}}").as_bytes()).0, MEBIBYTE / 4 + 6);
 }
 
-/// Two bytes of text can be 64 of memory; a `null` can be as much as the caller's stand-in.
+/// A `null` can be as much as the caller's stand-in: no more of them are written than may cross, and each is a step of its own if it is
+/// long. Sixteen times what may cross was held, and a step of a thousand of them took 17 ms.
 #[test]
-fn memory() {
-    let small = |text: &[u8], null: &Value| timed("small", || decode(text, null, 200, MEBIBYTE)).unwrap_err();
-    let error = small(&long("[", "0,", "0]"), &Value::Nil);
-    assert_eq!(error.offset as usize, 1 + 2 * (MEBIBYTE / 64 - 1));
-    assert_eq!(error.message, "the values up to here take more than 1048576 bytes of memory");
-    assert_eq!(small(&long("[", "[],", "0]"), &Value::Nil).message, error.message);
-    assert_eq!(small(&long("[", "{\"\":0},", "0]"), &Value::Nil).message, error.message);
-    let large = Value::String(vec![b'x'; MEBIBYTE / 4]);
-    assert_eq!(small(&long("[", "null,", "0]"), &large).offset, 1 + 3 * 5);
+fn m8_what_stands_for_null_is_bounded_and_paid() {
+    let large = Value::String(vec![b'x'; 100_000]);
+    let text = long("[", "null,", "0]");
+    let mut decoder = Decoder::new(&text, &large, 200, 1 << 20).unwrap();
+    let (mut steps, mut held) = (0, 0);
+    let error = loop {
+        steps += 1;
+        held = held.max(decoder.held_bytes());
+        if let Some(read) = decoder.step(VALUES_A_STEP) {
+            break read.unwrap_err();
+        }
+    };
+    assert_eq!((error.offset, steps), (11 * 5, 11));
+    assert_eq!(error.message, "the value up to here: over the limit payload_bytes of 1048576");
+    assert!((1_000_000..=1 << 20).contains(&held), "{held}");
+    assert_eq!(decoder.moved(), 11 * 100_000);
+    // keys are held beside what is written
+    let keys: Vec<String> = (0..10_000).map(|key| format!("\"{key}\":0")).collect();
+    let text = format!("{{{},", keys.join(","));
+    let mut decoder = Decoder::new(text.as_bytes(), &Value::Nil, 200, 1 << 20).unwrap();
+    while decoder.step(VALUES_A_STEP).is_none() {}
+    assert!(decoder.held_bytes() >= 10_000 * 32 + 50_000, "{}", decoder.held_bytes());
 }
 
 #[test]
 fn comparing_with_null_is_cheap() {
     let chain = |end: i32| (0..200).fold(Value::from(end), |inner, _| Value::from([("a", inner)]));
     let options = |null: Value| EncodeOptions { null, ..EncodeOptions::default() };
-    assert!(timed("a chain", || encode(&chain(1), &options(chain(2)), 200, MEBIBYTE)).is_err());
-    assert!(timed("a chain", || encode(&chain(1), &options("x".into()), 200, MEBIBYTE)).is_ok());
+    assert!(timed("a chain", || encode(&chain(1), &options(chain(2)), 200, 1 << 20)).is_err());
+    assert!(timed("a chain", || encode(&chain(1), &options("x".into()), 200, 1 << 20)).is_ok());
     let strings: Value = (0..100).map(|_| Value::String(vec![b'x'; 10_000])).collect();
     let null = Value::String([vec![b'x'; 9_999], vec![b'y']].concat());
-    assert!(timed("strings", || encode(&strings, &options(null), 200, 2 * MEBIBYTE)).is_ok());
+    assert!(timed("strings", || encode(&strings, &options(null), 200, 2 << 20)).is_ok());
 }
 
 #[test]
@@ -164,6 +179,6 @@ fn writing_stops_at_once() {
     assert!(encode(&wide, &EncodeOptions::default(), 200, 100).unwrap_err().starts_with("value[1]: "));
     let deep = (0..200).fold(Value::from(1), |inner, _| Value::Array(vec![inner]));
     let indented = EncodeOptions { indent: Some(u8::MAX), ..EncodeOptions::default() };
-    assert!(encode(&deep, &indented, 200, MEBIBYTE).is_err());
-    assert!(encode(&deep, &indented, 200, 16 * MEBIBYTE).is_ok());
+    assert!(encode(&deep, &indented, 200, 1 << 20).is_err());
+    assert!(encode(&deep, &indented, 200, 16 << 20).is_ok());
 }

@@ -9,7 +9,7 @@ const STEP_FUEL_MAX: u64 = 8_000_000;
 /// The text, what it cost, and the steps that it took.
 fn written(value: &Value) -> (Result<Vec<u8>, String>, u64, u64) {
     let (value, options) = (encoded(value), EncodeOptions::default());
-    let mut encoder = Encoder::new(&value, &options, 200, PLENTY).unwrap();
+    let mut encoder = Encoder::new(&value, &options, 200, PLENTY as usize).unwrap();
     let (mut steps, mut before) = (0, 0);
     loop {
         let done = encoder.step();

@@ -156,15 +156,15 @@ fn never_more_bytes_than_allowed() {
     for indent in [0, 3] {
         let options = EncodeOptions { indent: Some(indent), ..EncodeOptions::default() };
         let whole = encode(&value, &options, 200, PLENTY).unwrap();
-        for most in 0..whole.len() {
+        for most in 0..whole.len() as u32 {
             let error = encode(&value, &options, 200, most).unwrap_err();
             assert!(error.ends_with(&format!(": the JSON up to here takes more than {most} bytes")), "{error}");
         }
-        assert_eq!(encode(&value, &options, 200, whole.len()).unwrap(), whole);
+        assert_eq!(encode(&value, &options, 200, whole.len() as u32).unwrap(), whole);
     }
     let long = list((0..10_000).map(Value::from));
     let len = json(&long).len();
-    assert!(encode(&long, &EncodeOptions::default(), 200, len).unwrap().capacity() <= len);
+    assert!(encode(&long, &EncodeOptions::default(), 200, len as u32).unwrap().capacity() <= len);
     let mut writer = Writer::new(1000);
     let stopped = (0..).find(|_| writer.put(b"1234567").is_err());
     assert_eq!(stopped, Some(142));
