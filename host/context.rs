@@ -215,7 +215,9 @@ impl CallContext {
         let most = self.limits().memory_bytes;
         self.local.gauge.hold_within(bytes, most).ok_or_else(|| {
             let called = &self.function.described.called;
-            let what = format!("{called} takes {bytes} bytes beside the script's memory, over the limit memory_bytes of {most}");
+            let what = format!(
+                "{called} takes {bytes} bytes beside the script's memory, over the limit memory_bytes of {most}"
+            );
             Error::new(ErrorKind::Limit, what)
         })
     }

@@ -49,10 +49,17 @@ pub(crate) struct Log {
     left: AtomicU32,
 }
 
-/// A line is longer than what the event may still log; so many bytes were left.
+/// A line of so many bytes is longer than what the event may still log.
 #[derive(Debug)]
 pub(crate) struct OverLog {
-    pub(crate) left: u32,
+    bytes: usize,
+    left: u32,
+}
+
+impl fmt::Display for OverLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a line of {} bytes with {} left", self.bytes, self.left)
+    }
 }
 
 impl Log {
@@ -71,7 +78,7 @@ impl Log {
     /// Whether a line of so many bytes, and its end, may be logged now.
     pub(crate) fn has_room(&self, bytes: usize) -> Result<(), OverLog> {
         let left = self.left();
-        if bytes >= left as usize { Err(OverLog { left }) } else { Ok(()) }
+        if bytes >= left as usize { Err(OverLog { bytes, left }) } else { Ok(()) }
     }
 
     /// Hands a line to the sink. Each counts its text, its fields and its end; what takes the place of bytes that aren't UTF-8 counts
@@ -84,14 +91,21 @@ impl Log {
         fields: Option<(Value, usize)>,
     ) -> Result<(), OverLog> {
         let (fields, more) = fields.map_or((None, 0), |(value, bytes)| (Some(value), bytes));
-        self.has_room(text.len().saturating_add(more))?;
+        let bytes = rewritten_bytes(&text).saturating_add(more);
+        let counted = u32::try_from(bytes.saturating_add(1)).unwrap_or(u32::MAX);
+        let take = |left: u32| left.checked_sub(counted);
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map_err(|left| OverLog { bytes, left })?;
         let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-        let bytes = u32::try_from(text.len().saturating_add(more).saturating_add(1)).unwrap_or(u32::MAX);
-        let take = |left: u32| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|left| OverLog { left })?;
         (self.sink.0)(&LogLine { tenant: self.tenant.clone(), event, level, text, fields });
         Ok(())
     }
+}
+
+/// What a text takes once all that isn't UTF-8 in it was replaced.
+fn rewritten_bytes(text: &[u8]) -> usize {
+    let replaced = |invalid: &[u8]| if invalid.is_empty() { 0 } else { char::REPLACEMENT_CHARACTER.len_utf8() };
+    text.utf8_chunks().map(|chunk| chunk.valid().len() + replaced(chunk.invalid())).sum()
 }
 
 /// The lines of one tenant, as they are logged, from when this was made: [`TenantRef::logs`](crate::TenantRef::logs). A reader
@@ -333,10 +347,11 @@ mod tests {
         let sink = LogSink(Arc::new(move |line| kept.lock().unwrap().push(line.text.clone())));
         let log = Log::new(sink, None);
         log.set_left(3_000);
-        let write = |text: &[u8]| log.write(None, LogLevel::Info, text.to_vec(), None).map_err(|over| over.left);
-        assert_eq!(write(&[0xff; 1_000]), Err(3_000));
+        let write = |text: &[u8]| log.write(None, LogLevel::Info, text.to_vec(), None).map_err(|over| over.to_string());
+        let over = |bytes, left| Err(format!("a line of {bytes} bytes with {left} left"));
+        assert_eq!(write(&[0xff; 1_000]), over(3_000, 3_000));
         assert_eq!(write(&[0xff; 999]), Ok(()));
-        assert_eq!(write(b"ab"), Err(2));
+        assert_eq!(write(b"ab"), over(2, 2));
         assert_eq!(write(b"a"), Ok(()));
         assert_eq!(*lines.lock().unwrap(), ["\u{fffd}".repeat(999), "a".to_owned()]);
     }

@@ -2,6 +2,7 @@
 //! and however often they are started anew.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,16 @@ pub(crate) struct Rates<K> {
 pub(crate) struct Over {
     /// There will be in so much time, if nobody else takes it. None: never, it is more than fits in a second.
     pub(crate) wait: Option<Duration>,
+}
+
+/// What the caller may do about it.
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wait {
+            Some(wait) => write!(f, "try again in {:.3} s", wait.as_secs_f64()),
+            None => f.write_str("so many are never allowed at once"),
+        }
+    }
 }
 
 impl<K: Eq + std::hash::Hash> Rates<K> {

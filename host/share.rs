@@ -150,12 +150,6 @@ impl Shares {
         Share { used, weight: 1, fuel_per_second: None, pace: self.pace }.within(limits)
     }
 
-    /// Where the tenant is in virtual time, if anything of it is there.
-    pub(crate) fn at(&self, tenant: &Tenant) -> Option<u64> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade)?;
-        Some(used.at.load(Ordering::Relaxed))
-    }
-
     /// Charges a tenant the processor time that this thread, which is no worker, takes for some work of it, also if that panics.
     pub(crate) fn charged<T>(&self, tenant: &Tenant, work: impl FnOnce() -> T) -> T {
         if !self.by_time {
@@ -170,12 +164,20 @@ impl Shares {
         if !self.by_time {
             return;
         }
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(used) = used {
+        if let Some(used) = self.used(tenant) {
             let weight = used.weight.load(Ordering::Relaxed).max(1);
             Share { used, weight, fuel_per_second: None, pace: self.pace }.took(nanos, 0);
         }
+    }
+
+    /// What the tenant weighs, by what of it ran last: 1 if nothing did.
+    pub(crate) fn weight(&self, tenant: &Tenant) -> u32 {
+        self.used(tenant).map_or(1, |used| used.weight.load(Ordering::Relaxed).max(1))
+    }
+
+    fn used(&self, tenant: &Tenant) -> Option<Arc<Used>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).and_then(Weak::upgrade)
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct GroupResult {
     pub(super) failed: BTreeMap<String, u64>,
     /// Dispatched, and neither answered nor failed when the phase was cut off.
     pub(super) lost: u64,
+    /// Not dispatched when the phase was cut off, of those that the group was to have.
+    pub(super) unsent: u64,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
     pub(super) p999_us: f64,
@@ -313,9 +315,10 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupR
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
-    let lost = match group.events {
-        Some(_) => counts.sent.load(Ordering::Relaxed).saturating_sub(answered + counts.failed()),
-        None => 0,
+    let sent = counts.sent.load(Ordering::Relaxed);
+    let (lost, unsent) = match group.events {
+        Some(events) => (sent.saturating_sub(answered + counts.failed()), events.saturating_sub(sent)),
+        None => (0, 0),
     };
     GroupResult {
         phase: phase.name.clone(),
@@ -324,6 +327,7 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupR
         answered,
         failed: counts.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         lost,
+        unsent,
         p50_us: us(0.5),
         p99_us: us(0.99),
         p999_us: us(0.999),

@@ -79,6 +79,13 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
     for result in results.iter().filter(|result| result.failed.contains_key(UNHANDLED)) {
         broken.push(format!("{}, {}: its bundle has no handler of the event's name", result.phase, result.group));
     }
+    for result in results.iter().filter(|result| result.lost + result.unsent > 0) {
+        let (of, group, seconds) = (&result.phase, &result.group, scenario.seconds_max);
+        let (lost, unsent) = (result.lost, result.unsent);
+        broken.push(format!(
+            "{of}, {group}: cut off after {seconds} s, the scenario's seconds-max: {lost} events had not ended, and {unsent} not begun"
+        ));
+    }
     for phase in &scenario.phase {
         for expect in &phase.expect {
             let of_group = |result: &&GroupResult| result.phase == phase.name && result.group == expect.group;

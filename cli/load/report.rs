@@ -43,6 +43,7 @@ impl Report {
                 json!({
                     "phase": result.phase, "group": result.group, "tenants": result.tenants,
                     "answered": result.answered, "failed": result.failed, "lost": result.lost,
+                    "unsent": result.unsent,
                     "p50_us": result.p50_us, "p99_us": result.p99_us, "p999_us": result.p999_us, "max_us": result.max_us,
                     "p99_times": p99_times, "per_second": result.per_second, "fuel": result.fuel,
                     "fuel_per_second": result.fuel_per_second, "time_part": result.time_part, "rss_mib": result.rss_mib,

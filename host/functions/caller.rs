@@ -277,12 +277,8 @@ impl Caller {
         let Some((package, most)) = rates.iter().find(|(package, _)| function.is_of(package)) else { return Ok(()) };
         let taken = self.functions.rates.take(function.package_number, &self.local.tenant, *most, 1);
         taken.map_err(|over| {
-            let when = match over.wait {
-                Some(wait) => format!("try again in {:.3} s", wait.as_secs_f64()),
-                None => "none is allowed".to_owned(),
-            };
             let called = &function.described.called;
-            let what = format!("{called}: over the limit calls_per_second of {most} for {package}: {when}");
+            let what = format!("{called}: over the limit calls_per_second of {most} for {package}: {over}");
             refused(FailureKind::Limit, &what)
         })
     }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::lane::Lane;
 use super::{Arguments, Aside, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
 use crate::error::Error;
@@ -192,6 +193,134 @@ async fn t07_what_is_given_up_in_line_holds_nobody_up() {
         assert_eq!(dropped.load(Ordering::Acquire), 3, "{given_up:b}");
         assert_eq!(gauge.held(), 0, "{given_up:b}");
     }
+}
+
+fn tenants<const N: usize>() -> [crate::Tenant; N] {
+    std::array::from_fn(|number| format!("guild:{number}").parse().unwrap())
+}
+
+/// Steps of four tenants that each have a hundred works of a hundred steps, and one of a neighbour which comes in between: it is done
+/// before each of them has had another turn or two. What was whole, or had its turn by count, held it up for all that was before it.
+#[tokio::test]
+async fn m8_who_has_taken_least_goes_next_and_waits_for_a_step() {
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let lane = Lane::new(tokio::runtime::Handle::current(), shares.clone());
+    let [neighbour, hostile @ ..] = tenants::<5>();
+    let limits = crate::Limits::default();
+    let kept: Vec<_> = hostile.iter().chain([&neighbour]).map(|tenant| shares.of(tenant, &limits)).collect();
+    let steps = Arc::new(AtomicUsize::new(0));
+    let spin = || {
+        let start = crate::metering::processor_nanos();
+        while crate::metering::processor_nanos() - start < 100_000 {}
+    };
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    for tenant in hostile.iter().flat_map(|tenant| std::iter::repeat_n(tenant, 100)) {
+        let (steps, stopped, mut left) = (steps.clone(), stopped.clone(), 100);
+        lane.put(tenant, move || {
+            spin();
+            steps.fetch_add(1, Ordering::AcqRel);
+            left -= 1;
+            left == 0 || *stopped.borrow()
+        });
+    }
+    for round in 0..20 {
+        while steps.load(Ordering::Acquire) < 10 * (round + 1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (steps, mut tell) = (steps.clone(), Some(tell));
+        let before = steps.load(Ordering::Acquire);
+        lane.put(&neighbour, move || tell.take().unwrap().send(steps.load(Ordering::Acquire)).is_ok());
+        let waited = told.await.unwrap() - before;
+        assert!(waited <= 2, "{waited} steps of others");
+    }
+    stop.send(true).unwrap();
+    assert!(kept.iter().take(4).all(|share| share.at() > kept[4].at()), "it is charged");
+}
+
+/// The thread's time is had by weight, and whoever has had much of it in one piece waits until the others have had as much.
+#[tokio::test]
+async fn m8_turns_beside_the_workers_are_had_by_weight() {
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let lane = Lane::new(tokio::runtime::Handle::current(), shares.clone());
+    let [light, heavy] = tenants();
+    let limits = |weight| crate::Limits { weight, ..crate::Limits::default() };
+    let kept = [(&light, 1), (&heavy, 4)].map(|(tenant, weight)| shares.of(tenant, &limits(weight)));
+    let had: [Arc<AtomicUsize>; 2] = Default::default();
+    let (all, told) = tokio::sync::oneshot::channel();
+    let mut all = Some(all);
+    kept.iter().for_each(|share| share.took(1, 0)); // what it weighs is known by what runs
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    lane.put(&light, move || wait.recv().is_err()); // until both are in line
+    for (tenant, had) in [(&light, &had[0]), (&heavy, &had[1])] {
+        let (had, mut left) = (had.clone(), 300);
+        lane.put(tenant, move || {
+            let start = crate::metering::processor_nanos();
+            while crate::metering::processor_nanos() - start < 100_000 {}
+            had.fetch_add(1, Ordering::AcqRel);
+            left -= 1;
+            left == 0
+        });
+    }
+    let of_heavy = had[1].clone();
+    let other = had[0].clone();
+    lane.put(&heavy, move || {
+        all.take().unwrap().send((other.load(Ordering::Acquire), of_heavy.load(Ordering::Acquire))).is_ok()
+    });
+    drop(go);
+    let (of_light, of_heavy) = told.await.unwrap();
+    assert_eq!(of_heavy, 300);
+    assert!((50..=110).contains(&of_light), "{of_light} beside 300, which is 75 by weight");
+}
+
+/// What was asked for when the runtime is no more is answered, and nothing waits for ever. So is what was in line.
+#[test]
+fn nothing_waits_for_a_runtime_that_is_no_more() {
+    let own = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let (gone, here) = (own(), own());
+    let aside = Aside::new(gone.handle(), &Arc::new(Shares::new(Pace::USUAL, true)));
+    let [tenant] = tenants();
+    gone.shutdown_background();
+    let bytes = Value::from_iter(0..10_000).encode().unwrap();
+    for _ in 0..2 {
+        here.block_on(async {
+            let soon = Duration::from_secs(20);
+            assert_eq!(tokio::time::timeout(soon, aside.run(&tenant, || 7)).await, Ok(None));
+            assert!(matches!(tokio::time::timeout(soon, aside.decode(&tenant, bytes.clone())).await, Ok(None)));
+        });
+    }
+}
+
+/// A value that nobody waits for any more is decoded no further.
+#[tokio::test]
+async fn m8_a_value_that_was_given_up_is_decoded_no_further() {
+    let aside = Aside::new(&tokio::runtime::Handle::current(), &Arc::new(Shares::new(Pace::USUAL, true)));
+    let [one, other] = tenants();
+    let value = Value::from_iter(0..100_000);
+    let bytes = value.encode().unwrap();
+    let read = Arc::new(AtomicUsize::new(0));
+    /// Counts how often it is looked at: once for each step.
+    struct Seen(Vec<u8>, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Seen {
+        fn as_ref(&self) -> &[u8] {
+            self.1.fetch_add(1, Ordering::AcqRel);
+            &self.0
+        }
+    }
+    let decoded = aside.decode(&one, Seen(bytes.clone(), read.clone())).await.unwrap().unwrap();
+    assert_eq!((decoded, read.swap(0, Ordering::AcqRel)), (value, 100_000 / 8_192 + 1));
+    for _ in 0..10 {
+        let mut given_up = Box::pin(aside.decode(&one, Seen(bytes.clone(), read.clone())));
+        for _ in 0..2 {
+            assert!(std::future::poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await.is_pending());
+        }
+        drop(given_up);
+    }
+    assert!(aside.decode(&one, bytes.clone()).await.unwrap().is_ok());
+    assert!(aside.decode(&other, bytes).await.unwrap().is_ok());
+    let steps = read.load(Ordering::Acquire);
+    assert!(steps <= 10 * 2, "{steps} steps for nobody");
+    assert!(aside.decode(&one, vec![0xc1]).await.unwrap().unwrap_err().is_malformed());
 }
 
 #[test]

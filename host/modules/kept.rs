@@ -48,8 +48,8 @@ impl Rate {
     /// The tenant is over the limit.
     pub(super) fn take(&self, context: &CallContext, most: Option<u32>, operations: usize) -> Result<(), Error> {
         let Some(most) = most else { return Ok(()) };
-        self.rates.take((), context.tenant(), most, operations).map_err(|_| {
-            let message = format!("over the limit {} of {most}: wait, and try again", self.limit);
+        self.rates.take((), context.tenant(), most, operations).map_err(|over| {
+            let message = format!("over the limit {} of {most}: {over}", self.limit);
             Error::new(ErrorKind::Limit, message)
         })
     }

@@ -12,7 +12,7 @@ use crate::functions::tariff::Crossing;
 use crate::functions::{Admission, Arguments, Begun, Call, Caller, Outcome, Trying, tariff};
 use crate::guest::motu::guest::host::{Called, Host, Limit, LogLevel as GuestLevel, add_to_linker};
 use crate::guest::motu::guest::types::Answer;
-use crate::log::{LogLevel, OverLog};
+use crate::log::LogLevel;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
@@ -179,12 +179,9 @@ impl Host for State {
             GuestLevel::Error => LogLevel::Error,
         };
         let event = self.owner.as_ref().map(|owner| owner.name.clone());
-        let bytes = text.len();
         match catch_unwind(AssertUnwindSafe(|| self.log.write(event, level, text, None))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(OverLog { left })) => {
-                self.exceeded(Limit::LogBytes, format!("a line of {bytes} bytes with {left} left").into_bytes())
-            }
+            Ok(Err(over)) => self.exceeded(Limit::LogBytes, over.to_string().into_bytes()),
             Err(panic) => {
                 let message = panic_text(&*panic);
                 Err(Stop::Panicked { what: "the function given to on_log".to_owned(), message }.into())

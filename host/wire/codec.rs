@@ -205,3 +205,53 @@ impl Decoding {
         if self.open.len() >= DEPTH_MAX as usize { Err(WireError::too_deep(DEPTH_MAX)) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::value::tests::any_value;
+
+    /// What comes of some bytes, read so many values in a step.
+    fn stepped(bytes: &[u8], values: usize) -> Result<Value, String> {
+        let mut decoding = Decoding::default();
+        loop {
+            if let Some(read) = decoding.step(bytes, values).transpose() {
+                return read.map_err(|error| error.to_string());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn m8_a_value_is_the_same_in_steps(value in any_value(), values in 1_usize..5) {
+            let bytes = value.encode().unwrap();
+            prop_assert_eq!(stepped(&bytes, values).unwrap(), value.clone());
+            prop_assert_eq!(decode(&bytes).unwrap(), value);
+        }
+
+        /// And so is what is wrong with it.
+        #[test]
+        fn m8_an_error_is_the_same_in_steps(value in any_value(), values in 1_usize..5, at: prop::sample::Index, to: u8) {
+            let mut bytes = value.encode().unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            prop_assert_eq!(stepped(&bytes, values), decode(&bytes).map_err(|error| error.to_string()));
+            bytes.truncate(at);
+            prop_assert!(stepped(&bytes, values).is_err());
+        }
+    }
+
+    #[test]
+    fn m8_a_long_list_takes_steps_and_a_long_text_too() {
+        let steps = |value: &Value| {
+            let (bytes, mut decoding) = (value.encode().unwrap(), Decoding::default());
+            (1..).find(|_| decoding.step(&bytes, 1_000).unwrap().is_some()).unwrap()
+        };
+        assert_eq!(steps(&Value::from_iter(0..100_000)), 101);
+        let texts = Value::from_iter((0..100).map(|_| "x".repeat(BYTES_AS_A_VALUE * 100)));
+        assert_eq!(steps(&texts), 11);
+    }
+}

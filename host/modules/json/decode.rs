@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use super::text::{Fault, Result, Text, shortened};
 use super::{DEPTH_MAX, SyntaxError, number, stand_in, string};
 use crate::value::Value;
-use crate::wire::{Encoded, WireError};
 use crate::wire::writer::{Begun, Writer};
+use crate::wire::{Encoded, WireError};
 
 /// What a key takes while its object is open, beside itself: its hash, and its place in a tree of them.
 const KEY_BYTES: usize = 32;
@@ -294,15 +294,18 @@ impl<'a> Decoder<'a> {
 
     fn write(&mut self, value: &Value) -> Result {
         let at = self.text.at();
-        wrote(at, match value {
-            Value::Boolean(value) => self.out.boolean(*value),
-            Value::Number(number) => self.out.number(*number),
-            Value::Integer(integer) => self.out.integer(*integer),
-            Value::String(bytes) => self.out.string(bytes),
-            Value::Buffer(bytes) => self.out.buffer(bytes),
-            Value::Vector(vector) => self.out.vector(*vector),
-            _ => self.out.nil(),
-        })
+        wrote(
+            at,
+            match value {
+                Value::Boolean(value) => self.out.boolean(*value),
+                Value::Number(number) => self.out.number(*number),
+                Value::Integer(integer) => self.out.integer(*integer),
+                Value::String(bytes) => self.out.string(bytes),
+                Value::Buffer(bytes) => self.out.buffer(bytes),
+                Value::Vector(vector) => self.out.vector(*vector),
+                _ => self.out.nil(),
+            },
+        )
     }
 
     /// Reads a piece of a string. Whether a value is whole with it.

@@ -23,9 +23,7 @@ const REWRITTEN_BYTE: u64 = 20;
 async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBuf, Encoded)) -> Result<(), Error> {
     let fields = if fields.is_nil() { None } else { Some(fields) };
     let (length, bytes) = (message.len(), fields.as_ref().map_or(0, |fields| fields.bytes().len()));
-    let over = |OverLog { left }| {
-        Error::new(ErrorKind::Limit, format!("over the limit log_bytes: a line of {length} bytes with {left} left"))
-    };
+    let over = |over: OverLog| Error::new(ErrorKind::Limit, format!("over the limit log_bytes: {over}"));
     context.has_room_to_log(length.saturating_add(bytes)).map_err(over)?;
     let fields = match fields {
         Some(fields) => Some((context.read(fields).await?, bytes)),
