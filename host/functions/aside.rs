@@ -21,7 +21,7 @@ use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::vm::Held;
-use crate::wire::{Decoding, WireError};
+use crate::wire::{Decoding, WireError, has_at_most};
 
 /// The most values that a worker reads or writes in one step: less than half a millisecond.
 pub(crate) const VALUES_AT_ONCE: usize = 8_192;
@@ -35,16 +35,16 @@ pub(crate) const VALUE_BYTES: u64 = 48;
 
 /// Two threads at most, since they take the machine from the workers.
 pub(crate) struct Aside {
-    /// What is done in steps, of [`VALUES_AT_ONCE`] at most: half a millisecond.
-    steps: Lane,
-    /// What is not: some 100 ms for a mebibyte. Whatever is short waits for one of these at most, if its tenant has taken less.
-    whole: Lane,
+    /// What is short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
+    short: Lane,
+    /// What is not. Of this, values are decoded in steps as short; the rest is in one piece, some 100 ms for a mebibyte.
+    long: Lane,
 }
 
 impl Aside {
     pub(super) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
         let lane = || Lane::new(runtime.clone(), shares.clone());
-        Aside { steps: lane(), whole: lane() }
+        Aside { short: lane(), long: lane() }
     }
 
     /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
@@ -61,11 +61,12 @@ impl Aside {
     ) -> Option<Result<Value, WireError>> {
         later().await;
         let (tell, told) = oneshot::channel();
-        let (whole, of, mut under_way) = (self.whole.clone(), tenant.clone(), Some((tell, Decoding::default())));
-        self.steps.put(tenant, move || {
+        let lane = if has_at_most(bytes.as_ref(), VALUES_AT_ONCE) { &self.short } else { &self.long };
+        let (long, of, mut under_way) = (self.long.clone(), tenant.clone(), Some((tell, Decoding::default())));
+        lane.put(tenant, move || {
             let Some((tell, mut decoding)) = under_way.take() else { return true };
             if tell.is_closed() {
-                whole.put(&of, once(move || drop(decoding)));
+                long.put(&of, once(move || drop(decoding)));
                 return true;
             }
             let Some(decoded) = decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose() else {
@@ -73,7 +74,7 @@ impl Aside {
                 return false;
             };
             if let Err(decoded) = tell.send(decoded) {
-                whole.put(&of, once(move || drop(decoded)));
+                long.put(&of, once(move || drop(decoded)));
             }
             true
         });
@@ -107,7 +108,7 @@ impl Aside {
 
     /// Has the work done in its turn, whoever waits for it.
     pub(super) fn begin(&self, tenant: &Tenant, work: impl FnOnce() + Send + 'static) {
-        self.whole.put(tenant, once(work));
+        self.long.put(tenant, once(work));
     }
 }
 
