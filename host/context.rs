@@ -202,7 +202,7 @@ impl CallContext {
     /// # Errors
     /// The instance may not have so much.
     pub(crate) async fn give_way_with(&self, bytes: u64) -> Result<(), Error> {
-        let _held = self.hold(bytes)?;
+        let _held = self.hold_memory(bytes)?;
         self.give_way().await;
         Ok(())
     }
@@ -211,13 +211,11 @@ impl CallContext {
     ///
     /// # Errors
     /// The instance may not have so much.
-    pub(crate) fn hold(&self, bytes: u64) -> Result<crate::vm::Held, Error> {
+    pub(crate) fn hold_memory(&self, bytes: u64) -> Result<crate::vm::Held, Error> {
         let most = self.limits().memory_bytes;
         self.local.gauge.hold_within(bytes, most).ok_or_else(|| {
-            let called = &self.function.described.called;
-            let what = format!(
-                "{called} takes {bytes} bytes beside the script's memory, over the limit memory_bytes of {most}"
-            );
+            let what =
+                format!("{bytes} bytes are needed beside the script's memory, over the limit memory_bytes of {most}");
             Error::new(ErrorKind::Limit, what)
         })
     }
@@ -276,10 +274,10 @@ impl CallContext {
         let read = if encoded.has_at_most(VALUES_AT_ONCE) {
             encoded.decode()
         } else {
-            let _held = self.hold(encoded.bytes().len() as u64)?;
-            let read = self.function.aside.decode(self.tenant(), encoded).await;
+            let held = self.hold_memory(encoded.bytes().len() as u64)?;
+            let read = self.function.aside.decode(self.tenant(), encoded, Some(held)).await;
             self.give_way().await;
-            read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?
+            read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?.take()
         };
         read.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
     }

@@ -140,7 +140,7 @@ impl Instance {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
-    /// keys. A result of more than 512 values is decoded on a blocking thread of Motu's runtime, in turns of the tenants.
+    /// keys. A result of more than 512 values is decoded on a blocking thread of Motu's runtime, in turns of the tenants by weight.
     ///
     /// # Errors
     ///
@@ -226,8 +226,8 @@ pub(crate) async fn outcome(
     let decoded = if has_at_most(&bytes, VALUES_LIGHT) {
         Value::decode(&bytes)
     } else {
-        let decoded = shared.functions.aside.decode(tenant, bytes).await;
-        decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?
+        let decoded = shared.functions.aside.decode(tenant, bytes, None).await;
+        decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?.take()
     };
     let value = decoded.map_err(|error| unreadable(&error).with_usage(usage))?;
     Ok(Outcome { value, tier: Tier::Interpreter, usage })

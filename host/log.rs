@@ -91,12 +91,14 @@ impl Log {
         fields: Option<(Value, usize)>,
     ) -> Result<(), OverLog> {
         let (fields, more) = fields.map_or((None, 0), |(value, bytes)| (Some(value), bytes));
-        let bytes = rewritten_bytes(&text).saturating_add(more);
+        let text = String::from_utf8(text);
+        let bytes =
+            text.as_ref().map_or_else(|error| rewritten_bytes(error.as_bytes()), String::len).saturating_add(more);
         let counted = u32::try_from(bytes.saturating_add(1)).unwrap_or(u32::MAX);
         let take = |left: u32| left.checked_sub(counted);
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map_err(|left| OverLog { bytes, left })?;
-        let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         (self.sink.0)(&LogLine { tenant: self.tenant.clone(), event, level, text, fields });
         Ok(())
     }

@@ -31,6 +31,7 @@ pub(crate) struct Rates<K> {
 pub(crate) struct Over {
     /// There will be in so much time, if nobody else takes it. None: never, it is more than fits in a second.
     pub(crate) wait: Option<Duration>,
+    most: u32,
 }
 
 /// What the caller may do about it.
@@ -38,7 +39,8 @@ impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.wait {
             Some(wait) => write!(f, "try again in {:.3} s", wait.as_secs_f64()),
-            None => f.write_str("so many are never allowed at once"),
+            None if self.most == 0 => f.write_str("none is allowed"),
+            None => write!(f, "one call can take {} at most", self.most),
         }
     }
 }
@@ -50,7 +52,7 @@ impl<K: Eq + std::hash::Hash> Rates<K> {
 
     /// Takes room for so many, of `most` in a second; as many may come at once after a second without.
     pub(crate) fn take(&self, what: K, tenant: &Tenant, most: u32, count: usize) -> Result<(), Over> {
-        let never = Over { wait: None };
+        let never = Over { wait: None, most };
         let count = u64::try_from(count).map_err(|_| never)?;
         if count == 0 || count > u64::from(most) {
             return Err(never);
@@ -59,7 +61,7 @@ impl<K: Eq + std::hash::Hash> Rates<K> {
         let part = u32::try_from(part).ok().and_then(NonZeroU32::new).ok_or(never)?;
         match self.limiter(what, tenant).check_n(part) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(not_until)) => Err(Over { wait: Some(not_until.wait_time_from(self.clock.now())) }),
+            Ok(Err(not_until)) => Err(Over { wait: Some(not_until.wait_time_from(self.clock.now())), most }),
             Err(_) => Err(never),
         }
     }

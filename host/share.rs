@@ -16,6 +16,11 @@ use crate::tenant::Tenant;
 /// Virtual time for a nanosecond at weight 1: so many steps that a weight of 1,000 still moves it.
 const STEPS: u64 = 16;
 
+/// How far so many nanoseconds bring a tenant of this weight in virtual time.
+pub(crate) fn virtual_time(nanos: u64, weight: u32) -> u64 {
+    nanos.saturating_mul(STEPS) / u64::from(weight.max(1))
+}
+
 /// What one tenant has used, shared by all that runs for it.
 #[derive(Default)]
 struct Used {
@@ -87,7 +92,7 @@ impl Share {
     pub(crate) fn took(&self, nanos: u64, fuel: u64) {
         self.used.weight.store(self.weight, Ordering::Relaxed);
         self.used.nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.used.at.fetch_add(nanos.saturating_mul(STEPS) / u64::from(self.weight), Ordering::Relaxed);
+        self.used.at.fetch_add(virtual_time(nanos, self.weight), Ordering::Relaxed);
         self.pay(self.pace.in_rate(nanos).saturating_sub(fuel));
     }
 

@@ -25,6 +25,8 @@ pub(super) struct GroupResult {
     pub(super) lost: u64,
     /// Not dispatched when the phase was cut off, of those that the group was to have.
     pub(super) unsent: u64,
+    /// Whether the phase was cut off while the group had events to come, or under way.
+    pub(super) is_cut: bool,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
     pub(super) p999_us: f64,
@@ -182,11 +184,11 @@ async fn one_phase(
         }
     };
     let limit = tokio::time::sleep(Duration::from_secs(scenario.seconds_max));
-    tokio::select! {
-        () = all => (),
-        () = shown => (),
-        () = limit => (),
-    }
+    let is_cut = tokio::select! {
+        () = all => false,
+        () = shown => false,
+        () = limit => true,
+    };
     over.store(true, Ordering::Relaxed);
     let took = since.elapsed();
     let tenants = groups.iter().map(|(group, ..)| u64::from(group.tenants)).sum();
@@ -198,7 +200,7 @@ async fn one_phase(
             let (fuel, time) = used(tenants);
             let time = time.saturating_sub(time_before).as_secs_f64();
             let time_part = time / (took.as_secs_f64() * threads).max(1e-9);
-            Used { fuel: fuel.saturating_sub(fuel_before), time_part, took }
+            Used { fuel: fuel.saturating_sub(fuel_before), time_part, took, is_cut }
         })
         .collect();
     bounded.shutdown().await;
@@ -320,10 +322,12 @@ struct Used {
     fuel: u64,
     time_part: f64,
     took: Duration,
+    /// Whether the phase was cut off.
+    is_cut: bool,
 }
 
 fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupResult {
-    let Used { fuel, time_part, took } = *used;
+    let Used { fuel, time_part, took, is_cut } = *used;
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
@@ -340,6 +344,7 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupR
         failed: counts.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         lost,
         unsent,
+        is_cut: is_cut && lost + unsent > 0,
         p50_us: us(0.5),
         p99_us: us(0.99),
         p999_us: us(0.999),

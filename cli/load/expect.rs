@@ -79,7 +79,7 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
     for result in results.iter().filter(|result| result.failed.contains_key(UNHANDLED)) {
         broken.push(format!("{}, {}: its bundle has no handler of the event's name", result.phase, result.group));
     }
-    for result in results.iter().filter(|result| result.lost + result.unsent > 0) {
+    for result in results.iter().filter(|result| result.is_cut) {
         let (of, group, seconds) = (&result.phase, &result.group, scenario.seconds_max);
         let (lost, unsent) = (result.lost, result.unsent);
         broken.push(format!(

@@ -27,7 +27,7 @@ pub(super) struct Scenario {
     pub(super) workers: Option<NonZeroUsize>,
     #[serde(default)]
     pub(super) thread_per_tenant: bool,
-    /// A phase that takes longer is cut off; what has not ended then is lost.
+    /// A phase that takes longer is cut off: what has not ended then is lost, and the scenario doesn't hold.
     #[serde(default = "Scenario::seconds_max")]
     pub(super) seconds_max: u64,
     /// Starts an HTTP server on loopback that scripts may reach. `{url}` in a payload becomes its URL.

@@ -33,7 +33,7 @@ pub(crate) const VALUES_LIGHT: usize = 512;
 /// What a value takes once it was read, in bytes.
 pub(crate) const VALUE_BYTES: u64 = 48;
 
-/// Two threads at most, since they take the machine from the workers.
+/// What is read, written and dropped beside the workers, by two threads at most: they take the machine from the workers.
 pub(crate) struct Aside {
     /// What is short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
     short: Lane,
@@ -52,30 +52,34 @@ impl Aside {
         self.begin(tenant, move || drop(what));
     }
 
-    /// Decodes a value, a step in each of the tenant's turns, and charges the tenant for the time. The first poll never does it. What
-    /// was decoded for who gave it up is [discarded](Self::discard). Returns none if the runtime is no more.
+    /// Decodes a value, a step in each of the tenant's turns, and charges the tenant for the time. The first poll never does it. A value
+    /// that nobody [takes](Left::take) is [discarded](Self::discard), and decoded no further. `held` is what the bytes count for while
+    /// they are needed. Returns none if the runtime is no more.
     pub(crate) async fn decode(
         &self,
         tenant: &Tenant,
         bytes: impl AsRef<[u8]> + Send + 'static,
-    ) -> Option<Result<Value, WireError>> {
+        held: Option<Held>,
+    ) -> Option<Left<Result<Value, WireError>>> {
         later().await;
         let (tell, told) = oneshot::channel();
-        let lane = if has_at_most(bytes.as_ref(), VALUES_AT_ONCE) { &self.short } else { &self.long };
-        let (long, of, mut under_way) = (self.long.clone(), tenant.clone(), Some((tell, Decoding::default())));
+        let (lane, after) = match has_at_most(bytes.as_ref(), VALUES_AT_ONCE) {
+            true => (&self.short, None),
+            false => (&self.long, Some((self.long.clone(), tenant.clone()))),
+        };
+        let decoding = Left { what: Some((Decoding::default(), held)), lane: after.clone() };
+        let mut under_way = Some((tell, decoding));
         lane.put(tenant, move || {
             let Some((tell, mut decoding)) = under_way.take() else { return true };
-            if tell.is_closed() {
-                long.put(&of, once(move || drop(decoding)));
-                return true;
-            }
-            let Some(decoded) = decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose() else {
+            let step = match &mut decoding.what {
+                Some((decoding, _)) if !tell.is_closed() => decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose(),
+                _ => return true,
+            };
+            let Some(decoded) = step else {
                 under_way = Some((tell, decoding));
                 return false;
             };
-            if let Err(decoded) = tell.send(decoded) {
-                long.put(&of, once(move || drop(decoded)));
-            }
+            drop(tell.send(Left { what: Some(decoded), lane: after.clone() }));
             true
         });
         told.await.ok()
@@ -109,6 +113,27 @@ impl Aside {
     /// Has the work done in its turn, whoever waits for it.
     pub(super) fn begin(&self, tenant: &Tenant, work: impl FnOnce() + Send + 'static) {
         self.long.put(tenant, once(work));
+    }
+}
+
+/// What may take long to be dropped. Unless it is taken, it is dropped by a lane, in the tenant's turn.
+pub(crate) struct Left<T: Send + 'static> {
+    what: Option<T>,
+    /// None if it is short.
+    lane: Option<(Lane, Tenant)>,
+}
+
+impl<T: Default + Send + 'static> Left<Result<T, WireError>> {
+    pub(crate) fn take(mut self) -> Result<T, WireError> {
+        self.what.take().unwrap_or_else(|| Ok(T::default()))
+    }
+}
+
+impl<T: Send + 'static> Drop for Left<T> {
+    fn drop(&mut self) {
+        if let (Some(what), Some((lane, tenant))) = (self.what.take(), &self.lane) {
+            lane.put(tenant, once(move || drop(what)));
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! A thread beside the workers, for work of tenants that takes turns: who has had least of the thread, by weight, goes next. What can be
-//! done in steps is, so that work which is short never waits for all of one that is long.
+//! Lanes: queues of work of tenants, each with a thread beside the workers while there is work. The tenant that has had the least of the
+//! thread, by weight, has the next turn. A work can be one step or many, each in a turn of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -10,15 +10,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::metering::processor_nanos;
-use crate::share::Shares;
+use crate::share::{Shares, virtual_time};
 use crate::tenant::Tenant;
 use crate::vm::panic_text;
 
 /// Does a step, and says whether it was the last.
 type Work = Box<dyn FnMut() -> bool + Send>;
-
-/// Virtual time for a nanosecond at weight 1: so many steps that a weight of 1,000 still moves it.
-const STEPS: u64 = 16;
 
 /// Beyond so many tenants, only those are remembered who have work.
 const REMEMBERED_MAX: usize = 10_000;
@@ -27,12 +24,12 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(crate) struct Lane {
     runtime: Handle,
     shares: Arc<Shares>,
-    line: Arc<Mutex<Line>>,
+    queue: Arc<Mutex<Queue>>,
 }
 
-/// What waits.
+/// The works of a lane that wait, by tenant, and the order of the tenants.
 #[derive(Default)]
-struct Line {
+struct Queue {
     /// All who have work here, or had more of the thread than those who have; one whose work has the thread is here too.
     tenants: HashMap<Tenant, Turns>,
     /// Whose turn it is: who has had least. The number keeps equal ones in order.
@@ -49,85 +46,86 @@ struct Turns {
     works: VecDeque<Work>,
     /// How much of the thread it has had, in virtual time.
     had: u64,
-    is_in_line: bool,
+    is_queued: bool,
 }
 
-impl Line {
-    fn line_up(&mut self, tenant: Tenant) {
+impl Queue {
+    fn enqueue(&mut self, tenant: Tenant) {
         let Some(turns) = self.tenants.get_mut(&tenant).filter(|turns| !turns.works.is_empty()) else { return };
-        turns.is_in_line = true;
+        turns.is_queued = true;
         turns.had = turns.had.max(self.clock);
         self.number += 1;
         self.next.push(Reverse((turns.had, self.number, tenant)));
     }
 
     fn put(&mut self, tenant: &Tenant, work: Work) {
-        if self.tenants.len() == self.tenants.capacity() {
+        if self.tenants.len() == self.tenants.capacity() && !self.tenants.contains_key(tenant) {
             // before it grows
             let (clock, is_remembered) = (self.clock, self.tenants.len() <= REMEMBERED_MAX);
-            self.tenants.retain(|_, turns| turns.is_in_line || is_remembered && turns.had > clock);
+            self.tenants.retain(|_, turns| turns.is_queued || is_remembered && turns.had > clock);
         }
         let turns = self.tenants.entry(tenant.clone()).or_default();
         turns.works.push_back(work);
-        if !turns.is_in_line {
-            self.line_up(tenant.clone());
+        if !turns.is_queued {
+            self.enqueue(tenant.clone());
         }
     }
 }
 
 impl Lane {
     pub(super) fn new(runtime: Handle, shares: Arc<Shares>) -> Lane {
-        Lane { runtime, shares, line: Arc::default() }
+        Lane { runtime, shares, queue: Arc::default() }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the work done in the tenant's turns, each a step, and charges the tenant for its time. It is dropped undone if the runtime is
     /// no more.
     pub(super) fn put(&self, tenant: &Tenant, work: impl FnMut() -> bool + Send + 'static) {
-        let mut line = self.line();
-        line.put(tenant, Box::new(work));
-        let is_running = std::mem::replace(&mut line.is_running, true);
-        drop(line);
+        let mut queue = self.queue();
+        queue.put(tenant, Box::new(work));
+        let is_running = std::mem::replace(&mut queue.is_running, true);
+        drop(queue);
         if !is_running {
             let runner = Runner { lane: self.clone(), is_over: false };
             drop(self.runtime.spawn_blocking(move || runner.run()));
         }
     }
 
-    /// What has its turn now, and is not in line until it is [put back](Self::put_back). None if nothing waits: then this was the last.
+    /// Takes the first work of the tenant that has the next turn. The tenant has no other turn until it is [put back](Self::put_back).
+    /// Returns none if nothing waits: the thread ends then.
     fn take(&self) -> Option<(Tenant, Work)> {
-        let mut line = self.line();
-        while let Some(Reverse((had, _, tenant))) = line.next.pop() {
-            line.clock = had;
-            if let Some(work) = line.tenants.get_mut(&tenant).and_then(|turns| turns.works.pop_front()) {
+        let mut queue = self.queue();
+        while let Some(Reverse((had, _, tenant))) = queue.next.pop() {
+            queue.clock = had;
+            if let Some(work) = queue.tenants.get_mut(&tenant).and_then(|turns| turns.works.pop_front()) {
                 return Some((tenant, work));
             }
         }
-        line.is_running = false;
-        line.tenants.clear(); // nobody has work, and all are equal again
+        queue.is_running = false;
+        queue.tenants.clear(); // nobody has work, and all are equal again
         None
     }
 
     /// The tenant's turn is over, which took so long; what is left of its work is still its first.
     fn put_back(&self, tenant: Tenant, left: Option<Work>, time: Duration) {
         self.shares.took(&tenant, time);
-        let weight = u64::from(self.shares.weight(&tenant));
+        let weight = self.shares.weight(&tenant);
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let mut line = self.line();
-        let Some(turns) = line.tenants.get_mut(&tenant) else { return };
-        turns.had = turns.had.saturating_add(nanos.saturating_mul(STEPS) / weight);
-        turns.is_in_line = false;
+        let mut queue = self.queue();
+        let Some(turns) = queue.tenants.get_mut(&tenant) else { return };
+        turns.had = turns.had.saturating_add(virtual_time(nanos, weight));
+        turns.is_queued = false;
         if let Some(work) = left {
             turns.works.push_front(work);
         }
-        line.line_up(tenant);
+        queue.enqueue(tenant);
     }
 }
 
-/// The thread, while there is work.
+/// What the thread of a lane does. Dropped before that, there is no thread, and none will be.
 struct Runner {
     lane: Lane,
     is_over: bool,
@@ -141,7 +139,7 @@ impl Runner {
             let is_done = step.unwrap_or_else(|panic| {
                 // nobody else is there to be told of it
                 let message = panic_text(&*panic);
-                tracing::error!(%tenant, message, "what was left behind panicked when it was dropped");
+                tracing::error!(%tenant, message, "a thread beside the workers panicked with what it did for a tenant");
                 true
             });
             let left = if is_done {
@@ -161,8 +159,8 @@ impl Drop for Runner {
     fn drop(&mut self) {
         if !self.is_over {
             // the runtime is no more, and nobody is to wait for it
-            let line = std::mem::take(&mut *self.lane.line());
-            drop(line); // without the lock: it may be the end of more
+            let queue = std::mem::take(&mut *self.lane.queue());
+            drop(queue); // without the lock: it may be the end of more
         }
     }
 }

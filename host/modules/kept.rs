@@ -113,20 +113,16 @@ impl<'c> Steps<'c> {
         usize::try_from(self.left / price).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Returns a value as it is stored: equal values have the same bytes. What it takes to bring its pairs into order counts as memory
-    /// of the instance while others have the worker (M4).
+    /// Returns a value as it is stored: equal values have the same bytes. What it takes meanwhile counts as memory of the instance while
+    /// others have the worker (M4).
     pub(super) async fn encoded(&mut self, value: &Encoded) -> Result<Vec<u8>, Error> {
         let mut canonical = Canonical::new(value.bytes());
-        let mut held = None;
         loop {
             let tokens = self.tokens(ENCODE_TOKEN);
             let mut left = tokens;
             let stepped = canonical.step(&mut left);
             let is_over = stepped.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))?;
-            drop(held.take());
-            if !is_over {
-                held = Some(self.context.hold(canonical.held_bytes())?);
-            }
+            let _held = self.context.hold_memory(canonical.held_bytes())?;
             self.did(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)).await;
             if is_over {
                 return Ok(canonical.into_bytes());

@@ -326,7 +326,7 @@ mod tests {
             steps += 1;
         }
         assert!(steps > 60_000 * 18 / STEP, "{steps}");
-        assert_eq!(canonical.held_bytes(), 0);
+        assert_eq!(canonical.held_bytes(), canonical.out.len() as u64);
         assert_eq!(canonical.into_bytes(), ordered.encode().unwrap());
         let handle = [0xc7_u8, 4, 3, 0, 0, 0, 1];
         assert!(Canonical::new(&handle).step(&mut { STEP }).is_err());
@@ -381,7 +381,7 @@ mod tests {
         let one = nested(|inner| Value::Map(vec![(inner, Value::Boolean(true))]));
         assert_eq!(one, 100_000 / STEP + 1);
         // of two keys, the second comes first: what is inside is written again, and moved, at each level
-        let moved = nested(|inner| Value::Map(vec![(inner, Value::Boolean(true)), (Value::Boolean(true), Value::Nil)]));
+        let moved = nested(|inner| Value::Map(vec![(inner, Value::Nil), (Value::from(1), Value::Nil)]));
         assert!(moved >= one + 60 * 2 * 100_000 / TOKEN_BYTES / STEP, "{one} {moved}");
     }
 }

@@ -252,6 +252,6 @@ mod tests {
         };
         assert_eq!(steps(&Value::from_iter(0..100_000)), 101);
         let texts = Value::from_iter((0..100).map(|_| "x".repeat(BYTES_AS_A_VALUE * 100)));
-        assert_eq!(steps(&texts), 11);
+        assert!((9..=11).contains(&steps(&texts)));
     }
 }

@@ -62,7 +62,7 @@ fn what_does_not_hold_is_said() {
 #[test]
 fn a_phase_that_is_cut_off_does_not_hold() {
     let scenario = SMALL
-        .replace("workers = 2", "workers = 2\nseconds-max = 1")
+        .replace("workers = 2", "workers = 2\nseconds-max = 3")
         .replace("events = 6\nlimits = { fuel = 1000000 }", "events = 6");
     let folder = bundle(&[("cut.toml", &scenario)]);
     let ran = motu_in(folder.path(), &["load", "cut.toml", "--json"]);
@@ -70,8 +70,8 @@ fn a_phase_that_is_cut_off_does_not_hold() {
     assert_eq!((ran.code, json["outcome"].as_str()), (1, Some("not held")), "{json}");
     let [_, bad, _] = json["results"].as_array().unwrap().as_slice() else { panic!("{json}") };
     assert_eq!((bad["lost"].as_u64(), bad["unsent"].as_u64()), (Some(1), Some(5)), "{json}");
-    let says = "one, Bad ones: cut off after 1 s, the scenario's seconds-max: 1 events had not ended, and 5 not begun";
-    assert_eq!(json["broken"].as_array().unwrap(), &[serde_json::Value::from(says)]);
+    let says = "one, Bad ones: cut off after 3 s, the scenario's seconds-max: 1 events had not ended, and 5 not begun";
+    assert!(json["broken"].as_array().unwrap().contains(&says.into()), "{json}");
 }
 
 #[test]

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
-use super::text::{Fault, Result, Text, shortened};
+use super::text::{Fault, Result, Text, shortened, wrote};
 use super::{DEPTH_MAX, SyntaxError, number, stand_in, string};
 use crate::value::Value;
+use crate::wire::Encoded;
 use crate::wire::writer::{Begun, Writer};
-use crate::wire::{Encoded, WireError};
 
 /// What a key takes while its object is open, beside itself: its hash, and its place in a tree of them.
 const KEY_BYTES: usize = 32;
@@ -26,8 +26,7 @@ static NIL: Value = Value::Nil;
 /// A text that is being read, in steps.
 ///
 /// `null` is what `null` becomes, as in [`DecodeOptions`](super::DecodeOptions). `depth_max` is how many tables may lie in
-/// each other, `DEPTH_MAX` at most: at 1, `[[]]` is refused. `bytes_max` is what the value may take as it crosses, which is
-/// all that is ever held of it.
+/// each other, `DEPTH_MAX` at most: at 1, `[[]]` is refused. `bytes_max` is what the value may take as it crosses.
 ///
 /// # Errors
 /// The text is not JSON, a key is there twice in an object, a number can't be had, `null` stands in an array and means nil,
@@ -383,9 +382,4 @@ impl<'a> Decoder<'a> {
             Err(self.text.unexpected(expected))
         }
     }
-}
-
-/// What was written, or that it has no room, at a place of the text.
-pub(super) fn wrote<T>(at: usize, done: std::result::Result<T, WireError>) -> Result<T> {
-    done.map_err(|error| Fault::new(at, error.placed("the value up to here", "payload").to_string()))
 }

@@ -1,7 +1,6 @@
 //! Strings as they stand in a text.
 
-use super::decode::wrote;
-use super::text::{Fault, Result, Text};
+use super::text::{Fault, Result, Text, wrote};
 use crate::wire::writer::Writer;
 
 /// How much of a string without escapes is read at once.

@@ -1,6 +1,7 @@
 //! A text that is being read, how far, and what is wrong with it there.
 
 use super::SyntaxError;
+use crate::wire::WireError;
 
 /// Characters of what was found that a message quotes.
 const QUOTED_MAX: usize = 24;
@@ -45,6 +46,11 @@ fn last_line(text: &[u8]) -> &[u8] {
         end = start;
     }
     text
+}
+
+/// What was written, or that it has no room, at a place of the text.
+pub(super) fn wrote<T>(at: usize, done: std::result::Result<T, WireError>) -> Result<T> {
+    done.map_err(|error| Fault::new(at, error.placed("the value up to here", "payload").to_string()))
 }
 
 fn count(bytes: usize) -> u32 {
