@@ -79,6 +79,7 @@ impl Aside {
                 under_way = Some((tell, decoding));
                 return false;
             };
+            drop(decoding.what.take()); // nothing is left of it
             drop(tell.send(Left { what: Some(decoded), lane: after.clone() }));
             true
         });

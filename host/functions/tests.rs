@@ -322,6 +322,7 @@ async fn m8_a_value_that_was_given_up_is_decoded_no_further() {
     let decoded = decode(&one).await.unwrap().take().unwrap();
     assert!(decoded == value);
     assert_eq!(seen.swap(0, Ordering::AcqRel), 1 + 100_000 / 8_192 + 1);
+    aside.run(&one, || ()).await.unwrap(); // what the lane had of it is gone
     let (go, wait) = std::sync::mpsc::channel::<()>();
     aside.begin(&one, move || assert!(wait.recv().is_err())); // the others are behind it
     let mut given_up: Vec<_> = (0..10).map(|_| decode(&one)).collect();
