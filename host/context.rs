@@ -12,14 +12,14 @@ use std::task::{Context, Poll};
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Granted, HostFunction, VALUES_AT_ONCE};
+use crate::functions::{Bulky, Granted, HostFunction, VALUE_BYTES, VALUES_AT_ONCE};
 use crate::limits::Limits;
-use crate::log::{Log, LogLevel, OverLog};
+use crate::log::{Log, LogLevel, OverLog, Text};
 use crate::strategy::Origin;
 use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::vm::Gauge;
-use crate::wire::Encoded;
+use crate::wire::{Encoded, WireError};
 use crate::wit::{Handle, Handles, Held, Resource};
 
 /// A call of a host function: who calls, and for which event.
@@ -261,30 +261,33 @@ impl CallContext {
         Some(value)
     }
 
-    /// Whether the event may log a line of so many bytes now.
-    pub(crate) fn has_room_to_log(&self, bytes: usize) -> Result<(), OverLog> {
-        self.local.log.has_room(bytes)
-    }
-
-    /// Reads a value: on the worker if it is few values, else aside. What follows runs on a worker.
+    /// Reads a value: on the worker if it is few values, else aside. What follows runs on a worker. With it comes what it counts for as
+    /// memory of the instance, to be kept as long as the value.
     ///
     /// # Errors
-    /// It isn't a value, or the host is shutting down.
-    pub(crate) async fn read(&self, encoded: Encoded) -> Result<Value, Error> {
-        let read = if encoded.has_at_most(VALUES_AT_ONCE) {
-            encoded.decode()
-        } else {
-            let held = self.hold_memory(encoded.bytes().len() as u64)?;
-            let read = self.function.aside.decode(self.tenant(), encoded, Some(held)).await;
-            self.give_way().await;
-            read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?.take()
-        };
-        read.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))
+    /// It isn't a value, the instance may not have so much memory, or the host is shutting down.
+    pub(crate) async fn read(&self, encoded: Encoded) -> Result<(Value, Option<crate::vm::Held>), Error> {
+        let wrong = |error: WireError| Error::new(ErrorKind::Script, error.to_string());
+        if encoded.has_at_most(VALUES_AT_ONCE) {
+            return Ok((encoded.decode().map_err(wrong)?, None));
+        }
+        // of values that are a byte or two each
+        let held = self.hold_memory(VALUE_BYTES.saturating_mul(encoded.bytes().len() as u64))?;
+        let read = self.function.aside.decode(self.tenant(), encoded, Some(held)).await;
+        self.give_way().await;
+        let read = read.and_then(Bulky::take);
+        let (read, held) = read.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down"))?;
+        Ok((read.map_err(wrong)?, held))
     }
 
-    /// Logs a line for the event, within what it may log; `bytes` is what the fields count for.
-    pub(crate) fn log(&self, level: LogLevel, text: Vec<u8>, fields: Option<(Value, usize)>) -> Result<(), OverLog> {
-        self.local.log.write(Some(self.event.clone()), level, text, fields)
+    /// Takes room for a line of the event, whose fields count for so many bytes.
+    pub(crate) fn take_log_room(&self, text: Vec<u8>, more: usize) -> Result<Text, OverLog> {
+        self.local.log.take(text, more)
+    }
+
+    /// Logs a line for the event.
+    pub(crate) fn log(&self, level: LogLevel, text: Text, fields: Option<Value>) {
+        self.local.log.write(Some(self.event.clone()), level, text, fields);
     }
 
     /// What a module keeps for this instance, made by the first call that asks for it.

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use arguments::Arguments;
-pub(crate) use aside::{Aside, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
+pub(crate) use aside::{Aside, Bulky, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 pub(crate) use caller::{Admission, Begun, Call, Called, Caller, Decided, Granted, Outcome, Trying};
 
 use tokio::runtime::{Handle, Runtime};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::door::{Answer, Door, Request, Status};
 use crate::error::{Error, ErrorKind};
-use crate::functions::VALUES_LIGHT;
+use crate::functions::{Bulky, VALUES_LIGHT};
 use crate::grant::Grants;
 use crate::limits::Limits;
 use crate::motu::{Loaded, Shared};
@@ -227,7 +227,8 @@ pub(crate) async fn outcome(
         Value::decode(&bytes)
     } else {
         let decoded = shared.functions.aside.decode(tenant, bytes, None).await;
-        decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?.take()
+        let decoded = decoded.and_then(Bulky::take).map(|(decoded, _)| decoded);
+        decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?
     };
     let value = decoded.map_err(|error| unreadable(&error).with_usage(usage))?;
     Ok(Outcome { value, tier: Tier::Interpreter, usage })

@@ -49,6 +49,9 @@ pub(crate) struct Log {
     left: AtomicU32,
 }
 
+/// The text of a line for which there was room.
+pub(crate) struct Text(String);
+
 /// A line of so many bytes is longer than what the event may still log.
 #[derive(Debug)]
 pub(crate) struct OverLog {
@@ -75,22 +78,9 @@ impl Log {
         self.left.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether a line of so many bytes, and its end, may be logged now.
-    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), OverLog> {
-        let left = self.left();
-        if bytes >= left as usize { Err(OverLog { bytes, left }) } else { Ok(()) }
-    }
-
-    /// Hands a line to the sink. Each counts its text, its fields and its end; what takes the place of bytes that aren't UTF-8 counts
-    /// too, three bytes for each.
-    pub(crate) fn write(
-        &self,
-        event: Option<Arc<str>>,
-        level: LogLevel,
-        text: Vec<u8>,
-        fields: Option<(Value, usize)>,
-    ) -> Result<(), OverLog> {
-        let (fields, more) = fields.map_or((None, 0), |(value, bytes)| (Some(value), bytes));
+    /// Takes room for a line: for its text, so many bytes of fields, and its end. What takes the place of bytes that aren't UTF-8 counts,
+    /// three bytes for each.
+    pub(crate) fn take(&self, text: Vec<u8>, more: usize) -> Result<Text, OverLog> {
         let text = String::from_utf8(text);
         let bytes =
             text.as_ref().map_or_else(|error| rewritten_bytes(error.as_bytes()), String::len).saturating_add(more);
@@ -98,9 +88,12 @@ impl Log {
         let take = |left: u32| left.checked_sub(counted);
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map_err(|left| OverLog { bytes, left })?;
-        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(Text(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
+    }
+
+    /// Hands a line to the sink.
+    pub(crate) fn write(&self, event: Option<Arc<str>>, level: LogLevel, Text(text): Text, fields: Option<Value>) {
         (self.sink.0)(&LogLine { tenant: self.tenant.clone(), event, level, text, fields });
-        Ok(())
     }
 }
 
@@ -349,7 +342,11 @@ mod tests {
         let sink = LogSink(Arc::new(move |line| kept.lock().unwrap().push(line.text.clone())));
         let log = Log::new(sink, None);
         log.set_left(3_000);
-        let write = |text: &[u8]| log.write(None, LogLevel::Info, text.to_vec(), None).map_err(|over| over.to_string());
+        let write = |text: &[u8]| {
+            let text = log.take(text.to_vec(), 0).map_err(|over| over.to_string())?;
+            log.write(None, LogLevel::Info, text, None);
+            Ok(())
+        };
         let over = |bytes, left| Err(format!("a line of {bytes} bytes with {left} left"));
         assert_eq!(write(&[0xff; 1_000]), over(3_000, 3_000));
         assert_eq!(write(&[0xff; 999]), Ok(()));

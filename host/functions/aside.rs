@@ -19,6 +19,7 @@ use crate::guest::motu::guest::types::Answer;
 use crate::module::Answering;
 use crate::share::Shares;
 use crate::tenant::Tenant;
+use crate::turns::Places;
 use crate::value::Value;
 use crate::vm::Held;
 use crate::wire::{Decoding, WireError, has_at_most};
@@ -33,18 +34,25 @@ pub(crate) const VALUES_LIGHT: usize = 512;
 /// What a value takes once it was read, in bytes.
 pub(crate) const VALUE_BYTES: u64 = 48;
 
+/// Values of so many bytes are large: what one of them becomes may be 20 times as much, and it is some steps.
+const LARGE_BYTES: usize = 16 << 10;
+
+/// How many large values are decoded at once, of all tenants and of one: more would all be in memory, and none be done sooner.
+const LARGE_AT_ONCE: (u32, u32) = (4, 1);
+
 /// What is read, written and dropped beside the workers, by two threads at most: they take the machine from the workers.
 pub(crate) struct Aside {
     /// What is short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
     short: Lane,
     /// What is not. Of this, values are decoded in steps as short; the rest is in one piece, some 100 ms for a mebibyte.
     long: Lane,
+    large: Places,
 }
 
 impl Aside {
     pub(super) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
         let lane = || Lane::new(runtime.clone(), shares.clone());
-        Aside { short: lane(), long: lane() }
+        Aside { short: lane(), long: lane(), large: Places::new(LARGE_AT_ONCE.0, LARGE_AT_ONCE.1) }
     }
 
     /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
@@ -53,34 +61,37 @@ impl Aside {
     }
 
     /// Decodes a value, a step in each of the tenant's turns, and charges the tenant for the time. The first poll never does it. A value
-    /// that nobody [takes](Left::take) is [discarded](Self::discard), and decoded no further. `held` is what the bytes count for while
-    /// they are needed. Returns none if the runtime is no more.
+    /// that nobody [takes](Bulky::take) is [discarded](Self::discard), and decoded no further. `held` is what it counts for meanwhile.
+    /// Returns none if the runtime is no more.
     pub(crate) async fn decode(
         &self,
         tenant: &Tenant,
         bytes: impl AsRef<[u8]> + Send + 'static,
         held: Option<Held>,
-    ) -> Option<Left<Result<Value, WireError>>> {
+    ) -> Option<Bulky<Result<Value, WireError>>> {
         later().await;
         let (tell, told) = oneshot::channel();
         let (lane, after) = match has_at_most(bytes.as_ref(), VALUES_AT_ONCE) {
             true => (&self.short, None),
             false => (&self.long, Some((self.long.clone(), tenant.clone()))),
         };
-        let decoding = Left { what: Some((Decoding::default(), held)), lane: after.clone() };
-        let mut under_way = Some((tell, decoding));
+        let place = match bytes.as_ref().len() {
+            LARGE_BYTES.. => Some(self.large.enter(tenant).await),
+            _ => None,
+        };
+        let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone()), place));
         lane.put(tenant, move || {
-            let Some((tell, mut decoding)) = under_way.take() else { return true };
+            let Some((tell, mut decoding, place)) = under_way.take() else { return true };
             let step = match &mut decoding.what {
                 Some((decoding, _)) if !tell.is_closed() => decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose(),
                 _ => return true,
             };
             let Some(decoded) = step else {
-                under_way = Some((tell, decoding));
+                under_way = Some((tell, decoding, place));
                 return false;
             };
-            drop(decoding.what.take()); // nothing is left of it
-            drop(tell.send(Left { what: Some(decoded), lane: after.clone() }));
+            let held = decoding.take().and_then(|(_, held)| held); // nothing is left of the rest
+            drop(tell.send(Bulky::new(decoded, held, after.clone())));
             true
         });
         told.await.ok()
@@ -117,20 +128,25 @@ impl Aside {
     }
 }
 
-/// What may take long to be dropped. Unless it is taken, it is dropped by a lane, in the tenant's turn.
-pub(crate) struct Left<T: Send + 'static> {
-    what: Option<T>,
+/// What may take long to be dropped, and what it counts for meanwhile. Unless it is taken, a lane drops it in the tenant's turn.
+pub(crate) struct Bulky<T: Send + 'static> {
+    what: Option<(T, Option<Held>)>,
     /// None if it is short.
     lane: Option<(Lane, Tenant)>,
 }
 
-impl<T: Default + Send + 'static> Left<Result<T, WireError>> {
-    pub(crate) fn take(mut self) -> Result<T, WireError> {
-        self.what.take().unwrap_or_else(|| Ok(T::default()))
+impl<T: Send + 'static> Bulky<T> {
+    fn new(what: T, held: Option<Held>, lane: Option<(Lane, Tenant)>) -> Bulky<T> {
+        Bulky { what: Some((what, held)), lane }
+    }
+
+    /// What it is. It is none only while it is dropped.
+    pub(crate) fn take(mut self) -> Option<(T, Option<Held>)> {
+        self.what.take()
     }
 }
 
-impl<T: Send + 'static> Drop for Left<T> {
+impl<T: Send + 'static> Drop for Bulky<T> {
     fn drop(&mut self) {
         if let (Some(what), Some((lane, tenant))) = (self.what.take(), &self.lane) {
             lane.put(tenant, once(move || drop(what)));

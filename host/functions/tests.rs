@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::lane::Lane;
-use super::{Arguments, Aside, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
+use super::{Arguments, Aside, Bulky, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::grant::{Decision, Grants, Narrowed};
@@ -319,8 +319,11 @@ async fn m8_a_value_that_was_given_up_is_decoded_no_further() {
         let aside = &aside;
         Box::pin(async move { aside.decode(&tenant, bytes, held).await })
     };
-    let decoded = decode(&one).await.unwrap().take().unwrap();
-    assert!(decoded == value);
+    let taken = |left: Option<Bulky<Result<Value, crate::wire::WireError>>>| left.unwrap().take().unwrap();
+    let (decoded, held) = taken(decode(&one).await);
+    assert!(decoded.unwrap() == value);
+    assert_eq!(gauge.held(), 1, "it counts until it is dropped");
+    drop(held);
     assert_eq!(seen.swap(0, Ordering::AcqRel), 1 + 100_000 / 8_192 + 1);
     aside.run(&one, || ()).await.unwrap(); // what the lane had of it is gone
     let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -334,15 +337,58 @@ async fn m8_a_value_that_was_given_up_is_decoded_no_further() {
     drop(given_up);
     assert_eq!(gauge.held(), 10, "what is in line is held");
     drop(go);
-    assert!(decode(&one).await.unwrap().take().unwrap() == value);
-    assert!(decode(&other).await.unwrap().take().unwrap() == value);
+    assert!(taken(decode(&one).await).0.unwrap() == value);
+    assert!(taken(decode(&other).await).0.unwrap() == value);
     assert_eq!(seen.load(Ordering::Acquire), 10 + 2 * (1 + 100_000 / 8_192 + 1), "no step for nobody");
     // and what was decoded, and not looked at, is dropped in its turn
     drop(decode(&one).await.unwrap());
     aside.run(&one, || ()).await.unwrap();
     assert_eq!(gauge.held(), 0);
-    let wrong = aside.decode(&one, vec![0xc1], None).await.unwrap().take();
+    let (wrong, _) = taken(aside.decode(&one, vec![0xc1], None).await);
     assert!(wrong.unwrap_err().is_malformed());
+}
+
+/// Of large values, four are decoded at once, and one of a tenant: what 150 tenants return at once isn't all in memory as values.
+#[tokio::test]
+async fn m8_few_large_values_are_decoded_at_once() {
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let aside = Aside::new(&tokio::runtime::Handle::current(), &shares);
+    let all: [crate::Tenant; 20] = tenants();
+    let bytes = Value::from_iter(0..200_000).encode().unwrap();
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    /// The bytes of a value: open from the first step to the end.
+    struct Large(Vec<u8>, AtomicUsize, Arc<AtomicUsize>, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Large {
+        fn as_ref(&self) -> &[u8] {
+            // how long it is was asked before
+            if self.1.fetch_add(1, Ordering::AcqRel) == 2 {
+                self.3.fetch_max(self.2.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+            }
+            &self.0
+        }
+    }
+    impl Drop for Large {
+        fn drop(&mut self) {
+            self.2.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    let decodings = all.iter().flat_map(|tenant| [tenant, tenant]).map(|tenant| {
+        let bytes = Large(bytes.clone(), AtomicUsize::new(0), open.clone(), most.clone());
+        async { aside.decode(tenant, bytes, None).await.and_then(Bulky::take).unwrap().0.unwrap() }
+    });
+    let mut decodings: Vec<_> = decodings.map(Box::pin).collect();
+    let mut done = 0;
+    std::future::poll_fn(|context| {
+        decodings.retain_mut(|decoding| {
+            decoding.as_mut().poll(context).is_pending() || {
+                done += 1;
+                false
+            }
+        });
+        if decodings.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert_eq!((done, most.load(Ordering::Acquire)), (40, 4));
 }
 
 #[test]

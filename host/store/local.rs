@@ -34,6 +34,9 @@ const OWNER_BYTES: u32 = 4 << 20;
 /// How many steps of freeing what blobs have left behind one `Store::claim` takes.
 const FREEING_STEPS: u32 = 16;
 
+/// An owner that has no more than this in the queue doesn't wait for room behind those who filled it: an instance takes 20 times as much.
+const SMALL_BYTES: u32 = 64 << 10;
+
 /// What a job is charged in the queue beside its bytes.
 const JOB_BYTES: u64 = 4 << 10;
 
@@ -147,13 +150,18 @@ impl Way {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
             jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
         };
-        let at_once = rooms.clone().map(|room| match room {
-            Some((room, bytes)) => room.try_acquire_many_owned(bytes).map(Some),
+        let try_take = |room: &Option<(Arc<Semaphore>, u32)>| match room {
+            Some((room, bytes)) => room.clone().try_acquire_many_owned(*bytes).map(Some),
             None => Ok(None),
-        });
-        let sent = match at_once {
-            [Ok(own), Ok(all)] => Ok(send([own, all])),
-            [own, _] => Err((own.ok().flatten(), rooms, send)),
+        };
+        let [own_room, room] = rooms;
+        let sent = match try_take(&own_room) {
+            Ok(own) if has_little(own_room.as_ref()) => Ok(send([own, None])),
+            Ok(own) => match try_take(&room) {
+                Ok(all) => Ok(send([own, all])),
+                Err(_) => Err((own, [own_room, room], send)),
+            },
+            Err(_) => Err((None, [own_room, room], send)),
         };
         Box::pin(async move {
             match sent {
@@ -163,8 +171,9 @@ impl Way {
                         Some((room, bytes)) => room.acquire_many_owned(bytes).await.map(Some).map_err(|_| closed()),
                         None => Ok(None),
                     };
-                    let own = if own.is_some() { own } else { take(own_room).await? };
-                    send([own, take(room).await?])?;
+                    let own = if own.is_some() { own } else { take(own_room.clone()).await? };
+                    let all = if has_little(own_room.as_ref()) { None } else { take(room).await? };
+                    send([own, all])?;
                 }
             }
             answered.await.unwrap_or_else(|_| Err(StoreError::Unknown("its thread has ended".into())))
@@ -185,6 +194,11 @@ impl Way {
         rooms.insert(key, Arc::downgrade(&room));
         room
     }
+}
+
+/// Whether all that has a part of an owner's room is little.
+fn has_little(own_room: Option<&(Arc<Semaphore>, u32)>) -> bool {
+    own_room.is_some_and(|(room, _)| OWNER_BYTES as usize - room.available_permits() <= SMALL_BYTES as usize)
 }
 
 /// A store in a folder, or in memory. Dropping it writes what was queued, and closes it.

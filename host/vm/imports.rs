@@ -179,9 +179,12 @@ impl Host for State {
             GuestLevel::Error => LogLevel::Error,
         };
         let event = self.owner.as_ref().map(|owner| owner.name.clone());
+        let text = match self.log.take(text, 0) {
+            Ok(text) => text,
+            Err(over) => return self.exceeded(Limit::LogBytes, over.to_string().into_bytes()),
+        };
         match catch_unwind(AssertUnwindSafe(|| self.log.write(event, level, text, None))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(over)) => self.exceeded(Limit::LogBytes, over.to_string().into_bytes()),
+            Ok(()) => Ok(()),
             Err(panic) => {
                 let message = panic_text(&*panic);
                 Err(Stop::Panicked { what: "the function given to on_log".to_owned(), message }.into())

@@ -4,7 +4,7 @@ use serde_bytes::ByteBuf;
 
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
-use crate::log::{LogLevel, OverLog};
+use crate::log::LogLevel;
 use crate::module::HostModule;
 use crate::wire::Encoded;
 
@@ -19,18 +19,22 @@ pub(super) fn module() -> Result<HostModule, Error> {
 /// Fuel for each byte of a message that isn't UTF-8. The log copies such a message, with U+FFFD for each wrong byte.
 const REWRITTEN_BYTE: u64 = 20;
 
-/// The fields are read only if the line may be logged: until then, they are the bytes that count for it.
+/// The fields are read only if there is room for the line, which is taken first: calls that wait for their fields to be read hold no
+/// more of them than may be logged.
 async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBuf, Encoded)) -> Result<(), Error> {
     let fields = if fields.is_nil() { None } else { Some(fields) };
-    let (length, bytes) = (message.len(), fields.as_ref().map_or(0, |fields| fields.bytes().len()));
-    let over = |over: OverLog| Error::new(ErrorKind::Limit, format!("over the limit log_bytes: {over}"));
-    context.has_room_to_log(length.saturating_add(bytes)).map_err(over)?;
-    let fields = match fields {
-        Some(fields) => Some((context.read(fields).await?, bytes)),
-        None => None,
-    };
+    let bytes = fields.as_ref().map_or(0, |fields| fields.bytes().len());
     if std::str::from_utf8(&message).is_err() {
-        context.charge(REWRITTEN_BYTE.saturating_mul(length as u64));
+        context.charge(REWRITTEN_BYTE.saturating_mul(message.len() as u64));
     }
-    context.log(level, message.into_vec(), fields).map_err(over)
+    let text = context.take_log_room(message.into_vec(), bytes);
+    let text = text.map_err(|over| Error::new(ErrorKind::Limit, format!("over the limit log_bytes: {over}")))?;
+    match fields {
+        None => context.log(level, text, None),
+        Some(fields) => {
+            let (fields, _held) = context.read(fields).await?;
+            context.log(level, text, Some(fields));
+        }
+    }
+    Ok(())
 }
