@@ -7,6 +7,7 @@
 mod arguments;
 mod aside;
 mod caller;
+mod calls;
 mod lane;
 pub(crate) mod tariff;
 #[cfg(test)]
@@ -19,8 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use arguments::Arguments;
 pub(crate) use aside::{Aside, Bulky, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
-pub(crate) use caller::{Admission, Begun, Call, Called, Caller, Decided, Granted, Outcome, Trying};
+pub(crate) use caller::{Admission, Begun, Called, Caller, Decided, Granted, Outcome, Trying};
 
+pub(crate) use calls::Call;
+use calls::Calls;
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
 
@@ -48,8 +51,7 @@ pub(crate) struct Functions {
     /// Of calls, by the package's number.
     rates: Rates<usize>,
     pub(crate) aside: Arc<Aside>,
-    /// What is done for a tenant on the runtime is charged here.
-    shares: Arc<Shares>,
+    calls: Calls,
     /// Refusals that the operator was told of: a tenant's, of a function by its number.
     told: Mutex<HashSet<(Tenant, u32)>>,
 }
@@ -155,7 +157,7 @@ impl Functions {
             modules: Vec::new(),
             packages: Vec::new(),
             aside: Arc::new(Aside::new(&runtime, &shares)),
-            shares,
+            calls: Calls::new(runtime.clone(), shares),
             runtime,
             _own: own,
             polls,

@@ -8,16 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::task::AbortHandle;
-
 use super::tariff::Crossing;
 use super::watchdog::Polls;
-use super::{Arguments, Functions, HostFunction, Seat, tariff};
+use super::{Arguments, Call, Functions, HostFunction, Seat, tariff};
 use crate::context::{CallContext, Local, Spent};
 use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
-use crate::share::Shares;
 use crate::sight;
 use crate::tenant::Tenant;
 use crate::vm::panic_text;
@@ -141,15 +138,6 @@ pub(crate) struct Begun {
     future: Answering,
     /// If it isn't the caller's.
     spent: Option<Arc<Spent>>,
-}
-
-/// A call that is under way. Dropped, it is given up.
-pub(crate) struct Call(AbortHandle);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Whether a call may be made.
@@ -319,13 +307,11 @@ fn poll(
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
             let waiting = Waiting {
                 polls: functions.polls.clone(),
-                shares: functions.shares.clone(),
-                tenant: tenant.clone(),
                 shown: function.shown.clone(),
                 spent: std::mem::take(spent),
             };
-            let task = functions.runtime.spawn(async move { tell(wait, waiting.called(begun).await) });
-            Outcome::Pending(Call(task.abort_handle()), fuel)
+            let call = async move { tell(wait, waiting.called(begun).await) };
+            Outcome::Pending(functions.calls.add(tenant, call), fuel)
         }
     }
 }
@@ -346,22 +332,19 @@ fn what(shown: &str) -> String {
 /// What a call that waits has with it on the runtime.
 struct Waiting {
     polls: Arc<Polls>,
-    shares: Arc<Shares>,
-    tenant: Tenant,
     shown: Arc<str>,
     spent: Arc<Spent>,
 }
 
 impl Waiting {
-    /// The call on the runtime, on the tenant's time: until it is done, or has more to compute.
+    /// The call on the runtime: until it is done, or has more to compute.
     async fn called(self, begun: Begun) -> Called {
-        let Waiting { polls, shares, tenant, shown, spent } = self;
+        let Waiting { polls, shown, spent } = self;
         let (slot, number, mut begun) = (polls.slot(), begun.number, Some(begun));
         let called = poll_fn(|context| {
             let Some(running) = &mut begun else { return Poll::Pending };
             let _poll = polls.begin(&slot, number);
-            let poll = || catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context)));
-            match shares.charged(&tenant, poll) {
+            match catch_unwind(AssertUnwindSafe(|| running.future.as_mut().poll(context))) {
                 Ok(Poll::Ready(answer)) => Poll::Ready(Called::Answer { answer, fuel: spent.take_fuel() }),
                 Ok(Poll::Pending) if spent.gave_way() => match begun.take() {
                     Some(begun) => {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::calls::Calls;
 use super::lane::Lane;
 use super::{Arguments, Aside, Bulky, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
@@ -240,6 +241,117 @@ async fn m8_who_has_taken_least_goes_next_and_waits_for_a_step() {
     assert!(late.len() <= 5, "so many steps of others before it: {late:?}");
     stop.send(true).unwrap();
     assert!(kept.iter().take(4).all(|share| share.at() > kept[4].at()), "it is charged");
+}
+
+/// A future that is ready at its so manyth poll.
+async fn polls(count: usize, mut each: impl FnMut()) {
+    for left in (0..count).rev() {
+        each();
+        if left > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Calls of ten tenants with 300 each, all of which have something to do again and again; and one of a neighbour's: it has its polls
+/// after a turn of each of the others. With a task for each call it had one after 3,000 polls of others'.
+#[tokio::test]
+async fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let calls = Calls::new(tokio::runtime::Handle::current(), shares.clone());
+    let [neighbour, hostile @ ..] = tenants::<11>();
+    let kept: Vec<_> = hostile.iter().map(|tenant| shares.of(tenant, &crate::Limits::default())).collect();
+    let others = Arc::new(AtomicUsize::new(0));
+    let spin = || {
+        let start = crate::metering::processor_nanos();
+        while crate::metering::processor_nanos() - start < 20_000 {}
+    };
+    let mut under_way = Vec::new();
+    for tenant in hostile.iter().flat_map(|tenant| std::iter::repeat_n(tenant, 300)) {
+        let others = others.clone();
+        let call = polls(1_000, move || {
+            spin();
+            others.fetch_add(1, Ordering::AcqRel);
+        });
+        under_way.push(calls.add(tenant, call));
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (seen, mut at) = (others.clone(), Vec::new());
+    let mut tell = Some(tell);
+    let call = polls(8, move || {
+        at.push(seen.load(Ordering::Acquire));
+        if at.len() == 8 {
+            tell.take().unwrap().send(std::mem::take(&mut at)).unwrap();
+        }
+    });
+    let neighbours = calls.add(&neighbour, call);
+    let at = told.await.unwrap();
+    let worst = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    // 100 us are five of them, and the last of a turn may be late
+    assert!(at[0] <= 10 * 20 && worst <= 10 * 20, "{at:?}");
+    assert!(kept.iter().all(|share| share.time() >= Duration::from_micros(100)), "each has had turns, and is charged for them");
+    drop((under_way, neighbours));
+    while !calls.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A call that is given up is dropped soon, with what it has; that it panics then is nobody else's business.
+#[tokio::test]
+async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
+    struct Panics(Arc<AtomicUsize>);
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+            panic!("as it is dropped");
+        }
+    }
+    let calls = Calls::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let [tenant] = tenants();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for round in 1..4 {
+        let waits = |_| {
+            let held = Panics(dropped.clone());
+            calls.add(&tenant, async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            })
+        };
+        let (gone, mut more): (Vec<_>, Vec<_>) = (0..10).map(waits).partition(|_| true);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (go, wait) = tokio::sync::oneshot::channel();
+        more.push(calls.add(&tenant, async move {
+            let _ = wait.await;
+            let _ = tell.send(7);
+        }));
+        tokio::task::yield_now().await;
+        drop(gone);
+        drop(go);
+        assert_eq!(told.await, Ok(7), "the call beside them is done");
+        drop(more);
+        while !calls.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(dropped.load(Ordering::Acquire), round * 10);
+    }
+}
+
+/// A call on a runtime that is no more is dropped, as is each after it.
+#[test]
+fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let calls = Calls::new(runtime.handle().clone(), Arc::new(Shares::new(Pace::USUAL, true)));
+    runtime.shutdown_background();
+    let [tenant] = tenants();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for count in 1..4 {
+        let held = Counted(dropped.clone());
+        let _call = calls.add(&tenant, async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(dropped.load(Ordering::Acquire), count);
+    }
 }
 
 /// The thread's time is had by weight, and whoever has had much of it in one piece waits until the others have had as much.
