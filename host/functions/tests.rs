@@ -255,10 +255,12 @@ async fn polls(count: usize, mut each: impl FnMut()) {
 
 /// Calls of ten tenants with 300 each, all of which have something to do again and again; and one of a neighbour's: it has its polls
 /// after a turn of each of the others. With a task for each call it had one after 3,000 polls of others'.
-#[tokio::test]
-async fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
+#[test]
+fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).event_interval(4).global_queue_interval(4).build().unwrap();
     let shares = Arc::new(Shares::new(Pace::USUAL, true));
-    let calls = Calls::new(tokio::runtime::Handle::current(), shares.clone());
+    let calls = Calls::new(runtime.handle().clone(), shares.clone());
     let [neighbour, hostile @ ..] = tenants::<11>();
     let kept: Vec<_> = hostile.iter().map(|tenant| shares.of(tenant, &crate::Limits::default())).collect();
     let others = Arc::new(AtomicUsize::new(0));
@@ -285,14 +287,18 @@ async fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
         }
     });
     let neighbours = calls.add(&neighbour, call);
-    let at = told.await.unwrap();
+    let at = told.blocking_recv().unwrap();
+    let first = at[0];
     let worst = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    // 100 us are five of them, and the last of a turn may be late
-    assert!(at[0] <= 10 * 20 && worst <= 10 * 20, "{at:?}");
-    assert!(kept.iter().all(|share| share.time() >= Duration::from_micros(100)), "each has had turns, and is charged for them");
+    // some turns of each of the ten, of five polls each; the machine may be busy
+    assert!(first <= 600 && worst <= 600, "{at:?}");
+    assert!(
+        kept.iter().all(|share| share.time() >= Duration::from_micros(100)),
+        "each has had turns, and is charged for them"
+    );
     drop((under_way, neighbours));
     while !calls.is_empty() {
-        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -341,8 +347,11 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
 fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let calls = Calls::new(runtime.handle().clone(), Arc::new(Shares::new(Pace::USUAL, true)));
-    runtime.shutdown_background();
     let [tenant] = tenants();
+    let waits = calls.add(&tenant, std::future::pending());
+    drop(runtime); // it waits for its thread
+    assert!(calls.is_empty());
+    drop(waits);
     let dropped = Arc::new(AtomicUsize::new(0));
     for count in 1..4 {
         let held = Counted(dropped.clone());
@@ -350,7 +359,38 @@ fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
             let _held = held;
             std::future::pending::<()>().await;
         });
-        assert_eq!(dropped.load(Ordering::Acquire), count);
+        assert_eq!((dropped.load(Ordering::Acquire), calls.is_empty()), (count, true));
+    }
+}
+
+/// A call that always wakes itself keeps none of the same tenant's from its polls, whatever the number of them is.
+#[tokio::test]
+async fn m8_each_call_of_a_tenant_has_its_polls() {
+    let calls = Calls::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let [tenant] = tenants();
+    let had: [Arc<AtomicUsize>; 4] = Default::default();
+    let polls = |had: &Arc<AtomicUsize>| {
+        let had = had.clone();
+        calls.add(
+            &tenant,
+            std::future::poll_fn(move |context| {
+                had.fetch_add(1, Ordering::AcqRel);
+                let start = std::time::Instant::now();
+                while start.elapsed() < Duration::from_micros(150) {}
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }),
+        )
+    };
+    let all: Vec<_> = had.iter().map(polls).collect();
+    while had.iter().any(|had| had.load(Ordering::Acquire) < 20) {
+        tokio::task::yield_now().await;
+    }
+    let had: Vec<_> = had.iter().map(|had| had.load(Ordering::Acquire)).collect();
+    assert!(had.iter().max().unwrap() - had.iter().min().unwrap() <= 2, "{had:?}");
+    drop(all);
+    while !calls.is_empty() {
+        tokio::task::yield_now().await;
     }
 }
 
