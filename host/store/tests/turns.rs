@@ -213,6 +213,56 @@ fn t09_a_neighbour_is_done_long_before_a_flood() {
     drop(flooded);
 }
 
+/// 20 owners have filled the queue, and wait for room in it: a small change of another's doesn't, and is done before most of theirs.
+/// Who waited for room was first come, first served: beside 40 tenants that set megabytes, a `kv.set` took 150 ms.
+#[test]
+fn m8_a_small_change_waits_for_no_room_behind_large_ones() {
+    let gate = Arc::new(std::sync::Mutex::new(()));
+    let held = gate.clone();
+    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
+    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let value = bytes(1, 1_000_000);
+    let still = held.lock().unwrap();
+    let mut flooded = Vec::new();
+    for number in 0..20 {
+        let of = owner(&format!("flood:{number}"));
+        for key in 0..5_u8 {
+            let mut asked = store.apply(&of, &Quota::default(), vec![set("s", &[key], &value)]);
+            // in line
+            let polled = asked.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+            assert!(polled.is_pending());
+            flooded.push(asked);
+        }
+    }
+    let asked: Vec<_> =
+        (0..10_u8).map(|key| store.apply(&owner("guild:1"), &Quota::default(), vec![set("s", &[key], b"v")])).collect();
+    drop(still);
+    for asked in asked {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let soon = async { tokio::time::timeout(Duration::from_secs(20), asked).await };
+        let revision = runtime.block_on(soon).expect("it waits for no room").unwrap().revisions[0].unwrap();
+        assert!(revision <= 40, "{revision} of 100");
+    }
+    // the same of one that has much there waits as all others do, and so does what it asks for after that
+    let other = owner("guild:2");
+    let asks = |key: u8, bytes: usize| store.apply(&other, &Quota::default(), vec![set("s", &[key], &value[..bytes])]);
+    let at_once = asks(0, 40_000);
+    let (mut much, mut after) = (asks(1, 50_000), None);
+    let waits = |asked: &mut Pending<Applied>| {
+        asked.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending()
+    };
+    assert!(waits(&mut much));
+    wait(at_once).unwrap();
+    for _ in 0..20 {
+        let after = after.get_or_insert_with(|| asks(2, 1_000));
+        assert!(waits(after), "it went before what was asked for first");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(flooded);
+    wait(much).unwrap();
+    wait(after.unwrap()).unwrap();
+}
+
 fn open_disk() -> (Arc<Disk>, Local) {
     let disk = Disk::new(FOREVER, false);
     // pages are read anew each time
