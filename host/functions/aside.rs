@@ -34,11 +34,10 @@ pub(crate) const VALUES_LIGHT: usize = 512;
 /// What a value takes once it was read, in bytes.
 pub(crate) const VALUE_BYTES: u64 = 48;
 
-/// Values of so many bytes are large: what one of them becomes may be 20 times as much, and it is some steps.
-const LARGE_BYTES: usize = 16 << 10;
-
-/// How many large values are decoded at once, of all tenants and of one: more would all be in memory, and none be done sooner.
-const LARGE_AT_ONCE: (u32, u32) = (4, 1);
+/// How many values of so many bytes, or more, are decoded at once, of all tenants; and one of each tenant. What a value becomes may be
+/// 40 times as much, and with a step of each in turn all of them would be in memory: so it is 400 MB at most. Each size has its own
+/// places, so that what is short waits for none of what is long.
+const LARGE: [(usize, u32); 3] = [(16 << 10, 32), (64 << 10, 16), (256 << 10, 4)];
 
 /// What is read, written and dropped beside the workers, by two threads at most: they take the machine from the workers.
 pub(crate) struct Aside {
@@ -46,13 +45,14 @@ pub(crate) struct Aside {
     short: Lane,
     /// What is not. Of this, values are decoded in steps as short; the rest is in one piece, some 100 ms for a mebibyte.
     long: Lane,
-    large: Places,
+    /// For long values of each size of [`LARGE`].
+    large: [Places; 3],
 }
 
 impl Aside {
     pub(super) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
         let lane = || Lane::new(runtime.clone(), shares.clone());
-        Aside { short: lane(), long: lane(), large: Places::new(LARGE_AT_ONCE.0, LARGE_AT_ONCE.1) }
+        Aside { short: lane(), long: lane(), large: LARGE.map(|(_, places)| Places::new(places, 1)) }
     }
 
     /// Drops what takes long to be dropped, when it is the tenant's turn, and charges the tenant for the time.
@@ -71,13 +71,16 @@ impl Aside {
     ) -> Option<Bulky<Result<Value, WireError>>> {
         later().await;
         let (tell, told) = oneshot::channel();
-        let (lane, after) = match has_at_most(bytes.as_ref(), VALUES_AT_ONCE) {
-            true => (&self.short, None),
-            false => (&self.long, Some((self.long.clone(), tenant.clone()))),
-        };
-        let place = match bytes.as_ref().len() {
-            LARGE_BYTES.. => Some(self.large.enter(tenant).await),
-            _ => None,
+        let (lane, after, place) = if has_at_most(bytes.as_ref(), VALUES_AT_ONCE) {
+            (&self.short, None, None)
+        } else {
+            let after = Some((self.long.clone(), tenant.clone()));
+            let len = bytes.as_ref().len();
+            let mut sizes = LARGE.iter().zip(&self.large).filter(|((least, _), _)| len >= *least);
+            match sizes.next_back() {
+                Some((_, places)) => (&self.long, after, Some(places.enter(tenant).await)),
+                None => (&self.long, after, None),
+            }
         };
         let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone()), place));
         lane.put(tenant, move || {

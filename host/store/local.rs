@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +25,7 @@ use super::{blobs, list, read, row, schedules};
 /// The time, in milliseconds since 1970.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// How many bytes of keys and values wait to be written, in all. Who comes when it is full, waits.
+/// How many bytes of keys and values wait to be written, in all but what is [small](SMALL_BYTES). Who comes when it is full, waits.
 pub(super) const QUEUE_BYTES: u32 = 64 << 20;
 
 /// How many of them may be one owner's: a thousand jobs, also of calls that were given up since.
@@ -34,7 +34,8 @@ const OWNER_BYTES: u32 = 4 << 20;
 /// How many steps of freeing what blobs have left behind one `Store::claim` takes.
 const FREEING_STEPS: u32 = 16;
 
-/// An owner that has no more than this in the queue doesn't wait for room behind those who filled it: an instance takes 20 times as much.
+/// An owner that has no more than this in the queue doesn't wait for room behind those who filled it: an instance takes 20 times as
+/// much. Nor does it go before what it asked for itself: while some of that waits, all of it does.
 const SMALL_BYTES: u32 = 64 << 10;
 
 /// What a job is charged in the queue beside its bytes.
@@ -116,7 +117,37 @@ impl Shared {
 }
 
 /// By owner, and whether it is for blobs.
-type OwnRooms = HashMap<(Owner, bool), Weak<Semaphore>>;
+type OwnRooms = HashMap<(Owner, bool), (Weak<Semaphore>, Arc<AtomicUsize>)>;
+
+/// An owner's part of the queue. Its room is the same as long as a job has some of it, or waits for it.
+#[derive(Clone)]
+struct OwnRoom {
+    room: Arc<Semaphore>,
+    /// How many of the owner's jobs wait for room behind all owners'.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl OwnRoom {
+    /// Whether all that is the owner's in the queue is little, and none of it waits.
+    fn has_little(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+            && OWNER_BYTES as usize - self.room.available_permits() <= SMALL_BYTES as usize
+    }
+
+    fn wait(self) -> WaitsForRoom {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        WaitsForRoom(self.waiting)
+    }
+}
+
+/// A job that waits for room behind all owners'.
+struct WaitsForRoom(Arc<AtomicUsize>);
+
+impl Drop for WaitsForRoom {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// The way to the thread.
 #[derive(Clone)]
@@ -142,63 +173,72 @@ impl Way {
         let jobs = self.jobs.clone();
         let closed = || StoreError::unavailable("it is closed");
         // the owner's own first: who waits for that keeps nobody waiting
-        let rooms = [
-            task.owner().map(|owner| (self.own_room(owner, is_blob), bytes.min(OWNER_BYTES))),
-            Some((room.clone(), bytes.min(QUEUE_BYTES))),
-        ];
+        let own_room = task.owner().map(|owner| self.own_room(owner, is_blob));
+        let (own_bytes, room, bytes) = (bytes.min(OWNER_BYTES), room.clone(), bytes.min(QUEUE_BYTES));
         let send = move |room| {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
             jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
         };
-        let try_take = |room: &Option<(Arc<Semaphore>, u32)>| match room {
-            Some((room, bytes)) => room.clone().try_acquire_many_owned(*bytes).map(Some),
-            None => Ok(None),
+        let has_little = |own_room: &Option<OwnRoom>| own_room.as_ref().is_some_and(|own| own.has_little());
+        let own = match &own_room {
+            Some(own) => own.room.clone().try_acquire_many_owned(own_bytes).ok().map(Some),
+            None => Some(None),
         };
-        let [own_room, room] = rooms;
-        let sent = match try_take(&own_room) {
-            Ok(own) if has_little(own_room.as_ref()) => Ok(send([own, None])),
-            Ok(own) => match try_take(&room) {
-                Ok(all) => Ok(send([own, all])),
-                Err(_) => Err((own, [own_room, room], send)),
+        let sent = match own {
+            Some(own) if has_little(&own_room) => Ok(send([own, None])),
+            Some(own) => match room.clone().try_acquire_many_owned(bytes) {
+                Ok(all) => Ok(send([own, Some(all)])),
+                Err(_) => Err((Some((own, own_room.map(OwnRoom::wait))), None, send)),
             },
-            Err(_) => Err((None, [own_room, room], send)),
+            None => Err((None, own_room, send)),
         };
         Box::pin(async move {
             match sent {
                 Ok(sent) => sent?,
-                Err((own, [own_room, room], send)) => {
-                    let take = async |room: Option<(Arc<Semaphore>, u32)>| match room {
-                        Some((room, bytes)) => room.acquire_many_owned(bytes).await.map(Some).map_err(|_| closed()),
-                        None => Ok(None),
+                Err((own, own_room, send)) => {
+                    let take =
+                        async |room: Arc<Semaphore>, bytes| room.acquire_many_owned(bytes).await.map_err(|_| closed());
+                    let (own, waits) = match (own, own_room) {
+                        (Some((own, waits)), _) => (own, waits),
+                        (None, Some(own_room)) => {
+                            let own = Some(take(own_room.room.clone(), own_bytes).await?);
+                            if own_room.has_little() {
+                                send([own, None])?;
+                                return answered.await.unwrap_or_else(|_| Err(ended()));
+                            }
+                            (own, Some(own_room.wait()))
+                        }
+                        (None, None) => (None, None),
                     };
-                    let own = if own.is_some() { own } else { take(own_room.clone()).await? };
-                    let all = if has_little(own_room.as_ref()) { None } else { take(room).await? };
-                    send([own, all])?;
+                    let all = take(room, bytes).await?;
+                    send([own, Some(all)])?;
+                    drop(waits);
                 }
             }
-            answered.await.unwrap_or_else(|_| Err(StoreError::Unknown("its thread has ended".into())))
+            answered.await.unwrap_or_else(|_| Err(ended()))
         })
     }
 
-    fn own_room(&self, owner: &Owner, is_blob: bool) -> Arc<Semaphore> {
+    fn own_room(&self, owner: &Owner, is_blob: bool) -> OwnRoom {
         let mut rooms = self.own_rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (owner.clone(), is_blob);
-        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade) {
-            return room;
+        if let Some((room, waiting)) = rooms.get(&key)
+            && let Some(room) = room.upgrade()
+        {
+            return OwnRoom { room, waiting: waiting.clone() };
         }
         if rooms.len() == rooms.capacity() {
             // before it grows
-            rooms.retain(|_, room| room.strong_count() > 0);
+            rooms.retain(|_, (room, _)| room.strong_count() > 0);
         }
-        let room = Arc::new(Semaphore::new(OWNER_BYTES as usize));
-        rooms.insert(key, Arc::downgrade(&room));
-        room
+        let own = OwnRoom { room: Arc::new(Semaphore::new(OWNER_BYTES as usize)), waiting: Arc::default() };
+        rooms.insert(key, (Arc::downgrade(&own.room), own.waiting.clone()));
+        own
     }
 }
 
-/// Whether all that has a part of an owner's room is little.
-fn has_little(own_room: Option<&(Arc<Semaphore>, u32)>) -> bool {
-    own_room.is_some_and(|(room, _)| OWNER_BYTES as usize - room.available_permits() <= SMALL_BYTES as usize)
+fn ended() -> StoreError {
+    StoreError::Unknown("its thread has ended".into())
 }
 
 /// A store in a folder, or in memory. Dropping it writes what was queued, and closes it.

@@ -17,6 +17,7 @@ trials![
 ];
 
 const SOURCE: &str = "local rate, other, kv, cron, time = require('@test/rate'), require('@test/other'), require('@motu/kv'), require('@motu/cron'), require('@motu/time')
+local all_sleep = false
 return {
     hit = function() return (pcall(rate.hit)) end,
     thrown = function() rate.hit() end,
@@ -26,7 +27,9 @@ return {
     order = function(n)
         local woken, me, left = {}, coroutine.running(), n
         for i = n, 1, -1 do task.delay(i * 60, function() table.insert(woken, i) left -= 1 if left == 0 then coroutine.resume(me) end end) end
+        all_sleep = true
         coroutine.yield() return woken end,
+    all_sleep = function() return all_sleep end,
     set = function() kv.set('s', 'k', 1, { ttl = 3600 }) cron.set('daily', { expression = '0 0 * * *', event = 'daily' }) end,
     get = function() return kv.get('s', 'k') end,
     kv_expired = function(e) kv.set('s', 'expired', e.key) end,
@@ -225,6 +228,10 @@ fn sleepers_wake_in_the_order_of_their_times() {
     let tenant = tenant(&motu, "clock:1");
     std::thread::scope(|scope| {
         let woken = scope.spawn(|| ask(&tenant, "order", 100).unwrap());
+        // one that falls asleep after the clock went on is later
+        while ask(&tenant, "all_sleep", ()).unwrap() != Value::Boolean(true) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         while !woken.is_finished() {
             clock.advance(Duration::from_secs(6_000));
             std::thread::sleep(Duration::from_millis(10));

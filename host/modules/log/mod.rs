@@ -20,7 +20,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
 const REWRITTEN_BYTE: u64 = 20;
 
 /// The fields are read only if there is room for the line, which is taken first: calls that wait for their fields to be read hold no
-/// more of them than may be logged.
+/// more of them than may be logged. It isn't given back if they can't be read.
 async fn write(context: CallContext, level: LogLevel, (message, fields): (ByteBuf, Encoded)) -> Result<(), Error> {
     let fields = if fields.is_nil() { None } else { Some(fields) };
     let bytes = fields.as_ref().map_or(0, |fields| fields.bytes().len());
