@@ -54,7 +54,8 @@ pub struct Limits {
     /// How deep tables may lie in each other in a result. Default 64, at most 200. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub result_depth: u32,
-    /// What one event and the tasks that it leaves behind, or loading, may log, in bytes; the end of each line counts as one, and a byte that isn't UTF-8 as the three that replace it. Default 64
+    /// What one event and the tasks that it leaves behind, or loading, may log, in bytes; the end of each line counts as one, and a byte that isn't
+    /// UTF-8 as the three that replace it. Default 64
     /// KiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit).
     pub log_bytes: u32,

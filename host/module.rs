@@ -116,7 +116,8 @@ impl HostModule {
     /// done or [gives way](CallContext::give_way). It must not block. A panic in it ends the instance that called.
     ///
     /// Arguments of up to 8,192 values are read on the worker, and such results are written there. Longer ones are read and
-    /// written on a blocking thread of the runtime, one at a time: whose tenant has had least of it, by weight, is next. The function itself works on
+    /// written on a blocking thread of the runtime, one at a time: the tenant that has had the least of it, by weight,
+    /// is next. The function itself works on
     /// what it was given: if that can be long, it yields with [`give_way`](CallContext::give_way) now and then, and drops it in
     /// parts. A call that is given up with arguments of more than 512 values is dropped on that thread, in its turn.
     pub fn function<A, R, F, Fut, E>(self, name: &str, function: F) -> HostModule

@@ -35,17 +35,18 @@ pub(crate) const VALUES_LIGHT: usize = 512;
 pub(crate) const VALUE_BYTES: u64 = 48;
 
 /// How many values of so many bytes, or more, are decoded at once, of all tenants; and one of each tenant. What a value becomes may be
-/// 40 times as much, and with a step of each in turn all of them would be in memory: so it is 400 MB at most. Each size has its own
-/// places, so that what is short waits for none of what is long.
+/// 40 times as much, and with a step of each in turn all of them would be in memory: so it is some 400 MB at most, where results have a
+/// mebibyte. Each size has its own places, so that what is short waits for none of what is long.
 const LARGE: [(usize, u32); 3] = [(16 << 10, 32), (64 << 10, 16), (256 << 10, 4)];
 
 /// What is read, written and dropped beside the workers, by two threads at most: they take the machine from the workers.
 pub(crate) struct Aside {
-    /// What is short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
+    /// Values that are short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
     short: Lane,
-    /// What is not. Of this, values are decoded in steps as short; the rest is in one piece, some 100 ms for a mebibyte.
+    /// All that is long. Values are decoded in steps; arguments, results of functions and drops are in one piece, some 100 ms for a
+    /// mebibyte.
     long: Lane,
-    /// For long values of each size of [`LARGE`].
+    /// The places for long values of each size of [`LARGE`].
     large: [Places; 3],
 }
 
@@ -168,7 +169,7 @@ fn once(work: impl FnOnce() + Send + 'static) -> impl FnMut() -> bool + Send + '
     }
 }
 
-/// Not at the first poll, however soon it would be done: what is done at once takes another way.
+/// Waits for a second poll, however soon what follows would be done: what is done at once takes another way.
 async fn later() {
     let mut is_polled = false;
     poll_fn(|context| {

@@ -17,7 +17,7 @@ use crate::vm::panic_text;
 /// Does a step, and says whether it was the last.
 type Work = Box<dyn FnMut() -> bool + Send>;
 
-/// Beyond so many tenants, only those are remembered who have work.
+/// The most tenants of which a lane remembers what they have had. Beyond them, it knows those that have work.
 const REMEMBERED_MAX: usize = 10_000;
 
 #[derive(Clone)]
@@ -30,12 +30,12 @@ pub(crate) struct Lane {
 /// The works of a lane that wait, by tenant, and the order of the tenants.
 #[derive(Default)]
 struct Queue {
-    /// All who have work here, or had more of the thread than those who have; one whose work has the thread is here too.
+    /// The tenants that have work here, also while the thread has it; and those that have had more of the thread than these.
     tenants: HashMap<Tenant, Turns>,
-    /// Whose turn it is: who has had least. The number keeps equal ones in order.
+    /// The order of the tenants: the one that has had the least is first. The number keeps equal ones in order.
     next: BinaryHeap<Reverse<(u64, u64, Tenant)>>,
     number: u64,
-    /// How much those have had whose turn it is now. Who comes starts from here: to have rested is no credit.
+    /// What the tenant has had whose turn it is now. Tenants that come start from here: to have rested is no credit.
     clock: u64,
     is_running: bool,
 }
@@ -125,7 +125,7 @@ impl Lane {
     }
 }
 
-/// What the thread of a lane does. Dropped before that, there is no thread, and none will be.
+/// The thread of a lane, until nothing waits. Dropped before that, the runtime is no more.
 struct Runner {
     lane: Lane,
     is_over: bool,
