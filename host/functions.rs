@@ -151,8 +151,14 @@ impl Functions {
             Some(runtime) => (runtime, None),
             None => {
                 let mut builder = tokio::runtime::Builder::new_multi_thread();
-                let runtime =
-                    builder.worker_threads(1).thread_name("motu-calls").enable_all().event_interval(EVENT_INTERVAL).global_queue_interval(EVENT_INTERVAL).build().map_err(failed)?;
+                let runtime = builder
+                    .worker_threads(1)
+                    .thread_name("motu-calls")
+                    .enable_all()
+                    .event_interval(EVENT_INTERVAL)
+                    .global_queue_interval(EVENT_INTERVAL)
+                    .build()
+                    .map_err(failed)?;
                 (runtime.handle().clone(), Some(Owned(Some(runtime))))
             }
         };

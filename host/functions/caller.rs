@@ -305,11 +305,8 @@ fn poll(
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
-            let waiting = Waiting {
-                polls: functions.polls.clone(),
-                shown: function.shown.clone(),
-                spent: std::mem::take(spent),
-            };
+            let waiting =
+                Waiting { polls: functions.polls.clone(), shown: function.shown.clone(), spent: std::mem::take(spent) };
             let call = async move { tell(wait, waiting.called(begun).await) };
             Outcome::Pending(functions.calls.add(tenant, call), fuel)
         }

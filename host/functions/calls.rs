@@ -1,6 +1,7 @@
 //! Calls that wait, on the runtime. All of a tenant's are one task there, which polls them for a turn and then lets others have the
 //! thread: the runtime's own line is first come, first served, and with a task for each call a tenant with many went before all others.
-//! Beside 3,000 calls of ten tenants, a call of another's waited 40 ms for its first poll, and 100 at worst.
+//! Beside 3,000 calls of ten tenants, a call of another's waited 40 ms for its first poll, and 100 at worst. (`FuturesUnordered` polls as
+//! many as are ready in one go; a turn here is by time.)
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -41,7 +42,7 @@ struct Task(Mutex<Ready>);
 #[derive(Default)]
 struct Ready {
     /// The calls that are to be polled, each once.
-    calls: VecDeque<Arc<Waiting>>,
+    calls: VecDeque<Arc<InFlight>>,
     /// Of the task, while it has nothing to do.
     waker: Option<Waker>,
     /// Nothing is polled any more.
@@ -49,7 +50,7 @@ struct Ready {
 }
 
 /// A call that waits, and its waker.
-struct Waiting {
+struct InFlight {
     task: Arc<Task>,
     /// None once it is over.
     future: Mutex<Option<Running>>,
@@ -59,7 +60,7 @@ struct Waiting {
 }
 
 /// A call that is under way. Dropped, it is given up.
-pub(crate) struct Call(Arc<Waiting>);
+pub(crate) struct Call(Arc<InFlight>);
 
 impl Drop for Call {
     fn drop(&mut self) {
@@ -76,7 +77,7 @@ impl Task {
     }
 }
 
-impl Waiting {
+impl InFlight {
     fn future(&self) -> MutexGuard<'_, Option<Running>> {
         self.future.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,6 +104,7 @@ impl Waiting {
             is_over
         }));
         polled.unwrap_or_else(|panic| {
+            self.is_over.store(true, Ordering::Release);
             self.end();
             let message = panic_text(&*panic);
             tracing::error!(message, "a host function's future panicked where nobody waits for it");
@@ -120,7 +122,7 @@ impl Waiting {
     }
 }
 
-impl Wake for Waiting {
+impl Wake for InFlight {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -158,7 +160,7 @@ impl Calls {
             Some(task) => (task.clone(), false),
             None => (Arc::<Task>::default(), true),
         };
-        let waiting = Arc::new(Waiting {
+        let waiting = Arc::new(InFlight {
             task: task.clone(),
             future: Mutex::new(Some(Box::pin(call))),
             is_ready: AtomicBool::new(false),
@@ -192,7 +194,7 @@ struct Polling {
     tenant: Tenant,
     task: Arc<Task>,
     /// All that were polled and aren't over, by where they are.
-    all: FxHashMap<usize, Arc<Waiting>>,
+    all: FxHashMap<usize, Arc<InFlight>>,
 }
 
 impl Polling {

@@ -325,7 +325,7 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
         };
         let (gone, mut more): (Vec<_>, Vec<_>) = (0..10).map(waits).partition(|_| true);
         let (tell, told) = tokio::sync::oneshot::channel();
-        let (go, wait) = tokio::sync::oneshot::channel();
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
         more.push(calls.add(&tenant, async move {
             let _ = wait.await;
             let _ = tell.send(7);
