@@ -21,7 +21,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use arguments::Arguments;
 pub(crate) use aside::{Aside, Bulky, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 pub(crate) use caller::{Admission, Begun, Called, Caller, Decided, Granted, Outcome, Trying};
-
 pub(crate) use calls::Call;
 use calls::Calls;
 use tokio::runtime::{Handle, Runtime};

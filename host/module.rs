@@ -115,6 +115,9 @@ impl HostModule {
     /// The future is polled once on the worker that runs the script, and if it isn't done then, on a tokio runtime, until it is
     /// done or [gives way](CallContext::give_way). It must not block. A panic in it ends the instance that called.
     ///
+    /// On the runtime, a tenant's calls are polled one after the other, in turns of about 100 us: what takes long in one poll
+    /// keeps the tenant's other calls waiting. Work that is to run beside them is a task of its own (`tokio::spawn`).
+    ///
     /// Arguments of up to 8,192 values are read on the worker, and such results are written there. Longer ones are read and
     /// written on a blocking thread of the runtime, one at a time: the tenant that has had the least of it, by weight,
     /// is next. The function itself works on
