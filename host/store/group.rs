@@ -41,8 +41,10 @@ pub(super) struct Job {
     /// What to do once it is done, whoever still waits for that.
     pub(super) then: Option<Then>,
     /// Its room in the queue, of its owner's and of all, kept until it is answered.
-    pub(super) _room: [Option<OwnedSemaphorePermit>; 2],
+    pub(super) _room: Room,
 }
+
+pub(super) type Room = [Option<OwnedSemaphorePermit>; 2];
 
 pub(super) enum Task {
     Apply {

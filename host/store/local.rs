@@ -13,7 +13,7 @@ use super::blobs::Then;
 use super::disk::{self, Folder, Medium, Memory};
 use super::error::{OpenError, StoreError};
 use super::events::{CLAIM_BYTES, Claimed};
-use super::group::{ClaimStep, Done, Job, Task};
+use super::group::{ClaimStep, Done, Job, Room, Task};
 use super::meter::{self, Charge, Meter};
 use super::tables::{Fault, Snapshot};
 use super::writer::Writer;
@@ -149,6 +149,44 @@ impl Drop for WaitsForRoom {
     }
 }
 
+/// The room that a job takes in the queue: its owner's first, for who waits for that keeps nobody waiting. While all that is the owner's is
+/// little, and none of it waits, a job takes no more.
+struct RoomFor {
+    own: Option<(OwnRoom, u32)>,
+    all: Arc<Semaphore>,
+    bytes: u32,
+}
+
+impl RoomFor {
+    /// The room, if there is enough now.
+    fn at_once(&self) -> Option<Room> {
+        let mut taken = None;
+        if let Some((own, bytes)) = &self.own {
+            taken = Some(own.room.clone().try_acquire_many_owned(*bytes).ok()?);
+            if own.has_little() {
+                return Some([taken, None]);
+            }
+        }
+        let all = self.all.clone().try_acquire_many_owned(self.bytes).ok()?;
+        Some([taken, Some(all)])
+    }
+
+    /// The room, as soon as there is enough. Until the job is sent it waits, for those of its owner after it.
+    async fn in_turn(self) -> Result<(Room, Option<WaitsForRoom>), StoreError> {
+        let take = async |room: Arc<Semaphore>, bytes| room.acquire_many_owned(bytes).await.map_err(|_| closed());
+        let (mut taken, mut waits) = (None, None);
+        if let Some((own, bytes)) = self.own {
+            taken = Some(take(own.room.clone(), bytes).await?);
+            if own.has_little() {
+                return Ok(([taken, None], None));
+            }
+            waits = Some(own.wait());
+        }
+        let all = take(self.all, self.bytes).await?;
+        Ok(([taken, Some(all)], waits))
+    }
+}
+
 /// The way to the thread.
 #[derive(Clone)]
 pub(super) struct Way {
@@ -167,51 +205,28 @@ impl Way {
 
     pub(super) fn ask_then(&self, task: Task, bytes: u64, then: Option<Then>) -> Pending<Done> {
         let is_blob = matches!(task, Task::Blobs(_));
-        let room = if is_blob { &self.blob_room } else { &self.room };
         let bytes = u32::try_from(bytes.saturating_add(JOB_BYTES)).unwrap_or(QUEUE_BYTES);
+        let needed = RoomFor {
+            own: task.owner().map(|owner| (self.own_room(owner, is_blob), bytes.min(OWNER_BYTES))),
+            all: if is_blob { self.blob_room.clone() } else { self.room.clone() },
+            bytes: bytes.min(QUEUE_BYTES),
+        };
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.clone();
-        let closed = || StoreError::unavailable("it is closed");
-        // the owner's own first: who waits for that keeps nobody waiting
-        let own_room = task.owner().map(|owner| self.own_room(owner, is_blob));
-        let (own_bytes, room, bytes) = (bytes.min(OWNER_BYTES), room.clone(), bytes.min(QUEUE_BYTES));
         let send = move |room| {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
             jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
         };
-        let has_little = |own_room: &Option<OwnRoom>| own_room.as_ref().is_some_and(|own| own.has_little());
-        let own = match &own_room {
-            Some(own) => own.room.clone().try_acquire_many_owned(own_bytes).ok().map(Some),
-            None => Some(None),
-        };
-        let sent = match own {
-            Some(own) if has_little(&own_room) => Ok(send([own, None])),
-            Some(own) => match room.clone().try_acquire_many_owned(bytes) {
-                Ok(all) => Ok(send([own, Some(all)])),
-                Err(_) => Err((Some((own, own_room.map(OwnRoom::wait))), None, send)),
-            },
-            None => Err((None, own_room, send)),
+        let sent = match needed.at_once() {
+            Some(room) => Ok(send(room)),
+            None => Err((needed, send)),
         };
         Box::pin(async move {
             match sent {
                 Ok(sent) => sent?,
-                Err((own, own_room, send)) => {
-                    let take =
-                        async |room: Arc<Semaphore>, bytes| room.acquire_many_owned(bytes).await.map_err(|_| closed());
-                    let (own, waits) = match (own, own_room) {
-                        (Some((own, waits)), _) => (own, waits),
-                        (None, Some(own_room)) => {
-                            let own = Some(take(own_room.room.clone(), own_bytes).await?);
-                            if own_room.has_little() {
-                                send([own, None])?;
-                                return answered.await.unwrap_or_else(|_| Err(ended()));
-                            }
-                            (own, Some(own_room.wait()))
-                        }
-                        (None, None) => (None, None),
-                    };
-                    let all = take(room, bytes).await?;
-                    send([own, Some(all)])?;
+                Err((needed, send)) => {
+                    let (room, waits) = needed.in_turn().await?;
+                    send(room)?;
                     drop(waits);
                 }
             }
@@ -235,6 +250,10 @@ impl Way {
         rooms.insert(key, (Arc::downgrade(&own.room), own.waiting.clone()));
         own
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::unavailable("it is closed")
 }
 
 fn ended() -> StoreError {

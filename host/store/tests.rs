@@ -27,8 +27,8 @@ mod schedules;
 mod turns;
 mod versions;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
 
@@ -70,6 +70,21 @@ fn clock(at: u64) -> (Arc<AtomicU64>, Settings) {
     let time = Arc::new(AtomicU64::new(at));
     let read = time.clone();
     (time, Settings { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..Settings::default() })
+}
+
+/// Lets the store's thread through, or not: its clock stands still while it is shut.
+#[derive(Default)]
+struct Gate(Arc<Mutex<()>>);
+
+impl Gate {
+    fn clock(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+        let gate = self.0.clone();
+        Arc::new(move || gate.lock().map_or(1, |_| 1_000))
+    }
+
+    fn shut(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap()
+    }
 }
 
 fn memory() -> Local {

@@ -152,12 +152,10 @@ fn k5_who_changes_keys_waits_for_a_bounded_number_of_bytes() {
     }
     assert_eq!(queue.gather().unwrap().len(), 1);
     // of the queue: content has its own room in it. The thread stands still until it is filled
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
     let me = owner("guild:1");
-    let still = held.lock().unwrap();
+    let still = gate.shut();
     let puts: Vec<_> = (0..40)
         .map(|i| store.change_blob(&me, &BlobQuota::default(), put(&format!("{i}"), &vec![0; 1 << 20])))
         .collect();

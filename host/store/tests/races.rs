@@ -69,12 +69,10 @@ fn who_goes_away_leaves_whole_lists_and_an_empty_queue() {
 /// the queue, and who asks then doesn't wait for those.
 #[test]
 fn owners_have_turns() {
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
     let (many, one) = (owner("guild:1"), owner("guild:2"));
-    let still = held.lock().unwrap();
+    let still = gate.shut();
     for number in 0..5_000_u32 {
         drop(store.apply(&many, &Quota::default(), vec![set("s", &number.to_be_bytes(), b"")]));
     }

@@ -139,11 +139,9 @@ fn t09_a_commit_is_bounded_by_bytes_of_each_owner_and_of_all() {
 #[test]
 fn t09_a_commit_is_bounded_by_time() {
     let settings = Settings { meter: Arc::new(Ticks::default()), ..Settings::default() };
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..settings }).unwrap();
-    let still = held.lock().unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..settings }).unwrap();
+    let still = gate.shut();
     let before = 1; // opening is a commit
     let asked: Vec<_> =
         (0..20_u8).map(|i| store.apply(&owner("guild:1"), &Quota::default(), vec![set("s", &[i], b"v")])).collect();
@@ -196,13 +194,11 @@ fn t09_time_is_charged_to_whose_changes_took_it() {
 /// 200 changes of 60 KiB wait; 20 small ones of another are all done before a tenth of those.
 #[test]
 fn t09_a_neighbour_is_done_long_before_a_flood() {
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
     let (flood, neighbour) = (owner("guild:1"), owner("guild:2"));
     let value = bytes(1, 60 << 10);
-    let still = held.lock().unwrap();
+    let still = gate.shut();
     let lists = (0..200_u8).map(|i| store.apply(&flood, &Quota::default(), vec![set("s", &[i], &value)]));
     let flooded: Vec<_> = lists.collect();
     let asked: Vec<_> =
@@ -217,12 +213,10 @@ fn t09_a_neighbour_is_done_long_before_a_flood() {
 /// Who waited for room was first come, first served: beside 40 tenants that set megabytes, a `kv.set` took 150 ms.
 #[test]
 fn m8_a_small_change_waits_for_no_room_behind_large_ones() {
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
     let value = bytes(1, 1_000_000);
-    let still = held.lock().unwrap();
+    let still = gate.shut();
     let mut flooded = Vec::new();
     for number in 0..20 {
         let of = owner(&format!("flood:{number}"));
@@ -244,6 +238,35 @@ fn m8_a_small_change_waits_for_no_room_behind_large_ones() {
         assert!(revision <= 40, "{revision} of 100");
     }
     drop(flooded);
+}
+
+/// 16 owners have filled the queue. One has a large change that waits for room, and small ones after it: they wait too, and all are done
+/// in the order in which they were asked for. Another's is done before.
+#[test]
+fn m8_changes_of_one_owner_keep_their_order_in_a_full_queue() {
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
+    let still = gate.shut();
+    let mut asked = Vec::new();
+    let ask = |of: &str, value: &[u8], bytes: u64| {
+        let mut asked = store.way.ask(list(of, vec![set("s", b"k", value)]), bytes);
+        let polled = asked.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(polled.is_pending());
+        asked
+    };
+    for number in 0..16 {
+        asked.push(ask(&format!("flood:{number}"), b"", 4 << 20));
+    }
+    asked.push(ask("guild:1", b"large", 100_000));
+    for value in 0..10 {
+        asked.push(ask("guild:1", &[value], 10));
+    }
+    asked.push(ask("guild:2", b"v", 10));
+    drop(still);
+    asked.into_iter().for_each(|asked| drop(wait(asked).unwrap()));
+    assert_eq!(store.value(&owner("guild:1"), "s", b"k"), Some(vec![9]));
+    let revision = |of: &str| store.get(&owner(of), &scope("s"), b"k").unwrap().unwrap().revision;
+    assert!(revision("guild:2") < revision("guild:1"));
 }
 
 fn open_disk() -> (Arc<Disk>, Local) {
@@ -425,13 +448,11 @@ fn t09_tails_and_chunks_are_one_content() {
 /// Many at once each count, and take no more turns than one each: there is nothing to try again.
 #[test]
 fn t19_many_that_add_to_one_key_each_count() {
-    let gate = Arc::new(std::sync::Mutex::new(()));
-    let held = gate.clone();
-    let clock = Arc::new(move || gate.lock().map_or(1, |_| 1_000));
-    let store = Local::in_memory(&Settings { clock, ..Settings::default() }).unwrap();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
     let me = owner("guild:1");
     let add = |by| Op::Add { scope: scope("s"), key: b"k".to_vec(), by };
-    let still = held.lock().unwrap();
+    let still = gate.shut();
     let asked: Vec<_> = (0..200).map(|_| store.apply(&me, &Quota::default(), vec![add(1.0)])).collect();
     drop(still);
     let mut sums: Vec<_> = asked.into_iter().flat_map(|asked| wait(asked).unwrap().sums).collect();
