@@ -290,11 +290,16 @@ impl Actor {
     /// A host function that the so manyth VM had called was done: on the thread where it was.
     fn called(self: Arc<Self>, starts: u64, wait: u32, called: Called) {
         let bytes = called.bytes();
-        let message = match self.gauge.hold_within(bytes, self.limits().memory_bytes) {
-            Some(held) => Message::Called { starts, wait, called, held },
-            None => Message::TooMuch { starts, wait, bytes },
-        };
-        self.send(message);
+        if self.inbox().closed {
+            return self.let_go(bytes, called);
+        }
+        match self.gauge.hold_within(bytes, self.limits().memory_bytes) {
+            Some(held) => self.send(Message::Called { starts, wait, called, held }),
+            None => {
+                self.let_go(bytes, called);
+                self.send(Message::TooMuch { starts, wait, bytes });
+            }
+        }
     }
 
     fn notice(&self, notice: Notice) {

@@ -8,6 +8,7 @@ mod arguments;
 mod aside;
 mod caller;
 mod calls;
+mod fair_queue;
 mod lane;
 pub(crate) mod tariff;
 #[cfg(test)]
@@ -54,10 +55,6 @@ pub(crate) struct Functions {
     /// Refusals that the operator was told of: a tenant's, of a function by its number.
     told: Mutex<HashSet<(Tenant, u32)>>,
 }
-
-/// After so many polls of tenants' calls, each of 100 us at most, Motu's own runtime looks for what has come from outside. Tokio's default
-/// is 61: it is meant for polls of some microseconds.
-const EVENT_INTERVAL: u32 = 4;
 
 /// How many refusals are remembered as told. When there are more, all are forgotten, and told once more.
 const TOLD_MAX: usize = 10_000;
@@ -150,14 +147,8 @@ impl Functions {
             Some(runtime) => (runtime, None),
             None => {
                 let mut builder = tokio::runtime::Builder::new_multi_thread();
-                let runtime = builder
-                    .worker_threads(1)
-                    .thread_name("motu-calls")
-                    .enable_all()
-                    .event_interval(EVENT_INTERVAL)
-                    .global_queue_interval(EVENT_INTERVAL)
-                    .build()
-                    .map_err(failed)?;
+                let runtime =
+                    builder.worker_threads(1).thread_name("motu-calls").enable_all().build().map_err(failed)?;
                 (runtime.handle().clone(), Some(Owned(Some(runtime))))
             }
         };

@@ -252,9 +252,6 @@ impl MotuBuilder {
     }
 
     /// Where host functions run that aren't done at once. Default: a runtime of Motu's own, with one thread.
-    ///
-    /// Calls of a tenant are polled there for up to 100 us at a time. What else is to run there soon, and tenants with few calls, wait less
-    /// with a small [`event_interval`](tokio::runtime::Builder::event_interval) and `global_queue_interval`: Motu's own has 4 for both.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> MotuBuilder {
         self.runtime = Some(runtime);
         self

@@ -516,6 +516,12 @@ impl Gauge {
         self.0.held.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Holds so much as long as what is returned is kept, whatever the limit is.
+    pub(crate) fn held_of(&self, bytes: u64) -> Held {
+        self.hold(bytes);
+        Held::of(self, bytes)
+    }
+
     pub(crate) fn release(&self, bytes: u64) {
         self.0.held.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -21,7 +21,7 @@ pub(crate) struct Owner {
     pub(crate) log_left: Arc<AtomicU32>,
 }
 
-/// What the host holds for a wait, in bytes; for a call, its arguments come on top.
+/// What the host holds for a wait, in bytes. What a call has comes on top, and is held with the call.
 const WAIT_BYTES: u64 = 256;
 
 /// By the guest's numbers. The guest keeps to the limits by itself; here they are looked at again.
@@ -49,7 +49,6 @@ struct Sleep {
 struct Calling {
     owner: Owner,
     call: Call,
-    bytes: u64,
     /// What it has come to, and computes on from.
     held: Option<Held>,
 }
@@ -58,9 +57,9 @@ struct Calling {
 const SLEEPS_A_STEP: usize = 256;
 
 impl Drop for Waits {
-    /// Calls end here and now. Sleeps may be many, and are given up in steps.
+    /// Calls are given up here and now. Sleeps may be many, and are given up in steps.
     fn drop(&mut self) {
-        self.calls.values().for_each(|call| self.gauge.release(WAIT_BYTES + call.bytes));
+        self.gauge.release(WAIT_BYTES * self.calls.len() as u64);
         self.calls.clear();
         let mut sleeps = std::mem::take(&mut self.sleeps);
         let mut due = std::mem::take(&mut self.due);
@@ -103,7 +102,7 @@ impl Waits {
         if self.sleeps.len() >= most as usize {
             return Err(format!("it sleeps more often at once than the limit timers of {most}"));
         }
-        self.hold(wait, 0)?;
+        self.hold(wait)?;
         self.slept += 1;
         let due = (due, self.slept);
         self.sleeps.insert(wait, Sleep { owner, due });
@@ -111,20 +110,20 @@ impl Waits {
         Ok(())
     }
 
-    pub(crate) fn call(&mut self, wait: u32, call: Call, bytes: u64, owner: Owner, most: u32) -> Result<(), String> {
+    pub(crate) fn call(&mut self, wait: u32, call: Call, owner: Owner, most: u32) -> Result<(), String> {
         if self.calls.len() >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
-        self.hold(wait, bytes)?;
-        self.calls.insert(wait, Calling { owner, call, bytes, held: None });
+        self.hold(wait)?;
+        self.calls.insert(wait, Calling { owner, call, held: None });
         Ok(())
     }
 
-    fn hold(&self, wait: u32, bytes: u64) -> Result<(), String> {
+    fn hold(&self, wait: u32) -> Result<(), String> {
         if self.sleeps.contains_key(&wait) || self.calls.contains_key(&wait) {
             return Err(format!("it waits twice under the number {wait}"));
         }
-        self.gauge.hold(WAIT_BYTES + bytes);
+        self.gauge.hold(WAIT_BYTES);
         Ok(())
     }
 
@@ -150,8 +149,8 @@ impl Waits {
 
     /// Ends a wait. None if nobody waits any more.
     pub(crate) fn take(&mut self, wait: u32) -> Option<Owner> {
-        if let Some(Calling { owner, bytes, .. }) = self.calls.remove(&wait) {
-            self.gauge.release(WAIT_BYTES + bytes);
+        if let Some(Calling { owner, .. }) = self.calls.remove(&wait) {
+            self.gauge.release(WAIT_BYTES);
             return Some(owner);
         }
         let Sleep { owner, due } = self.sleeps.remove(&wait)?;

@@ -208,20 +208,22 @@ impl Body {
         self.started_last = false;
         if let Some(vm) = &mut self.vm {
             if let Some((wait, came, fuel, held)) = self.answers.pop_front() {
-                let (owner, entry) = match came {
+                let Some(owner) = vm.waits().owner(wait) else {
+                    // it was given up
+                    actor.share.burn(fuel);
+                    return actor.let_go(held.bytes(), (came, held));
+                };
+                let entry = match came {
                     Came::Answer(answer) => {
-                        (vm.waits().take(wait), Entry::Resume { wait, answer, fuel, held: Some(held) })
+                        vm.waits().take(wait);
+                        Entry::Resume { wait, answer, fuel, held: Some(held) }
                     }
                     Came::GivesWay(begun) => {
                         vm.waits().keep(wait, held);
-                        (vm.waits().owner(wait), Entry::GoOn { wait, begun, fuel })
+                        Entry::GoOn { wait, begun, fuel }
                     }
                 };
-                match owner {
-                    Some(owner) => self.enter(actor, owner, entry),
-                    None => actor.share.burn(fuel), // of a call that was given up
-                }
-                return;
+                return self.enter(actor, owner, entry);
             }
             if let Some((wait, owner)) = vm.waits().take_due(now) {
                 return self.enter(actor, owner, Entry::Resume { wait, answer: Answer::Elapsed, fuel: 0, held: None });

@@ -72,32 +72,41 @@ impl Aside {
     ) -> Option<Bulky<Result<Value, WireError>>> {
         later().await;
         let (tell, told) = oneshot::channel();
-        let (lane, after, place) = if has_at_most(bytes.as_ref(), VALUES_AT_ONCE) {
-            (&self.short, None, None)
-        } else {
-            let after = Some((self.long.clone(), tenant.clone()));
-            let len = bytes.as_ref().len();
-            let mut sizes = LARGE.iter().zip(&self.large).filter(|((least, _), _)| len >= *least);
-            match sizes.next_back() {
-                Some((_, places)) => (&self.long, after, Some(places.enter(tenant).await)),
-                None => (&self.long, after, None),
-            }
-        };
-        let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone()), place));
-        lane.put(tenant, move || {
-            let Some((tell, mut decoding, place)) = under_way.take() else { return true };
+        let is_short = has_at_most(bytes.as_ref(), VALUES_AT_ONCE);
+        let after = (!is_short).then(|| (self.long.clone(), tenant.clone()));
+        let mut sizes = LARGE.iter().zip(&self.large).filter(|((least, _), _)| bytes.as_ref().len() >= *least);
+        let places = sizes.next_back().filter(|_| !is_short).map(|(_, places)| places.clone());
+        let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone())));
+        let step = move || {
+            let Some((tell, mut decoding)) = under_way.take() else { return true };
             let step = match &mut decoding.what {
                 Some((decoding, _)) if !tell.is_closed() => decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose(),
                 _ => return true,
             };
             let Some(decoded) = step else {
-                under_way = Some((tell, decoding, place));
+                under_way = Some((tell, decoding));
                 return false;
             };
             let held = decoding.take().and_then(|(_, held)| held); // nothing is left of the rest
             drop(tell.send(Bulky::new(decoded, held, after.clone())));
             true
-        });
+        };
+        match places {
+            None if is_short => self.short.put(tenant, step),
+            None => self.long.put(tenant, step),
+            // it is a task that waits for the place: a future that has it and isn't polled would keep others from it
+            Some(places) => {
+                let (lane, tenant) = (self.long.clone(), tenant.clone());
+                drop(self.long.runtime.spawn(async move {
+                    let place = places.enter(&tenant).await;
+                    let mut step = step;
+                    lane.put(&tenant, move || {
+                        let _ = &place; // until it is done
+                        step()
+                    });
+                }));
+            }
+        }
         told.await.ok()
     }
 

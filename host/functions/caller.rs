@@ -16,8 +16,7 @@ use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
 use crate::sight;
-use crate::tenant::Tenant;
-use crate::vm::panic_text;
+use crate::vm::{Held, panic_text};
 use crate::waits::Owner;
 
 /// What an instance may call now. It may change while the instance lives (P5): the next call sees it.
@@ -138,7 +137,13 @@ pub(crate) struct Begun {
     future: Answering,
     /// If it isn't the caller's.
     spent: Option<Arc<Spent>>,
+    /// What it counts for once it waits, in bytes: until it is dropped, which may be after it was given up.
+    bytes: u64,
+    held: Option<Held>,
 }
+
+/// What the host holds for a call that waits, in bytes; its arguments come on top.
+const CALL_BYTES: u64 = 256;
 
 /// Whether a call may be made.
 pub(crate) enum Admission {
@@ -236,13 +241,13 @@ impl Caller {
             spent: self.spent.clone(),
             function: function.clone(),
         };
-        let bounds = self.bounds;
+        let (bounds, bytes) = (self.bounds, CALL_BYTES + arguments.bytes().len() as u64);
         let _poll = functions.polls.begin(&self.seat.0, number);
         let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, arguments, bounds)));
         match begun {
             Ok(future) => {
-                let begun = Begun { wait, number, future, spent: None };
-                poll(functions, (&mut self.spent, &self.answer, &self.local.tenant), function, begun)
+                let begun = Begun { wait, number, future, spent: None, bytes, held: None };
+                poll(functions, (&mut self.spent, &self.answer, &self.local), function, begun)
             }
             Err(panic) => panicked(function, &*panic),
         }
@@ -256,7 +261,7 @@ impl Caller {
         }
         let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(functions, (&mut self.spent, &self.answer, &self.local.tenant), function, begun)
+        poll(functions, (&mut self.spent, &self.answer, &self.local), function, begun)
     }
 
     /// Counts a call against the tenant's rate, if its package has one.
@@ -294,7 +299,7 @@ type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
 /// Polls a call on the worker. What waits for something moves to the runtime.
 fn poll(
     functions: &Functions,
-    (spent, answered, tenant): (&mut Arc<Spent>, &Answered, &Tenant),
+    (spent, answered, local): (&mut Arc<Spent>, &Answered, &Local),
     function: &HostFunction,
     mut begun: Begun,
 ) -> Outcome {
@@ -304,11 +309,12 @@ fn poll(
         Err(panic) => panicked(function, &*panic),
         Ok(Poll::Pending) if spent.gave_way() => Outcome::GivesWay(begun, spent.take_fuel()),
         Ok(Poll::Pending) => {
+            begun.held = begun.held.or_else(|| Some(local.gauge.held_of(begun.bytes)));
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
             let waiting =
                 Waiting { polls: functions.polls.clone(), shown: function.shown.clone(), spent: std::mem::take(spent) };
             let call = async move { tell(wait, waiting.called(begun).await) };
-            Outcome::Pending(functions.calls.add(tenant, call), fuel)
+            Outcome::Pending(functions.calls.add(&local.tenant, call), fuel)
         }
     }
 }

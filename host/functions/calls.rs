@@ -1,20 +1,19 @@
-//! Calls that wait, on the runtime. All of a tenant's are one task there, which polls them for a turn and then lets others have the
-//! thread: the runtime's own line is first come, first served, and with a task for each call a tenant with many went before all others.
-//! Beside 3,000 calls of ten tenants, a call of another's waited 40 ms for its first poll, and 100 at worst. (`FuturesUnordered` polls as
-//! many as are ready in one go; a turn here is by time.)
+//! Calls that wait, on the runtime. They are polled in [turns](FairQueue) of their tenants, each of 100 us, by the same order as the work
+//! beside the workers: the runtime's own line is first come, first served, and with a task for each call a tenant with many went before
+//! all others. Beside 3,000 calls of ten tenants, a call of another's waited 40 ms for its first poll, and 100 at worst.
+//!
+//! (`FuturesUnordered` polls as many as are ready in one go, and drops them so.)
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
 use tokio::runtime::Handle;
 
+use super::fair_queue::{FairQueue, timed};
 use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::vm::panic_text;
@@ -31,27 +30,25 @@ pub(crate) struct Calls(Arc<Inner>);
 struct Inner {
     runtime: Handle,
     shares: Arc<Shares>,
-    /// A tenant without calls that wait has none.
-    tasks: Mutex<FxHashMap<Tenant, Arc<Task>>>,
+    queue: Mutex<Queue>,
+    /// How many tasks poll calls at most: as many as the runtime has threads.
+    runners_max: usize,
 }
 
-/// What polls a tenant's calls, as their wakers see it.
 #[derive(Default)]
-struct Task(Mutex<Ready>);
-
-#[derive(Default)]
-struct Ready {
-    /// The calls that are to be polled, each once.
-    calls: VecDeque<Arc<InFlight>>,
-    /// Of the task, while it has nothing to do.
-    waker: Option<Waker>,
-    /// Nothing is polled any more.
+struct Queue {
+    /// The calls that are to be polled.
+    ready: FairQueue<Arc<InFlight>>,
+    /// How many tasks poll them now.
+    runners: usize,
+    /// The runtime is no more: nothing is polled.
     is_over: bool,
 }
 
-/// A call that waits, and its waker.
+/// A call that is under way, and its waker.
 struct InFlight {
-    task: Arc<Task>,
+    calls: Arc<Inner>,
+    tenant: Tenant,
     /// None once it is over.
     future: Mutex<Option<Running>>,
     is_ready: AtomicBool,
@@ -59,65 +56,60 @@ struct InFlight {
     is_over: AtomicBool,
 }
 
-/// A call that is under way. Dropped, it is given up.
+/// A call that is under way. Dropped, it is given up: what it has is dropped in the tenant's turn.
 pub(crate) struct Call(Arc<InFlight>);
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.0.is_over.load(Ordering::Acquire) {
-            self.0.is_given_up.store(true, Ordering::Release);
-            self.0.wake_by_ref(); // what it has is dropped in the tenant's turn
+        if self.0.is_over.load(Ordering::Acquire) {
+            return;
+        }
+        self.0.is_given_up.store(true, Ordering::SeqCst);
+        self.0.wake_by_ref();
+        if self.0.calls.queue().is_over {
+            self.0.end();
         }
     }
 }
 
-impl Task {
-    fn ready(&self) -> MutexGuard<'_, Ready> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl InFlight {
-    fn future(&self) -> MutexGuard<'_, Option<Running>> {
-        self.future.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Polls it, or drops it if it was given up. Whether it is over.
-    fn poll(self: &Arc<Self>) -> bool {
-        self.is_ready.store(false, Ordering::Release);
+    /// Polls it, or drops it if it was given up.
+    fn poll(self: &Arc<Self>) {
+        self.is_ready.swap(false, Ordering::AcqRel);
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let mut future = self.future();
+            let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
             let is_over = match &mut *future {
-                Some(_) if self.is_given_up.load(Ordering::Acquire) => true,
-                Some(running) => {
+                Some(running) if !self.is_given_up.load(Ordering::SeqCst) => {
                     let waker = Waker::from(self.clone());
                     running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
                 }
-                None => true,
+                _ => true,
             };
-            if is_over {
-                self.is_over.store(true, Ordering::Release);
-                let over = future.take();
-                drop(future);
-                drop(over); // without the lock: it may be the end of what wakes it
-            }
+            drop(future);
             is_over
         }));
-        polled.unwrap_or_else(|panic| {
-            self.is_over.store(true, Ordering::Release);
-            self.end();
+        let is_over = polled.unwrap_or_else(|panic| {
             let message = panic_text(&*panic);
-            tracing::error!(message, "a host function's future panicked where nobody waits for it");
+            tracing::error!(tenant = %self.tenant, message, "a host function's future panicked where nobody waits for it");
             true
-        })
+        });
+        if is_over || self.is_given_up.load(Ordering::SeqCst) {
+            self.end();
+        }
     }
 
-    /// Drops what it has.
+    /// Drops what it has. Who polls it at this moment does so, and sees afterwards that it was given up.
     fn end(&self) {
-        let future = self.future().take();
+        self.is_over.store(true, Ordering::Release);
+        let future = match self.future.try_lock() {
+            Ok(mut future) => future.take(),
+            Err(TryLockError::Poisoned(future)) => future.into_inner().take(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        // without the lock: it may be the end of what wakes it
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
             let message = panic_text(&*panic);
-            tracing::error!(message, "a host function's future panicked when it was dropped");
+            tracing::error!(tenant = %self.tenant, message, "a host function's future panicked when it was dropped");
         }
     }
 }
@@ -128,128 +120,105 @@ impl Wake for InFlight {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_ready.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut ready = self.task.ready();
-        if ready.is_over {
-            return;
-        }
-        ready.calls.push_back(self.clone());
-        let waker = ready.waker.take();
-        drop(ready);
-        if let Some(waker) = waker {
-            waker.wake();
+        if !self.is_ready.swap(true, Ordering::AcqRel) {
+            self.calls.put(self);
         }
     }
 }
 
 impl Calls {
     pub(super) fn new(runtime: Handle, shares: Arc<Shares>) -> Calls {
-        Calls(Arc::new(Inner { runtime, shares, tasks: Mutex::default() }))
+        let runners_max = runtime.metrics().num_workers();
+        Calls(Arc::new(Inner { runtime, shares, queue: Mutex::default(), runners_max }))
     }
 
-    fn tasks(&self) -> MutexGuard<'_, FxHashMap<Tenant, Arc<Task>>> {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has a call polled on the runtime until it is done, on the tenant's time.
+    /// Has a call polled on the runtime until it is done, on the tenant's time. It is dropped if the runtime is no more.
     pub(super) fn add(&self, tenant: &Tenant, call: impl Future<Output = ()> + Send + 'static) -> Call {
-        let mut tasks = self.tasks();
-        let (task, is_new) = match tasks.get(tenant) {
-            Some(task) => (task.clone(), false),
-            None => (Arc::<Task>::default(), true),
-        };
-        let waiting = Arc::new(InFlight {
-            task: task.clone(),
+        let call = Arc::new(InFlight {
+            calls: self.0.clone(),
+            tenant: tenant.clone(),
             future: Mutex::new(Some(Box::pin(call))),
             is_ready: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
-        waiting.wake_by_ref(); // under the lock: the task doesn't end in between
-        if is_new {
-            drop(tasks.insert(tenant.clone(), task.clone()));
+        call.wake_by_ref();
+        if self.0.queue().is_over {
+            call.end();
         }
-        drop(tasks);
-        if is_new {
-            let polling = Polling { calls: self.clone(), tenant: tenant.clone(), task, all: FxHashMap::default() };
-            // its turns are by time, and end all work of a poll alike: tokio's own budget would end the work of the last ones only.
-            // A runtime that is no more drops it at once
-            drop(self.0.runtime.spawn(tokio::task::unconstrained(polling.run())));
-        }
-        Call(waiting)
-    }
-
-    /// Whether no call waits.
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tasks().is_empty()
+        Call(call)
     }
 }
 
-/// A tenant's task. Dropped, it ends all of the tenant's calls.
-struct Polling {
-    calls: Calls,
-    tenant: Tenant,
-    task: Arc<Task>,
-    /// All that were polled and aren't over, by where they are.
-    all: FxHashMap<usize, Arc<InFlight>>,
+impl Inner {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a call polled in its tenant's turn.
+    fn put(self: &Arc<Self>, call: &Arc<InFlight>) {
+        let mut queue = self.queue();
+        if queue.is_over {
+            return;
+        }
+        queue.ready.put(&call.tenant, call.clone());
+        let is_new = queue.runners < self.runners_max && queue.ready.is_waited_for();
+        queue.runners += usize::from(is_new);
+        drop(queue);
+        if is_new {
+            let runner = Runner { calls: self.clone(), is_done: false };
+            drop(self.runtime.spawn(runner.run()));
+        }
+    }
 }
 
-impl Polling {
+/// A task that polls calls, until none is to be polled. Dropped before that, the runtime is no more.
+struct Runner {
+    calls: Arc<Inner>,
+    is_done: bool,
+}
+
+impl Runner {
     async fn run(mut self) {
-        let (calls, tenant) = (self.calls.clone(), self.tenant.clone());
-        poll_fn(|context| calls.0.shares.charged(&tenant, || self.turn(context))).await;
+        while let Some((tenant, call)) = self.begin() {
+            let ((), took) = timed(&self.calls.shares, &tenant, || self.turn(&tenant, call));
+            self.calls.queue().ready.end(tenant, None, took);
+            tokio::task::yield_now().await;
+        }
     }
 
-    /// Polls what is ready, until the turn is over. Done when no call waits.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn begin(&mut self) -> Option<(Tenant, Arc<InFlight>)> {
+        let mut queue = self.calls.queue();
+        let begun = queue.ready.begin();
+        if begun.is_none() {
+            queue.runners -= 1;
+            self.is_done = true;
+        }
+        begun
+    }
+
+    /// Polls the tenant's calls until the turn is over, by time or by what tokio lets a task do in one poll.
+    fn turn(&self, tenant: &Tenant, first: Arc<InFlight>) {
         let since = Instant::now();
-        loop {
-            let mut ready = self.task.ready();
-            let Some(call) = ready.calls.pop_front() else {
-                ready.waker = Some(context.waker().clone());
-                break;
-            };
-            drop(ready);
-            let at = Arc::as_ptr(&call).addr();
-            if call.poll() {
-                drop(self.all.remove(&at));
-            } else {
-                self.all.entry(at).or_insert(call);
-            }
-            if since.elapsed() >= TURN {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        let mut next = Some(first);
+        while let Some(call) = next {
+            call.poll();
+            drop(call);
+            let is_over = since.elapsed() >= TURN || !tokio::task::coop::has_budget_remaining();
+            next = if is_over { None } else { self.calls.queue().ready.more(tenant) };
         }
-        if self.all.is_empty() && self.is_done() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Ends the task if nothing was added meanwhile. What is added from now on begins another one.
-    fn is_done(&self) -> bool {
-        let mut tasks = self.calls.tasks();
-        let mut ready = self.task.ready();
-        if !ready.calls.is_empty() {
-            return false; // it was woken
-        }
-        ready.is_over = true;
-        drop(tasks.remove(&self.tenant));
-        true
     }
 }
 
-impl Drop for Polling {
+impl Drop for Runner {
     fn drop(&mut self) {
-        let mut tasks = self.calls.tasks();
-        let mut ready = self.task.ready();
-        if !std::mem::replace(&mut ready.is_over, true) {
-            // the runtime is no more
-            drop(tasks.remove(&self.tenant));
+        if self.is_done {
+            return;
         }
-        let added = std::mem::take(&mut ready.calls);
-        drop((ready, tasks)); // what is dropped now may add others
-        added.iter().chain(self.all.values()).for_each(|call| call.end());
+        let mut queue = self.calls.queue();
+        queue.is_over = true;
+        let ready = std::mem::take(&mut queue.ready);
+        drop(queue); // what is dropped now may add others
+        ready.into_works().for_each(|call| call.end());
     }
 }

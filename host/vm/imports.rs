@@ -33,7 +33,6 @@ async fn called(
     arguments: Vec<u8>,
 ) -> wasmtime::Result<Called> {
     let mut fuel = tariff::call(arguments.len());
-    let bytes = arguments.len() as u64;
     let mut arguments = Arguments::new(arguments);
     loop {
         let counted = arguments.count();
@@ -67,7 +66,7 @@ async fn called(
         Err(call) => {
             let state = store.data_mut();
             let owner = state.owner()?;
-            let kept = state.waits.call(wait, call, bytes, owner, state.limits.calls_in_flight);
+            let kept = state.waits.call(wait, call, owner, state.limits.calls_in_flight);
             kept.map_err(|error| Stop::Guest { error })?;
             state.memory.check(state.memory.gauge.bytes())?;
             Ok(Called::Pending)
