@@ -6,9 +6,7 @@ mod places;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-#[cfg(feature = "http")]
-pub(crate) use places::Place;
-pub(crate) use places::Places;
+pub(crate) use places::{Place, Places};
 
 /// Shared places, and what waits for them. `K` is whose it is.
 pub(crate) struct Turns<K, T> {

@@ -7,7 +7,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,7 +19,7 @@ use crate::guest::motu::guest::types::Answer;
 use crate::module::Answering;
 use crate::share::Shares;
 use crate::tenant::Tenant;
-use crate::turns::Places;
+use crate::turns::{Place, Places};
 use crate::value::Value;
 use crate::vm::Held;
 use crate::wire::{Decoding, WireError, has_at_most};
@@ -72,38 +72,44 @@ impl Aside {
     ) -> Option<Bulky<Result<Value, WireError>>> {
         later().await;
         let (tell, told) = oneshot::channel();
-        let is_short = has_at_most(bytes.as_ref(), VALUES_AT_ONCE);
-        let after = (!is_short).then(|| (self.long.clone(), tenant.clone()));
-        let mut sizes = LARGE.iter().zip(&self.large).filter(|((least, _), _)| bytes.as_ref().len() >= *least);
-        let places = sizes.next_back().filter(|_| !is_short).map(|(_, places)| places.clone());
-        let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone())));
-        let step = move || {
-            let Some((tell, mut decoding)) = under_way.take() else { return true };
-            let step = match &mut decoding.what {
-                Some((decoding, _)) if !tell.is_closed() => decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose(),
-                _ => return true,
-            };
-            let Some(decoded) = step else {
-                under_way = Some((tell, decoding));
-                return false;
-            };
-            let held = decoding.take().and_then(|(_, held)| held); // nothing is left of the rest
-            drop(tell.send(Bulky::new(decoded, held, after.clone())));
-            true
+        let (is_short, len) = (has_at_most(bytes.as_ref(), VALUES_AT_ONCE), bytes.as_ref().len());
+        let lane = if is_short { &self.short } else { &self.long };
+        let after = (!is_short).then(|| (lane.clone(), tenant.clone()));
+        let steps = move |tell: oneshot::Sender<_>, place: Option<Place>| {
+            let mut under_way = Some((tell, Bulky::new(Decoding::default(), held, after.clone()), place));
+            move || {
+                let Some((tell, mut decoding, place)) = under_way.take() else { return true };
+                let step = match &mut decoding.what {
+                    Some((decoding, _)) if !tell.is_closed() => {
+                        decoding.step(bytes.as_ref(), VALUES_AT_ONCE).transpose()
+                    }
+                    _ => return true,
+                };
+                let Some(decoded) = step else {
+                    under_way = Some((tell, decoding, place));
+                    return false;
+                };
+                let held = decoding.take().and_then(|(_, held)| held); // nothing is left of the rest
+                drop(tell.send(Bulky::new(decoded, held, after.clone())));
+                true
+            }
         };
-        match places {
-            None if is_short => self.short.put(tenant, step),
-            None => self.long.put(tenant, step),
-            // it is a task that waits for the place: a future that has it and isn't polled would keep others from it
-            Some(places) => {
-                let (lane, tenant) = (self.long.clone(), tenant.clone());
-                drop(self.long.runtime.spawn(async move {
-                    let place = places.enter(&tenant).await;
-                    let mut step = step;
-                    lane.put(&tenant, move || {
-                        let _ = &place; // until it is done
-                        step()
+        let mut sizes = LARGE.iter().zip(&self.large).filter(|((least, _), _)| !is_short && len >= *least);
+        match sizes.next_back() {
+            None => lane.put(tenant, steps(tell, None)),
+            // a task waits for the place: a future that has it and isn't polled would keep others from it
+            Some((_, places)) => {
+                let (lane, tenant, places) = (lane.clone(), tenant.clone(), places.clone());
+                drop(lane.runtime.clone().spawn(async move {
+                    let mut tell = tell;
+                    let mut entering = pin!(places.enter(&tenant));
+                    let place = poll_fn(|context| match entering.as_mut().poll(context) {
+                        Poll::Ready(place) => Poll::Ready(Some(place)),
+                        Poll::Pending => tell.poll_closed(context).map(|()| None),
                     });
+                    if let Some(place) = place.await {
+                        lane.put(&tenant, steps(tell, Some(place)));
+                    }
                 }));
             }
         }

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::blobs::{self, Then};
 use super::error::StoreError;
 use super::events::Claimed;
-use super::local::Shared;
+use super::local::{Room, Shared};
 use super::{Applied, Event, Expected, Op, Owner, Quota, Scope};
 
 /// At most so many jobs are committed together.
@@ -43,8 +43,6 @@ pub(super) struct Job {
     /// Its room in the queue, of its owner's and of all, kept until it is answered.
     pub(super) _room: Room,
 }
-
-pub(super) type Room = [Option<OwnedSemaphorePermit>; 2];
 
 pub(super) enum Task {
     Apply {

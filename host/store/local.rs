@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::blobs::Then;
 use super::disk::{self, Folder, Medium, Memory};
 use super::error::{OpenError, StoreError};
 use super::events::{CLAIM_BYTES, Claimed};
-use super::group::{ClaimStep, Done, Job, Room, Task};
+use super::group::{ClaimStep, Done, Job, Task};
 use super::meter::{self, Charge, Meter};
 use super::tables::{Fault, Snapshot};
 use super::writer::Writer;
@@ -117,73 +118,48 @@ impl Shared {
 }
 
 /// By owner, and whether it is for blobs.
-type OwnRooms = HashMap<(Owner, bool), (Weak<Semaphore>, Arc<AtomicUsize>)>;
+type OwnRooms = HashMap<(Owner, bool), Weak<OwnRoom>>;
 
-/// An owner's part of the queue. Its room is the same as long as a job has some of it, or waits for it.
-#[derive(Clone)]
+/// An owner's part of the queue. It is the same as long as a job has some of it, or waits for it.
 struct OwnRoom {
     room: Arc<Semaphore>,
-    /// How many of the owner's jobs wait for room behind all owners'.
-    waiting: Arc<AtomicUsize>,
+    /// Who is to be sent next: jobs are sent in the order in which they are asked for, also when one finds room that another waits for.
+    next: Semaphore,
 }
 
 impl OwnRoom {
-    /// Whether all that is the owner's in the queue is little, and none of it waits.
+    /// Whether all that is the owner's in the queue is little.
     fn has_little(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) == 0
-            && OWNER_BYTES as usize - self.room.available_permits() <= SMALL_BYTES as usize
-    }
-
-    fn wait(self) -> WaitsForRoom {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        WaitsForRoom(self.waiting)
+        OWNER_BYTES as usize - self.room.available_permits() <= SMALL_BYTES as usize
     }
 }
 
-/// A job that waits for room behind all owners'.
-struct WaitsForRoom(Arc<AtomicUsize>);
-
-impl Drop for WaitsForRoom {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
+/// Room in the queue, which others may have when this is dropped.
+#[derive(Default)]
+pub(super) struct Room {
+    _own: Option<(Arc<OwnRoom>, OwnedSemaphorePermit)>,
+    _all: Option<OwnedSemaphorePermit>,
 }
 
 /// The room that a job takes in the queue: its owner's first, for who waits for that keeps nobody waiting. While all that is the owner's is
-/// little, and none of it waits, a job takes no more.
+/// little, a job takes no more.
 struct RoomFor {
-    own: Option<(OwnRoom, u32)>,
+    own: Option<(Arc<OwnRoom>, u32)>,
     all: Arc<Semaphore>,
     bytes: u32,
 }
 
 impl RoomFor {
-    /// The room, if there is enough now.
-    fn at_once(&self) -> Option<Room> {
-        let mut taken = None;
-        if let Some((own, bytes)) = &self.own {
-            taken = Some(own.room.clone().try_acquire_many_owned(*bytes).ok()?);
-            if own.has_little() {
-                return Some([taken, None]);
-            }
-        }
-        let all = self.all.clone().try_acquire_many_owned(self.bytes).ok()?;
-        Some([taken, Some(all)])
-    }
-
-    /// The room, as soon as there is enough. Until the job is sent it waits, for those of its owner after it.
-    async fn in_turn(self) -> Result<(Room, Option<WaitsForRoom>), StoreError> {
+    /// Sends a job as soon as there is room for it. The first poll does so if there is room now.
+    async fn send(self, send: impl FnOnce(Room) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let take = async |room: Arc<Semaphore>, bytes| room.acquire_many_owned(bytes).await.map_err(|_| closed());
-        let (mut taken, mut waits) = (None, None);
-        if let Some((own, bytes)) = self.own {
-            taken = Some(take(own.room.clone(), bytes).await?);
-            if own.has_little() {
-                return Ok(([taken, None], None));
-            }
-            waits = Some(own.wait());
-        }
-        let all = take(self.all, self.bytes).await?;
-        Ok(([taken, Some(all)], waits))
+        let Some((own, bytes)) = self.own else {
+            return send(Room { _own: None, _all: Some(take(self.all, self.bytes).await?) });
+        };
+        let _next = own.next.acquire().await.map_err(|_| closed())?;
+        let room = take(own.room.clone(), bytes).await?;
+        let all = if own.has_little() { None } else { Some(take(self.all, self.bytes).await?) };
+        send(Room { _own: Some((own.clone(), room)), _all: all })
     }
 }
 
@@ -213,41 +189,34 @@ impl Way {
         };
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.clone();
-        let send = move |room| {
+        let mut sent = Box::pin(needed.send(move |room| {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
             jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
-        };
-        let sent = match needed.at_once() {
-            Some(room) => Ok(send(room)),
-            None => Err((needed, send)),
-        };
+        }));
+        // it is queued now if there is room, or in line
+        let is_sent = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         Box::pin(async move {
-            match sent {
-                Ok(sent) => sent?,
-                Err((needed, send)) => {
-                    let (room, waits) = needed.in_turn().await?;
-                    send(room)?;
-                    drop(waits);
-                }
+            match is_sent {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => sent.await?,
             }
             answered.await.unwrap_or_else(|_| Err(ended()))
         })
     }
 
-    fn own_room(&self, owner: &Owner, is_blob: bool) -> OwnRoom {
+    fn own_room(&self, owner: &Owner, is_blob: bool) -> Arc<OwnRoom> {
         let mut rooms = self.own_rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (owner.clone(), is_blob);
-        if let Some((room, waiting)) = rooms.get(&key)
-            && let Some(room) = room.upgrade()
-        {
-            return OwnRoom { room, waiting: waiting.clone() };
+        if let Some(own) = rooms.get(&key).and_then(Weak::upgrade) {
+            return own;
         }
         if rooms.len() == rooms.capacity() {
             // before it grows
-            rooms.retain(|_, (room, _)| room.strong_count() > 0);
+            rooms.retain(|_, own| own.strong_count() > 0);
         }
-        let own = OwnRoom { room: Arc::new(Semaphore::new(OWNER_BYTES as usize)), waiting: Arc::default() };
-        rooms.insert(key, (Arc::downgrade(&own.room), own.waiting.clone()));
+        let room = Arc::new(Semaphore::new(OWNER_BYTES as usize));
+        let own = Arc::new(OwnRoom { room, next: Semaphore::new(1) });
+        rooms.insert(key, Arc::downgrade(&own));
         own
     }
 }
@@ -338,7 +307,7 @@ impl Local {
             && let Some(jobs) = &self.jobs
         {
             let (answer, _) = oneshot::channel();
-            let _ = jobs.send(Job { task: Task::Reopen, answer, then: None, _room: [None, None] }); // the thread is gone: then nothing helps
+            let _ = jobs.send(Job { task: Task::Reopen, answer, then: None, _room: Room::default() }); // the thread is gone: then nothing helps
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::blobs::{self, *};
 use super::super::group::{Bounds, Job, Queue, Task};
+use super::super::local::Room;
 use super::super::meter::{Charge, Laps, Meter};
 use super::blobs::{append, bytes, done, put, remove};
 use super::faults::{Disk, FOREVER};
@@ -11,7 +12,7 @@ use super::*;
 
 fn job(task: Task) -> Job {
     let (answer, _) = tokio::sync::oneshot::channel();
-    Job { task, answer, then: None, _room: [None, None] }
+    Job { task, answer, then: None, _room: Room::default() }
 }
 
 fn change(of: &str, change: Change) -> Task {
@@ -267,6 +268,26 @@ fn m8_changes_of_one_owner_keep_their_order_in_a_full_queue() {
     assert_eq!(store.value(&owner("guild:1"), "s", b"k"), Some(vec![9]));
     let revision = |of: &str| store.get(&owner(of), &scope("s"), b"k").unwrap().unwrap().revision;
     assert!(revision("guild:2") < revision("guild:1"));
+}
+
+/// The fifth has its room when the first is answered, and is polled only after another was asked for: that one is still behind it.
+#[test]
+fn m8_a_change_overtakes_none_that_has_its_room_and_was_not_told_yet() {
+    let store = memory();
+    let ask = |value: u8, bytes| {
+        let mut asked = store.way.ask(list("guild:1", vec![set("s", b"k", &[value])]), bytes);
+        let polled = asked.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        (asked, polled.is_pending())
+    };
+    let mut asked: Vec<_> = (0..5).map(|value| ask(value, 900_000).0).collect();
+    let fifth = asked.pop().unwrap();
+    asked.into_iter().for_each(|asked| drop(wait(asked).unwrap()));
+    let (last, waits) = ask(5, 10);
+    assert!(waits);
+    for asked in [fifth, last] {
+        wait(asked).unwrap();
+    }
+    assert_eq!(store.value(&owner("guild:1"), "s", b"k"), Some(vec![5]));
 }
 
 fn open_disk() -> (Arc<Disk>, Local) {
