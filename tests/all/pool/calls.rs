@@ -20,6 +20,7 @@ trials![
     calls_end_with_their_event,
     a_caller_that_goes_while_another_event_computes,
     i5_what_calls_hold_counts_as_memory,
+    m4_what_calls_hold_counts_until_it_is_dropped,
     one_account_for_an_events_whole_life,
     what_an_event_leaves_has_a_budget_of_its_own,
     start_runs_before_the_first_event,
@@ -342,6 +343,34 @@ fn i5_what_calls_hold_counts_as_memory() {
             while live.load(Ordering::Acquire) > 0 {
                 std::thread::yield_now();
             }
+        }
+    });
+}
+
+/// Calls that were given up on a runtime that is busy, or doesn't run at all: what they hold is memory of the instance as long as it is there.
+fn m4_what_calls_hold_counts_until_it_is_dropped() {
+    let source = "local fns = require('@test/fns')\nlocal text = string.rep('x', 100000)\n\
+        return { go = function(n)\n\
+            for _ = 1, n do task.cancel(task.spawn(function() fns.never(text) end)) end\n\
+            return n\n\
+        end }";
+    on_both(&Limits { memory_bytes: 8 << 20, ..limits() }, |builder| {
+        let live: Arc<AtomicUsize> = Arc::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let motu = with_functions(builder.runtime(runtime.handle().clone()), &live).build().unwrap();
+        let tenant = deployed(&motu, "m4:1", source);
+        tenant.set_grants(grants(&["test:fns/*"]));
+        for _ in 0..2 {
+            assert_eq!(ask(&tenant, "go", &Value::from(40)).unwrap(), Value::from(40));
+            assert_eq!(live.load(Ordering::Acquire), 40);
+            let error = ask(&tenant, "go", &Value::from(60)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Memory);
+            assert!(error.message().contains("that the host holds for it"), "{error}");
+            runtime.block_on(async {
+                while live.load(Ordering::Acquire) > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
         }
     });
 }
