@@ -41,7 +41,7 @@ const LARGE: [(usize, u32); 3] = [(16 << 10, 32), (64 << 10, 16), (256 << 10, 4)
 
 /// What is read, written and dropped beside the workers, by two threads at most: they take the machine from the workers.
 pub(crate) struct Aside {
-    /// Values that are short: half a millisecond at most. Its thread mostly sleeps, so the kernel gives it a turn soon.
+    /// What is short: values, half a millisecond at most, and certificates, two. Its thread mostly sleeps, so the kernel gives it a turn soon.
     short: Lane,
     /// All that is long. Values are decoded in steps; arguments, results of functions and drops are in one piece, some 100 ms for a
     /// mebibyte.
@@ -51,7 +51,7 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    pub(super) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
+    pub(crate) fn new(runtime: &Handle, shares: &Arc<Shares>) -> Aside {
         let lane = || Lane::new(runtime.clone(), shares.clone());
         Aside { short: lane(), long: lane(), large: LARGE.map(|(_, places)| Places::new(places, 1)) }
     }
@@ -126,15 +126,34 @@ impl Aside {
         tenant: &Tenant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
+        Self::run_in(&self.long, tenant, work).await
+    }
+
+    /// As [`run`](Self::run), for what takes a millisecond or two at most: it waits for nothing that takes longer.
+    #[cfg(feature = "http")]
+    pub(crate) async fn run_soon<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        Self::run_in(&self.short, tenant, work).await
+    }
+
+    async fn run_in<T: Send + 'static>(
+        lane: &Lane,
+        tenant: &Tenant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         later().await;
         let (tell, told) = oneshot::channel();
-        self.begin(tenant, move || {
+        let work = move || {
             if tell.is_closed() {
                 return drop(work);
             }
             // what nobody waits for any more is dropped here
             drop(tell.send(catch_unwind(AssertUnwindSafe(work))));
-        });
+        };
+        lane.put(tenant, once(work));
         match told.await.ok()? {
             Ok(done) => Some(done),
             Err(panic) => resume_unwind(panic),

@@ -20,6 +20,7 @@ use super::stream::{Counted, Received};
 use super::target::Target;
 use super::types::{Failure, FailureKind, Request, Response};
 use crate::context::Spent;
+use crate::functions::Aside;
 use crate::tenant::Tenant;
 use crate::turns::Places;
 use crate::vm::{Gauge, Held};
@@ -78,6 +79,8 @@ pub(crate) struct By {
     /// What the host holds for the instance, and the most that this and its memory may be.
     pub(crate) gauge: Gauge,
     pub(crate) memory_bytes: u64,
+    /// Where what takes long is done.
+    pub(crate) aside: Arc<Aside>,
 }
 
 impl By {
@@ -166,7 +169,7 @@ impl Client {
         if !target.is_https() {
             return exchange(stream, target, call, received).await;
         }
-        let secured = deadline.hold("a secure connection", self.tls.connect(host, stream)).await?;
+        let secured = deadline.hold("a secure connection", self.tls.connect(call.by, host, stream)).await?;
         let stream = secured
             .map_err(|error| Failure::new(FailureKind::Tls, format!("no secure connection with {host}: {error}")))?;
         exchange(stream, target, call, received).await

@@ -15,6 +15,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::certificates::{Authorities, CheckedLater};
+use super::client::By;
+
 /// How many of a host's addresses are tried.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -53,7 +56,10 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 /// TLS for all calls. No session is ever resumed: a ticket that one tenant got would let a server recognise another, and
 /// skip the certificate.
 #[derive(Clone)]
-pub(crate) struct Tls(TlsConnector);
+pub(crate) struct Tls {
+    connector: TlsConnector,
+    authorities: Arc<Authorities>,
+}
 
 impl Tls {
     /// Trusts the certificates that Mozilla does, and these, given as PEM.
@@ -77,20 +83,31 @@ impl Tls {
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authorities = Arc::new(Authorities::new(roots, provider.clone())?);
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| format!("TLS can't be set up: {error}"))?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        let checked_later = Arc::new(CheckedLater(authorities.clone()));
+        let mut config = config.dangerous().with_custom_certificate_verifier(checked_later).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Tls(TlsConnector::from(Arc::new(config))))
+        Ok(Tls { connector: TlsConnector::from(Arc::new(config)), authorities })
     }
 
-    /// The host is who the certificate must be for.
-    pub(crate) async fn connect<S>(&self, host: &str, stream: S) -> io::Result<TlsStream<S>>
+    /// The host is who the certificate must be for. That is checked beside the workers, on the tenant's time.
+    pub(crate) async fn connect<S>(&self, by: &By, host: &str, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.0.connect(name, stream).await
+        let stream = self.connector.connect(name.clone(), stream).await?;
+        let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let sent: Vec<_> = sent.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let authorities = self.authorities.clone();
+        let checked = by.aside.run_soon(&by.tenant, move || authorities.check(&sent, &name)).await;
+        match checked {
+            Some(Ok(())) => Ok(stream),
+            Some(Err(error)) => Err(io::Error::other(error)),
+            None => Err(io::Error::other("the host is shutting down")),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! bounded in size and time (`exchange`).
 
 mod address;
+mod certificates;
 mod client;
 mod connect;
 mod deadline;
@@ -83,6 +84,7 @@ impl Http {
             spent: context.spent.clone(),
             gauge: context.local.gauge.clone(),
             memory_bytes: context.limits().memory_bytes,
+            aside: context.function.aside.clone(),
         };
         Ok(self.client.fetch(&by, url, request, &limits, &may).await)
     }

@@ -9,6 +9,7 @@
 )]
 
 mod addresses;
+mod certificates;
 mod hostile;
 mod limits;
 mod places;

@@ -16,6 +16,9 @@ use super::super::limits::HttpLimits;
 use super::super::networks::Networks;
 use super::super::resolve::{Lookup, Resolver, Resolving};
 use super::super::types::{Failure, FailureKind, Headers, Request, Response};
+use crate::functions::Aside;
+use crate::metering::Pace;
+use crate::share::Shares;
 use crate::tenant::Tenant;
 use crate::vm::Gauge;
 
@@ -163,7 +166,9 @@ pub(super) fn me() -> Tenant {
 
 /// A call of theirs, that nobody pays for.
 pub(super) fn by(tenant: Tenant) -> By {
-    By { tenant, spent: Arc::default(), gauge: Gauge::default(), memory_bytes: u64::MAX }
+    let shares = Arc::new(Shares::new(Pace::USUAL, true));
+    let aside = Arc::new(Aside::new(&tokio::runtime::Handle::current(), &shares));
+    By { tenant, spent: Arc::default(), gauge: Gauge::default(), memory_bytes: u64::MAX, aside }
 }
 
 /// A client that reaches [`OPEN`] beside what is public.
