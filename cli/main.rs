@@ -21,6 +21,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use args::{Args, Command};
 use failure::Failure;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return not_parsed(&error),
     };
+    more_files();
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::host(format!("no runtime could be made: {error}")).show(),
@@ -42,6 +44,13 @@ fn main() -> ExitCode {
         Command::Types(types) => types::types(&types),
         Command::Load(load) => load::load(&load),
     }
+}
+
+/// Lets the process have as many files open as it may: each request of a script takes up to three.
+fn more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // where that is refused, the number stays as it was, and requests are held to it
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Wrong usage, or `--help` and `--version`, which clap treats alike.

@@ -22,8 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use arguments::Arguments;
 pub(crate) use aside::{Aside, Bulky, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 pub(crate) use caller::{Admission, Begun, Called, Caller, Decided, Granted, Outcome, Trying};
-pub(crate) use calls::Call;
-use calls::Calls;
+pub(crate) use calls::{Call, Calls};
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
 
@@ -235,6 +234,10 @@ impl Functions {
 
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     pub(crate) fn modules(&self) -> &[GuestModule] {

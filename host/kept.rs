@@ -17,7 +17,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::metering::processor_nanos;
+use crate::functions::Calls;
 use crate::modules::blob::{Blobs, Memory};
 use crate::modules::kept::readable;
 use crate::motu::Motu;
@@ -54,7 +54,6 @@ pub(crate) struct Kept {
     /// On that store, and in memory.
     pub(crate) blobs: Blobs,
     pub(crate) clock: Clock,
-    charge: Charge,
     /// Events that are under way, by number.
     unsettled: Mutex<HashMap<u64, Settled>>,
     /// Where the events are dispatched, once they are.
@@ -65,8 +64,7 @@ pub(crate) struct Kept {
 type Settled = Arc<tokio::sync::Mutex<bool>>;
 
 impl Kept {
-    /// In a folder, or in memory. `charge` is told what processor time of the store's writer each tenant's changes took, and of the
-    /// runtime what is read for its events.
+    /// In a folder, or in memory. `charge` is told what processor time of the store's writer each tenant's changes took.
     pub(crate) fn open(
         folder: Option<&Path>,
         clock: Clock,
@@ -80,7 +78,7 @@ impl Kept {
                 charge(&tenant, time);
             }
         });
-        let settings = Settings { clock: Arc::new(milliseconds), charge: charge.clone(), ..Settings::default() };
+        let settings = Settings { clock: Arc::new(milliseconds), charge, ..Settings::default() };
         let store = match folder {
             Some(folder) => open(folder, &settings)?,
             None => store::Local::in_memory(&settings)?,
@@ -88,19 +86,7 @@ impl Kept {
         let store: Arc<dyn Store> = Arc::new(store);
         let memory = Arc::new(Memory::new(settings.clock, Memory::BYTES_MAX));
         let blobs = Blobs { disk: store.clone(), memory };
-        Ok(Kept { store, blobs, clock, charge, unsettled: Mutex::default(), runtime: OnceLock::new() })
-    }
-
-    /// Does what is an owner's on the runtime, and charges it the time (M8).
-    async fn paid<T>(&self, owner: &Owner, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        poll_fn(|context| {
-            let before = processor_nanos();
-            let polled = work.as_mut().poll(context);
-            self.charge.took(owner, Duration::from_nanos(processor_nanos().saturating_sub(before)));
-            polled
-        })
-        .await
+        Ok(Kept { store, blobs, clock, unsettled: Mutex::default(), runtime: OnceLock::new() })
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashMap<u64, Settled>> {
@@ -183,6 +169,8 @@ type Motus = Arc<dyn Fn() -> Option<Motu> + Send + Sync>;
 pub(crate) struct Wake {
     kept: Arc<Kept>,
     motu: Motus,
+    /// Events are read and dispatched in turns of their tenants (M8).
+    calls: Calls,
     waiting: Mutex<Turns<Owner, Due>>,
     /// How much more may wait.
     room: Semaphore,
@@ -225,13 +213,14 @@ impl Drop for UnderWay {
 }
 
 impl Wake {
-    pub(crate) fn start(kept: &Arc<Kept>, runtime: &Handle, motu: impl Fn() -> Option<Motu> + Send + Sync + 'static) {
+    pub(crate) fn start(kept: &Arc<Kept>, calls: &Calls, motu: impl Fn() -> Option<Motu> + Send + Sync + 'static) {
+        let runtime = calls.runtime();
         if kept.runtime.set(runtime.clone()).is_err() {
             return;
         }
         let waiting = Mutex::new(Turns::new(UNDER_WAY, UNDER_WAY_EACH));
         let room = Semaphore::new(WAITING_MAX);
-        let wake = Arc::new(Wake { kept: kept.clone(), motu: Arc::new(motu), waiting, room });
+        let wake = Arc::new(Wake { kept: kept.clone(), motu: Arc::new(motu), calls: calls.clone(), waiting, room });
         let resumes = wake.clone();
         runtime.spawn(async move { resumes.resume_all().await });
         runtime.spawn(async move { wake.expire_all().await });
@@ -263,11 +252,16 @@ impl Wake {
         loop {
             let next = self.waiting().next();
             let Some((owner, due)) = next else { return };
+            // an owner is a tenant by its name, but for those of a store from elsewhere
+            let tenant = owner.as_str().parse::<Tenant>();
             let mut under_way = UnderWay { wake: self.clone(), owner, again: None };
             tokio::spawn(async move {
-                let (wake, owner) = (under_way.wake.clone(), under_way.owner.clone());
-                wake.kept.paid(&owner, under_way.dispatch(due)).await;
-                drop(under_way);
+                let wake = under_way.wake.clone();
+                let dispatched = async move { under_way.dispatch(due).await };
+                match tenant {
+                    Ok(tenant) => wake.calls.run(&tenant, dispatched).await,
+                    Err(_) => dispatched.await,
+                }
                 wake.start_next();
             });
         }
@@ -368,7 +362,10 @@ impl UnderWay {
     async fn read<T>(&self, read: impl Fn() -> Result<Option<T>, StoreError>) -> Option<T> {
         loop {
             match read() {
-                Ok(read) => return read,
+                Ok(read) => {
+                    tokio::task::yield_now().await; // it may be a mebibyte, as each step after it
+                    return read;
+                }
                 Err(error) => tracing::warn!(%error, "an event of the store can't be read; it is tried again"),
             }
             if self.wake.pause().await {
@@ -411,6 +408,7 @@ async fn deliver(
     origin: Option<u64>,
     done: &mut Done,
 ) -> Delivered {
+    tokio::task::yield_now().await;
     let Some(motu) = motu() else { return Delivered::Drained };
     let tenant: Option<Tenant> = owner.as_str().parse().ok();
     let Some(tenant) = tenant.and_then(|tenant| motu.known(&tenant)) else { return Delivered::Ended };

@@ -490,7 +490,7 @@ impl Motu {
     /// answered, and a process that ends before does it again. Once the Motu is [drained](Self::drain), nothing more is
     /// dispatched: what that leaves or ends comes again with the next process.
     pub fn wake(&self) {
-        Wake::start(&self.0.shared.kept, self.0.shared.functions.runtime(), self.weak());
+        Wake::start(&self.0.shared.kept, self.0.shared.functions.calls(), self.weak());
     }
 
     /// While it is there and takes events.

@@ -443,6 +443,7 @@ impl TenantRef {
                 return Delivered::Ended;
             }
         };
+        tokio::task::yield_now().await;
         let doors = self.doors(event);
         let origin = origin.filter(|_| doors.len() == 1);
         let mut calls = Vec::new();

@@ -12,6 +12,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::fair_queue::{FairQueue, timed};
 use crate::share::Shares;
@@ -147,6 +148,22 @@ impl Calls {
             call.end();
         }
         Call(call)
+    }
+}
+
+impl Calls {
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    /// Does some work in the tenant's turns, and on its time. Given up when this is dropped.
+    pub(crate) async fn run(&self, tenant: &Tenant, work: impl Future<Output = ()> + Send + 'static) {
+        let (tell, told) = oneshot::channel::<()>();
+        let _call = self.add(tenant, async move {
+            work.await;
+            drop(tell);
+        });
+        let _ = told.await; // that it is done
     }
 }
 

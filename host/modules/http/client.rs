@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::header::SET_COOKIE;
+use rustix::process::{Resource, getrlimit};
 
 use super::address::Reach;
 use super::connect::{Tls, connect};
@@ -37,6 +38,10 @@ pub struct HttpSettings {
     pub roots: Vec<Vec<u8>>,
     /// What looks up hosts. Default: the system.
     pub resolver: Arc<dyn Resolver>,
+    /// How many requests of all tenants may be under way at once. A tenant may have as many as are left for others, and
+    /// [`http_in_flight`](crate::Limits::http_in_flight) at most: one more is refused with the kind `limit`. Each takes up to three sockets.
+    /// Default: a quarter of the files that the process may have open (the soft limit `RLIMIT_NOFILE`) when the settings are made.
+    pub requests: u32,
 }
 
 /// Settings that can't be used: what is wrong, and with what.
@@ -51,6 +56,10 @@ impl Default for HttpSettings {
             refused: Networks::default(),
             roots: Vec::new(),
             resolver: Arc::new(SystemResolver),
+            requests: getrlimit(Resource::Nofile)
+                .current
+                .map_or(u32::MAX, |files| u32::try_from(files / 4).unwrap_or(u32::MAX))
+                .max(1),
         }
     }
 }
@@ -61,6 +70,7 @@ impl fmt::Debug for HttpSettings {
             .field("allowed", &self.allowed)
             .field("refused", &self.refused)
             .field("roots", &self.roots.len())
+            .field("requests", &self.requests)
             .finish_non_exhaustive()
     }
 }
@@ -107,7 +117,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(settings: HttpSettings) -> Result<Client, HttpSettingsError> {
-        let HttpSettings { allowed, refused, roots, resolver } = settings;
+        let HttpSettings { allowed, refused, roots, resolver, requests: _ } = settings;
         let tls = Tls::new(&roots).map_err(HttpSettingsError)?;
         let lookups = Places::new(LOOKUPS, LOOKUPS_EACH);
         Ok(Client { reach: Reach { allowed, refused }, resolver, lookups, tls })

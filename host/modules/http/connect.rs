@@ -1,5 +1,6 @@
 //! Connections to addresses that were checked: TCP, and TLS on it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,17 +22,25 @@ use super::client::By;
 /// How many of a host's addresses are tried.
 const ATTEMPTS_MAX: usize = 8;
 
+/// How many are tried at once: the one that was begun first is given up for another. Each is a socket.
+const ATTEMPTS_AT_ONCE: usize = 3;
+
 /// How long an address has before the next one is tried beside it (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A connection to the address that answers first; they are tried in turn. When the future is dropped, so are all attempts.
 pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied().take(ATTEMPTS_MAX);
-    let mut attempts = JoinSet::new();
+    let (mut attempts, mut begun) = (JoinSet::new(), VecDeque::new());
     let mut failed = io::Error::other("there is no address");
     loop {
         if let Some(address) = waiting.next() {
-            attempts.spawn(TcpStream::connect(address));
+            begun.push_back(attempts.spawn(TcpStream::connect(address)));
+            if begun.len() > ATTEMPTS_AT_ONCE
+                && let Some(first) = begun.pop_front()
+            {
+                first.abort();
+            }
         }
         let attempt = if waiting.len() > 0 {
             match timeout(HEAD_START, attempts.join_next()).await {
@@ -47,6 +56,7 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
                 return Ok(stream);
             }
             Some(Ok(Err(error))) => failed = error,
+            Some(Err(error)) if error.is_cancelled() => failed = io::ErrorKind::TimedOut.into(),
             Some(Err(error)) => failed = error.into(),
             None => return Err(failed),
         }

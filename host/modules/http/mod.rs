@@ -41,8 +41,9 @@ use crate::tenant::Tenant;
 const HEADER_BYTES: u32 = 32 << 10;
 
 pub(super) fn module(settings: HttpSettings) -> Result<HostModule, Error> {
+    let under_way = UnderWay { most: settings.requests, all: Mutex::default() };
     let client = Client::new(settings).map_err(|error| Error::usage_error(format!("the settings of HTTP: {error}")))?;
-    let http = Arc::new(Http { client, under_way: UnderWay::default() });
+    let http = Arc::new(Http { client, under_way });
     let host = |url: &str| Target::parse(url).ok().map(|target| target.host().to_owned());
     let fetch = move |context: CallContext, (url, options): (String, Option<Request>)| {
         let http = http.clone();
@@ -90,9 +91,18 @@ impl Http {
     }
 }
 
-/// How many requests of each tenant are under way.
+/// The requests that are under way. Each has sockets, of which the process has so many: a tenant may have as many as are left, so that
+/// however many tenants want all they can, there are some for one that comes.
+struct UnderWay {
+    most: u32,
+    all: Mutex<All>,
+}
+
 #[derive(Default)]
-struct UnderWay(Mutex<HashMap<Tenant, u32>>);
+struct All {
+    count: u32,
+    by_tenant: HashMap<Tenant, u32>,
+}
 
 struct Place<'a> {
     under_way: &'a UnderWay,
@@ -100,19 +110,27 @@ struct Place<'a> {
 }
 
 impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Tenant, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, tenant: &Tenant, most: u32) -> Result<Place<'_>, Error> {
         let mut all = self.lock();
-        let now = all.get(tenant).copied().unwrap_or_default();
+        let now = all.by_tenant.get(tenant).copied().unwrap_or_default();
+        let over = |message| Err(Error::new(ErrorKind::Limit, message));
         if now >= most {
-            let message =
-                format!("{now} requests of this tenant are under way, the limit http_in_flight: wait for one");
-            return Err(Error::new(ErrorKind::Limit, message));
+            return over(format!(
+                "{now} requests of this tenant are under way, the limit http_in_flight: wait for one"
+            ));
         }
-        all.insert(tenant.clone(), now + 1);
+        let left = self.most.saturating_sub(all.count);
+        if now >= left {
+            return over(format!(
+                "{now} requests of this tenant are under way, and there is room for {left} more of all tenants: wait for one, or try again"
+            ));
+        }
+        all.count += 1;
+        all.by_tenant.insert(tenant.clone(), now + 1);
         Ok(Place { under_way: self, tenant: tenant.clone() })
     }
 }
@@ -120,9 +138,10 @@ impl UnderWay {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut all = self.under_way.lock();
-        match all.get_mut(&self.tenant) {
+        all.count = all.count.saturating_sub(1);
+        match all.by_tenant.get_mut(&self.tenant) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(all.remove(&self.tenant)),
+            _ => drop(all.by_tenant.remove(&self.tenant)),
         }
     }
 }

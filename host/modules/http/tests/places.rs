@@ -1,14 +1,16 @@
 //! Lookups are shared by turns: a tenant whose names nobody answers for keeps no other waiting.
 
 use std::future::{Future, poll_fn};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use super::super::UnderWay;
 use super::super::client::{Client, HttpSettings};
 use super::super::resolve::{LOOKUPS_EACH, Lookup, Resolver, Resolving};
 use super::super::types::FailureKind::{Resolve, Timeout};
 use super::super::types::Request;
 use super::support::{LIMITS, by, fails};
+use crate::error::ErrorKind;
 use crate::tenant::Tenant;
 use crate::turns::Places;
 
@@ -71,4 +73,26 @@ async fn lookups_that_hang_are_their_tenants_own() {
     hanging.shutdown().await;
     let own = client.fetch(&by(tenant("bad:1")), "http://known/", Request::default(), &LIMITS, &|_| true).await;
     fails(own, Resolve, "no such name");
+}
+
+/// 100 tenants want all that they may have: there is room for one that comes, and for each as much as for others.
+#[test]
+fn i5_a_tenant_has_as_many_requests_as_are_left_for_others() {
+    let under_way = UnderWay { most: 256, all: Mutex::default() };
+    let mut kept = Vec::new();
+    for _ in 0..16 {
+        for n in 0..100 {
+            kept.extend(under_way.enter(&tenant(&format!("a:{n}")), 16));
+        }
+    }
+    let late = under_way.enter(&tenant("b:1"), 16).unwrap();
+    let has = |n: u32| kept.iter().filter(|place| place.tenant == tenant(&format!("a:{n}"))).count();
+    assert!((0..100).all(|n| (1..=3).contains(&has(n))), "{}", has(0));
+    let error = under_way.enter(&tenant("a:1"), 16).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.message().contains("room for") && error.message().contains("of all tenants"), "{error}");
+    let error = under_way.enter(&tenant("b:1"), 1).err().unwrap();
+    assert!(error.message().contains("http_in_flight"), "{error}");
+    drop((late, kept));
+    assert_eq!((under_way.lock().count, under_way.lock().by_tenant.len()), (0, 0));
 }
