@@ -94,5 +94,6 @@ fn i5_a_tenant_has_as_many_requests_as_are_left_for_others() {
     let error = under_way.enter(&tenant("b:1"), 1).err().unwrap();
     assert!(error.message().contains("http_in_flight"), "{error}");
     drop((late, kept));
-    assert_eq!((under_way.lock().count, under_way.lock().by_tenant.len()), (0, 0));
+    let all = under_way.lock();
+    assert_eq!((all.count, all.by_tenant.len()), (0, 0));
 }
