@@ -140,7 +140,7 @@ impl Instance {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
-    /// keys. A result of more than 512 values is decoded on a blocking thread of Motu's runtime, in turns of the tenants by weight.
+    /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight.
     ///
     /// # Errors
     ///

@@ -19,8 +19,8 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Fuel for loading a bundle: compiling it and running its top level. Default 5,000,000,000 (about a quarter of a
-    /// second). Over it: [`Fuel`](crate::ErrorKind::Fuel).
+    /// Fuel for loading a bundle: compiling it and running its top level. Default 5,000,000,000 (0.4 to 1.1 s of
+    /// plain code). Over it: [`Fuel`](crate::ErrorKind::Fuel).
     pub load_fuel: Option<u64>,
     /// Fuel for an event. Default 5,000,000,000. Over it: [`Fuel`](crate::ErrorKind::Fuel).
     pub event_fuel: Option<u64>,

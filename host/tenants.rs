@@ -286,7 +286,7 @@ impl TenantRef {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them. A result of more than 512 values is decoded on a blocking thread of
-    /// Motu's runtime, in turns of the tenants by weight.
+    /// the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight.
     ///
     /// # Errors
     ///

@@ -66,7 +66,7 @@ fn an_honest_line_is_found_whatever_else_is_sent() {
 
 /// Certificates that all name each other, and some that an authority is said to have issued: webpki sees few of them.
 #[test]
-fn t22_what_a_hostile_server_sends_has_one_way_through_it() {
+fn m8_what_a_hostile_server_sends_has_one_way_through_it() {
     let top = root("top");
     let authorities = trusting(&top);
     let same: Vec<_> = (0..20).map(|_| root("same")).collect();

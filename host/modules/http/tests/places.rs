@@ -77,7 +77,7 @@ async fn lookups_that_hang_are_their_tenants_own() {
 
 /// 100 tenants want all that they may have: there is room for one that comes, and for each as much as for others.
 #[test]
-fn i5_a_tenant_has_as_many_requests_as_are_left_for_others() {
+fn a_tenant_has_as_many_requests_as_are_left_for_others() {
     let under_way = UnderWay { most: 256, all: Mutex::default() };
     let mut kept = Vec::new();
     for _ in 0..16 {
