@@ -99,16 +99,19 @@ impl InFlight {
         }
     }
 
-    /// Drops what it has. Who polls it at this moment does so, and sees afterwards that it was given up.
+    /// Drops what it has. If it is polled at this moment, who polls it does so, seeing afterwards that it was given up.
     fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        let future = match self.future.try_lock() {
-            Ok(mut future) => future.take(),
-            Err(TryLockError::Poisoned(future)) => future.into_inner().take(),
+        self.is_given_up.store(true, Ordering::SeqCst);
+        let mut future = match self.future.try_lock() {
+            Ok(future) => future,
+            Err(TryLockError::Poisoned(future)) => future.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
+        self.is_over.store(true, Ordering::Release);
+        let had = future.take();
+        drop(future);
         // without the lock: it may be the end of what wakes it
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(future))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(had))) {
             let message = panic_text(&*panic);
             tracing::error!(tenant = %self.tenant, message, "a host function's future panicked when it was dropped");
         }
@@ -176,22 +179,29 @@ impl Inner {
     fn put(self: &Arc<Self>, call: &Arc<InFlight>) {
         let mut queue = self.queue();
         if queue.is_over {
-            return;
+            return; // it is dropped when it is given up
         }
         queue.ready.put(&call.tenant, call.clone());
-        let is_new = queue.runners < self.runners_max && queue.ready.is_waited_for();
-        queue.runners += usize::from(is_new);
-        drop(queue);
-        if is_new {
-            let runner = Runner { calls: self.clone(), is_done: false };
-            drop(self.runtime.spawn(runner.run()));
+        self.start(queue);
+    }
+
+    /// Starts a task if a tenant waits for its turn and there may be one more.
+    fn start(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
+        if queue.runners >= self.runners_max || !queue.ready.is_waited_for() {
+            return;
         }
+        queue.runners += 1;
+        drop(queue);
+        let runner = Runner { calls: self.clone(), turn: None, is_done: false };
+        drop(self.runtime.spawn(runner.run()));
     }
 }
 
 /// A task that polls calls, until none is to be polled. Dropped before that, the runtime is no more.
 struct Runner {
     calls: Arc<Inner>,
+    /// Whose turn it is.
+    turn: Option<Tenant>,
     is_done: bool,
 }
 
@@ -199,6 +209,7 @@ impl Runner {
     async fn run(mut self) {
         while let Some((tenant, call)) = self.begin() {
             let ((), took) = timed(&self.calls.shares, &tenant, || self.turn(&tenant, call));
+            self.turn = None;
             self.calls.queue().ready.end(tenant, None, took);
             tokio::task::yield_now().await;
         }
@@ -207,9 +218,12 @@ impl Runner {
     fn begin(&mut self) -> Option<(Tenant, Arc<InFlight>)> {
         let mut queue = self.calls.queue();
         let begun = queue.ready.begin();
-        if begun.is_none() {
-            queue.runners -= 1;
-            self.is_done = true;
+        match &begun {
+            Some((tenant, _)) => self.turn = Some(tenant.clone()),
+            None => {
+                queue.runners -= 1;
+                self.is_done = true;
+            }
         }
         begun
     }
@@ -233,9 +247,17 @@ impl Drop for Runner {
             return;
         }
         let mut queue = self.calls.queue();
+        if let Some(tenant) = self.turn.take() {
+            // a panic where none is caught: what was thrown panics as it is dropped, or who is told of it does. Another task goes on
+            queue.runners -= 1;
+            queue.ready.end(tenant, None, 0);
+            self.calls.start(queue);
+            return;
+        }
         queue.is_over = true;
         let ready = std::mem::take(&mut queue.ready);
-        drop(queue); // what is dropped now may add others
-        ready.into_works().for_each(|call| call.end());
+        drop(queue);
+        // all others are dropped when they are given up
+        ready.into_works().filter(|call| call.is_given_up.load(Ordering::SeqCst)).for_each(|call| call.end());
     }
 }

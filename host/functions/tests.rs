@@ -295,15 +295,15 @@ fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
             tell.take().unwrap().send(std::mem::take(&mut at)).unwrap();
         }
     });
-    let before = others.load(Ordering::Acquire);
     let neighbours = calls.add(&neighbour, call);
+    let before = others.load(Ordering::Acquire);
     let at = told.blocking_recv().unwrap();
-    let first = at[0] - before;
+    let first = at[0].saturating_sub(before);
     let worst = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     // a turn or two of others, of five polls each; the machine may be busy
     assert!(first <= 100 && worst <= 100, "{first} of others' before the first, and {at:?}");
     assert!(
-        kept.iter().all(|share| share.time() >= Duration::from_micros(100)),
+        kept.iter().all(|share| share.time() >= Duration::from_micros(20)),
         "each has had turns, and is charged for them"
     );
     drop((under_way, neighbours));
@@ -342,6 +342,8 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
             let _ = tell.send(7);
         }));
         more.push(calls.add(&tenant, async { panic!("as it is polled") }));
+        let thrown = Panics(Arc::default());
+        more.push(calls.add(&tenant, async move { std::panic::panic_any(thrown) }));
         tokio::task::yield_now().await;
         drop(gone);
         drop(go);

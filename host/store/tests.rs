@@ -29,6 +29,7 @@ mod versions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::*;
 
@@ -65,11 +66,24 @@ fn all() -> Query<'static> {
     Query { prefix: b"", after: None, values: true, entries_max: usize::MAX, bytes_max: usize::MAX }
 }
 
-/// A clock that the test sets.
+/// A clock that the test sets. What a step of the thread takes is no time: else a claim would be cut where the machine is busy.
 fn clock(at: u64) -> (Arc<AtomicU64>, Settings) {
     let time = Arc::new(AtomicU64::new(at));
     let read = time.clone();
-    (time, Settings { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..Settings::default() })
+    let settings = Settings { meter: Arc::new(Still), ..Settings::default() };
+    (time, Settings { clock: Arc::new(move || read.load(Ordering::SeqCst)), ..settings })
+}
+
+struct Still;
+
+impl super::meter::Meter for Still {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn processor(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Lets the store's thread through, or not: its clock stands still while it is shut.

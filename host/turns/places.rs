@@ -44,7 +44,8 @@ impl Places {
         let mut turns = self.lock();
         turns.forget(tenant, oneshot::Sender::is_closed);
         turns.put(tenant, tell);
-        self.hand_out(turns);
+        drop(turns);
+        self.hand_out();
         told
     }
 
@@ -53,13 +54,15 @@ impl Places {
         self.lock().is_empty()
     }
 
-    fn hand_out(&self, mut turns: MutexGuard<'_, Waiting>) {
-        while let Some((tenant, tell)) = turns.next() {
+    fn hand_out(&self) {
+        loop {
+            let next = self.lock().next();
+            let Some((tenant, tell)) = next else { return };
             let place = Place { places: self.clone(), tenant, is_returned: false };
-            // under the lock, so that one after the other that has gone is no recursion
+            // without the lock: who is woken may be dropped here, with the place. One that has gone is no recursion
             if let Err(mut place) = tell.send(place) {
                 place.is_returned = true;
-                turns.leave(&place.tenant);
+                self.lock().leave(&place.tenant);
             }
         }
     }
@@ -68,9 +71,8 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         if !self.is_returned {
-            let mut turns = self.places.lock();
-            turns.leave(&self.tenant);
-            self.places.hand_out(turns);
+            self.places.lock().leave(&self.tenant);
+            self.places.hand_out();
         }
     }
 }

@@ -17,6 +17,10 @@ use webpki::EndEntityCert;
 /// The most certificates between a server's and an authority. Servers send one or two.
 pub(super) const LINE_MAX: usize = 6;
 
+/// How many of one name are tried that an authority may have issued: servers send one that has expired beside the one that hasn't. Each may be
+/// a signature or two, of up to a millisecond.
+const LAST_MAX: usize = 2;
+
 /// The authorities that are trusted.
 #[derive(Debug)]
 pub(super) struct Authorities {
@@ -45,8 +49,8 @@ impl Authorities {
         self.verifier.verify_server_cert(own, &line, name, &[], UnixTime::now()).map(drop)
     }
 
-    /// Of the certificates beside a server's own, those that lead from it to an authority, each issued by the next. None has a name twice,
-    /// so there is one way through them.
+    /// Of the certificates beside a server's own, those that lead from it to an authority, each issued by the next. None has the name of one
+    /// before it, so there is one way through them, but for [some](LAST_MAX) that the authority may have issued, of one name.
     pub(super) fn line<'a>(
         &self,
         own: &CertificateDer<'_>,
@@ -56,13 +60,23 @@ impl Authorities {
         let Ok(own) = EndEntityCert::try_from(own) else { return line }; // the verifier says why
         let parsed = |sent: &'a CertificateDer<'a>| EndEntityCert::try_from(sent).ok().map(|other| (sent, other));
         let others: Vec<_> = others.iter().filter_map(parsed).collect();
+        let called = |name| others.iter().filter(move |(_, other)| other.subject() == name);
         let (mut issuer, mut names) = (own.issuer(), HashSet::new());
         while !self.names.contains(issuer) && names.insert(issuer) && line.len() < LINE_MAX {
-            let mut called = others.iter().filter(|(_, other)| other.subject() == issuer);
-            let last = called.clone().find(|(_, other)| self.names.contains(other.issuer()));
-            let Some((sent, next)) = last.or_else(|| called.next()) else { break };
+            let last = called(issuer).filter(|(_, other)| self.names.contains(other.issuer()));
+            let mut last = last.take(LAST_MAX).peekable();
+            if let Some((_, other)) = last.peek() {
+                issuer = other.issuer();
+                line.extend(last.map(|(sent, _)| (*sent).clone()));
+                break;
+            }
+            let Some((sent, next)) = called(issuer).next() else { break };
             line.push((*sent).clone());
             issuer = next.issuer();
+        }
+        if self.names.contains(issuer) {
+            // an authority's new key, which its old one vouches for
+            line.extend(called(issuer).take(1).map(|(sent, _)| (*sent).clone()));
         }
         line
     }

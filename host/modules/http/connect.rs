@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -31,19 +31,24 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// A connection to the address that answers first; they are tried in turn. When the future is dropped, so are all attempts.
 pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied().take(ATTEMPTS_MAX);
-    let (mut attempts, mut begun) = (JoinSet::new(), VecDeque::new());
+    let (mut attempts, mut begun) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let mut failed = io::Error::other("there is no address");
+    let mut next_at = Instant::now();
     loop {
-        if let Some(address) = waiting.next() {
+        if Instant::now() >= next_at
+            && let Some(address) = waiting.next()
+        {
+            begun.retain(|attempt| !attempt.is_finished());
             begun.push_back(attempts.spawn(TcpStream::connect(address)));
             if begun.len() > ATTEMPTS_AT_ONCE
                 && let Some(first) = begun.pop_front()
             {
                 first.abort();
             }
+            next_at = Instant::now() + HEAD_START;
         }
         let attempt = if waiting.len() > 0 {
-            match timeout(HEAD_START, attempts.join_next()).await {
+            match timeout_at(next_at, attempts.join_next()).await {
                 Ok(attempt) => attempt,
                 Err(_) => continue,
             }
@@ -55,11 +60,13 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
+            Some(Err(error)) if error.is_cancelled() => continue, // it was given up, and the next has its head start
             Some(Ok(Err(error))) => failed = error,
-            Some(Err(error)) if error.is_cancelled() => failed = io::ErrorKind::TimedOut.into(),
             Some(Err(error)) => failed = error.into(),
+            None if waiting.len() > 0 => (),
             None => return Err(failed),
         }
+        next_at = Instant::now(); // the next has nobody to wait for
     }
 }
 
@@ -113,7 +120,13 @@ impl Tls {
         let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let sent: Vec<_> = sent.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let authorities = self.authorities.clone();
-        let checked = by.aside.run_soon(&by.tenant, move || authorities.check(&sent, &name)).await;
+        let held = by.hold(sent.iter().map(|certificate| certificate.len()).sum());
+        let held = held.map_err(|failure| io::Error::other(failure.message))?;
+        let check = move || {
+            let _held = &held; // also while nobody waits any more
+            authorities.check(&sent, &name)
+        };
+        let checked = by.aside.run_soon(&by.tenant, check).await;
         match checked {
             Some(Ok(())) => Ok(stream),
             Some(Err(error)) => Err(io::Error::other(error)),

@@ -64,6 +64,30 @@ fn an_honest_line_is_found_whatever_else_is_sent() {
     ));
 }
 
+/// A certificate was renewed, its key was, or the authority's.
+#[test]
+fn an_honest_line_of_what_was_renewed_is_found() {
+    let top = root("top");
+    let authorities = trusting(&top);
+    let mut old = params("one");
+    old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let pem = key.serialize_pem();
+    let expired = CertifiedIssuer::signed_by(old, key, &top).unwrap();
+    let again = CertifiedIssuer::signed_by(params("one"), KeyPair::from_pem(&pem).unwrap(), &top).unwrap();
+    for others in [[&expired, &again], [&again, &expired]] {
+        assert_eq!(check(&authorities, &server(&again), &others), Ok(()));
+    }
+    let new_key = issued("one", &top);
+    for others in [[&again, &new_key], [&new_key, &again]] {
+        assert_eq!(check(&authorities, &server(&new_key), &others), Ok(()));
+    }
+    let new_top = issued("top", &top);
+    assert_eq!(check(&authorities, &server(&new_top), &[&new_top]), Ok(()));
+    let below = issued("one", &new_top);
+    assert_eq!(check(&authorities, &server(&below), &[&below, &new_top]), Ok(()));
+}
+
 /// Certificates that all name each other, and some that an authority is said to have issued: webpki sees few of them.
 #[test]
 fn m8_what_a_hostile_server_sends_has_one_way_through_it() {
@@ -74,8 +98,10 @@ fn m8_what_a_hostile_server_sends_has_one_way_through_it() {
     assert_eq!(authorities.line(&server(&same[0]), &names).len(), 1);
     let false_top = root("top");
     let signed: Vec<_> = (0..20).map(|_| issued("same", &false_top).der().clone()).collect();
-    assert_eq!(authorities.line(&server(&same[0]), &signed).len(), 1);
+    assert_eq!(authorities.line(&server(&same[0]), &signed).len(), 2);
     assert_eq!(authorities.line(&server(&false_top), &signed).len(), 0);
+    let tops: Vec<_> = (0..20).map(|_| issued("top", &false_top).der().clone()).collect();
+    assert_eq!(authorities.line(&server(&false_top), &tops).len(), 1);
     let mut long = vec![root("0")];
     for number in 1..20 {
         long.push(issued(&number.to_string(), &long[number - 1]));
