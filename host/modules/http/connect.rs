@@ -30,6 +30,19 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A connection to the address that answers first; they are tried in turn. When the future is dropped, so are all attempts.
 pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let stream = first(addresses, TcpStream::connect).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// What the first attempt comes to that comes to something.
+pub(super) async fn first<T: Send + 'static, A>(
+    addresses: &[SocketAddr],
+    attempt: impl Fn(SocketAddr) -> A,
+) -> io::Result<T>
+where
+    A: Future<Output = io::Result<T>> + Send + 'static,
+{
     let mut waiting = addresses.iter().copied().take(ATTEMPTS_MAX);
     let (mut attempts, mut begun) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let mut failed = io::Error::other("there is no address");
@@ -39,7 +52,7 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
             && let Some(address) = waiting.next()
         {
             begun.retain(|attempt| !attempt.is_finished());
-            begun.push_back(attempts.spawn(TcpStream::connect(address)));
+            begun.push_back(attempts.spawn(attempt(address)));
             if begun.len() > ATTEMPTS_AT_ONCE
                 && let Some(first) = begun.pop_front()
             {
@@ -47,19 +60,16 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
             }
             next_at = Instant::now() + HEAD_START;
         }
-        let attempt = if waiting.len() > 0 {
+        let ended = if waiting.len() > 0 {
             match timeout_at(next_at, attempts.join_next()).await {
-                Ok(attempt) => attempt,
+                Ok(ended) => ended,
                 Err(_) => continue,
             }
         } else {
             attempts.join_next().await
         };
-        match attempt {
-            Some(Ok(Ok(stream))) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
+        match ended {
+            Some(Ok(Ok(first))) => return Ok(first),
             Some(Err(error)) if error.is_cancelled() => continue, // it was given up, and the next has its head start
             Some(Ok(Err(error))) => failed = error,
             Some(Err(error)) => failed = error.into(),

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod certificates;
+mod connect;
 mod hostile;
 mod limits;
 mod places;
