@@ -52,12 +52,12 @@ where
             && let Some(address) = waiting.next()
         {
             begun.retain(|attempt| !attempt.is_finished());
-            begun.push_back(attempts.spawn(attempt(address)));
-            if begun.len() > ATTEMPTS_AT_ONCE
+            if begun.len() >= ATTEMPTS_AT_ONCE
                 && let Some(first) = begun.pop_front()
             {
                 first.abort();
             }
+            begun.push_back(attempts.spawn(attempt(address)));
             next_at = Instant::now() + HEAD_START;
         }
         let ended = if waiting.len() > 0 {
