@@ -243,8 +243,8 @@ async fn m8_who_has_taken_least_goes_next_and_waits_for_a_step() {
         let before = steps.load(Ordering::Acquire);
         lane.put(&neighbour, move || tell.take().unwrap().send(steps.load(Ordering::Acquire)).is_ok());
         let waited = told.await.unwrap() - before;
-        if waited > 2 {
-            late.push(waited); // this thread was kept waiting, as a busy machine does now and then
+        if waited > 8 {
+            late.push(waited); // more than two turns of each: this thread was kept waiting, as a busy machine does now and then
         }
     }
     assert!(late.len() <= 5, "so many steps of others before it: {late:?}");
