@@ -4,7 +4,8 @@
 //! meant to be, more than [`RATIO_MAX`] times what a plain script takes for its fuel. (Shorter ones end with their turn, and a
 //! share goes by time.) Samples are kept by the test and by what ran. After the suite, its ten worst are shown.
 //!
-//! A test with a suspect is run alone, up to five times, and fails by the median, so that a busy machine fails nothing. The host is
+//! A test with a suspect is run alone, up to five times, and fails by the median, so that a busy machine fails nothing. Where plain work
+//! takes such steps too, which a machine's host may cause for minutes, that isn't counted, and is done again later. The host is
 //! optimised for this (`opt-level` in `Cargo.toml`). `MOTU_STEPS=off` looks at nothing; `MOTU_STEPS=FILE` has the steps of a run
 //! written to a file, worst first. With a thread for each tenant, nobody shares one, and nothing is looked at.
 
@@ -31,6 +32,9 @@ const USUAL_PACE: u64 = 12_000;
 
 /// How many times a suspect is run alone. It is cleared, or fails, once more than half of them say so.
 const RUNS: usize = 5;
+
+/// How often they are run again where the machine is too busy to tell.
+const AGAIN: u32 = 5;
 
 /// Tests of what takes longer, how many times as long as the bounds, and why it may.
 const EXEMPT: &[(&str, f64, &str)] = &[
@@ -191,17 +195,53 @@ pub(crate) fn check(passed: u64) -> bool {
         println!("no step was looked at");
     }
     for test in suspects {
-        let (mut over, mut within) = (Vec::new(), 0);
-        while within <= RUNS / 2 && over.len() <= RUNS / 2 {
-            let (badness, worst) = alone(test, within + over.len());
-            if badness > most(test) { over.push(worst) } else { within += 1 }
-        }
-        if within <= RUNS / 2 {
-            good = false;
-            println!("step too long, or paid too little, in most runs of {test} alone:\n  {}", over.join("\n  "));
+        let mut again = 0;
+        while let Err(over) = mostly_within(test) {
+            let (plain, after) = (plain_steps_are_short(), Duration::from_secs(10));
+            if plain {
+                good = false;
+                println!("step too long, or paid too little, in most runs of {test} alone:\n  {}", over.join("\n  "));
+            } else if again < AGAIN {
+                println!("{test} alone: plain work takes such steps as well; again in {after:?}");
+                std::thread::sleep(after);
+                again += 1;
+                continue;
+            } else {
+                println!("{test} alone: this machine is too busy to tell");
+            }
+            break;
         }
     }
     good
+}
+
+/// Whether most runs of a test alone are within bounds. Else the worst step of each that isn't.
+fn mostly_within(test: &str) -> Result<(), Vec<String>> {
+    let (mut over, mut within) = (Vec::new(), 0);
+    while within <= RUNS / 2 && over.len() <= RUNS / 2 {
+        let (badness, worst) = alone(test, within + over.len());
+        if badness > most(test) { over.push(worst) } else { within += 1 }
+    }
+    if within > RUNS / 2 { Ok(()) } else { Err(over) }
+}
+
+/// Whether this machine does 20,000 pieces of plain work, of some 100 us each, in less than [`SHORT`] of processor time each.
+fn plain_steps_are_short() -> bool {
+    let piece = |rounds: u64| {
+        let before = processor_time();
+        std::hint::black_box((0..rounds).fold(1_u64, |last, round| std::hint::black_box(last ^ round).wrapping_mul(3)));
+        processor_time() - before
+    };
+    let mut rounds = 1_000;
+    while piece(rounds) < Duration::from_micros(100) {
+        rounds *= 2;
+    }
+    (0..20_000).all(|_| piece(rounds) < SHORT)
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }
 
 /// Runs a test in a process of its own. How bad its worst step was, and which.
