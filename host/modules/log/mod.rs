@@ -16,8 +16,9 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .unread_function("error", |context, line| write(context, LogLevel::Error, line)))
 }
 
-/// Fuel for each byte of a message that isn't UTF-8. The log copies such a message, with U+FFFD for each wrong byte.
-const REWRITTEN_BYTE: u64 = 20;
+/// Fuel for each byte of a message that isn't UTF-8. The log counts what such a message becomes, and copies it, with U+FFFD for
+/// each wrong byte.
+const REWRITTEN_BYTE: u64 = 40;
 
 /// The fields are read only if there is room for the line, which is taken first: calls that wait for their fields to be read hold no
 /// more of them than may be logged. It isn't given back if they can't be read.
