@@ -373,8 +373,8 @@ impl Doors {
         let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if doors.len() == doors.capacity() {
             doors.retain(|door| door.strong_count() > 0);
-            let few = doors.len();
-            doors.reserve(few); // else each one that comes would look through all, while few go
+            let live = doors.len();
+            doors.reserve(live); // else each newcomer would look through all, while few go
         }
         doors.push(Arc::downgrade(door));
     }

@@ -76,8 +76,8 @@ impl<K: Eq + std::hash::Hash> Rates<K> {
         if all.len() == all.capacity() {
             // those that have all their room again are as good as new ones; asking takes it, so they go
             all.retain(|_, limiter| !full(limiter));
-            let few = all.len();
-            all.reserve(few); // else each one that comes would look through all, while few go
+            let live = all.len();
+            all.reserve(live); // else each newcomer would look through all, while few go
         }
         let limiter = Arc::new(RateLimiter::direct_with_clock(Quota::per_second(SECOND), self.clock.clone()));
         all.insert(key, limiter.clone());

@@ -147,8 +147,8 @@ impl Shares {
             if all.len() == all.capacity() {
                 // before it grows
                 all.retain(|_, used| used.strong_count() > 0);
-                let few = all.len();
-                all.reserve(few); // else each one that comes would look through all, while few go
+                let live = all.len();
+                all.reserve(live); // else each newcomer would look through all, while few go
             }
             let used = Arc::default();
             all.insert(tenant.clone(), Arc::downgrade(&used));

@@ -53,8 +53,8 @@ impl<W> FairQueue<W> {
             // before it grows
             let (clock, is_remembered) = (self.clock, self.tenants.len() <= REMEMBERED_MAX);
             self.tenants.retain(|_, line| line.is_queued || is_remembered && line.had > clock);
-            let few = self.tenants.len();
-            self.tenants.reserve(few); // else each one that comes would look through all, while few go
+            let live = self.tenants.len();
+            self.tenants.reserve(live); // else each newcomer would look through all, while few go
         }
         let empty = || Line { works: VecDeque::new(), had: 0, is_queued: false };
         let line = self.tenants.entry(tenant.clone()).or_insert_with(empty);

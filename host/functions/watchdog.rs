@@ -65,8 +65,8 @@ impl Polls {
         let mut slots = self.slots();
         if slots.len() == slots.capacity() {
             slots.retain(|slot| slot.strong_count() > 0);
-            let few = slots.len();
-            slots.reserve(few); // else each one that comes would look through all, while few go
+            let live = slots.len();
+            slots.reserve(live); // else each newcomer would look through all, while few go
         }
         slots.push(Arc::downgrade(&slot));
         slot

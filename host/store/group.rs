@@ -233,8 +233,8 @@ impl Queue {
         if self.lines.len() == self.lines.capacity() {
             // before it grows; one that took no more than who has the turn has nothing to be remembered for
             self.lines.retain(|_, line| !line.waiting.is_empty() || line.at > self.clock);
-            let few = self.lines.len();
-            self.lines.reserve(few); // else each one that comes would look through all, while few go
+            let live = self.lines.len();
+            self.lines.reserve(live); // else each newcomer would look through all, while few go
         }
         let line = self.lines.entry(owner.clone()).or_default();
         if line.waiting.is_empty() {

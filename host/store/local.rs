@@ -213,8 +213,8 @@ impl Way {
         if rooms.len() == rooms.capacity() {
             // before it grows
             rooms.retain(|_, own| own.strong_count() > 0);
-            let few = rooms.len();
-            rooms.reserve(few); // else each one that comes would look through all, while few go
+            let live = rooms.len();
+            rooms.reserve(live); // else each newcomer would look through all, while few go
         }
         let room = Arc::new(Semaphore::new(OWNER_BYTES as usize));
         let own = Arc::new(OwnRoom { room, next: Semaphore::new(1) });
