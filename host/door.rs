@@ -204,10 +204,10 @@ impl Front for Waiters {
             }
             Notice::Memory { bytes } => self.memory_bytes.store(bytes, Ordering::Relaxed),
             Notice::Gone => {
+                self.memory_bytes.store(0, Ordering::Relaxed); // first: what is not live takes nothing
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
                 }
-                self.memory_bytes.store(0, Ordering::Relaxed);
             }
             Notice::Quarantined { reason } => {
                 *self.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = reason;
