@@ -291,11 +291,13 @@ impl Actor {
     fn called(self: Arc<Self>, starts: u64, wait: u32, called: Called) {
         let bytes = called.bytes();
         if self.inbox().closed {
+            self.share.burn(called.fuel());
             return self.let_go(bytes, (called, self.gauge.held_of(bytes)));
         }
         match self.gauge.hold_within(bytes, self.limits().memory_bytes) {
             Some(held) => self.send(Message::Called { starts, wait, called, held }),
             None => {
+                self.share.burn(called.fuel());
                 self.let_go(bytes, (called, self.gauge.held_of(bytes)));
                 self.send(Message::TooMuch { starts, wait, bytes });
             }

@@ -191,8 +191,8 @@ impl CallContext {
     /// Lets others have the worker: for a function that computes for longer than [a slice](Limits::SLICE_FUEL). Charge what was
     /// done first. The function goes on when it is its tenant's turn again, and never if the event has ended meanwhile.
     ///
-    /// A function that has waited for something is on the runtime, where nobody has turns. One that computes afterwards gives way
-    /// first: it then goes on on a worker, and pays as it goes.
+    /// A function that has waited for something is on the runtime, where a turn is one poll at least, however long. One that computes
+    /// afterwards gives way first: it then goes on on a worker, and pays as it goes.
     pub async fn give_way(&self) {
         self.spent.give_way().await;
     }

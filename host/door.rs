@@ -204,7 +204,7 @@ impl Front for Waiters {
             }
             Notice::Memory { bytes } => self.memory_bytes.store(bytes, Ordering::Relaxed),
             Notice::Gone => {
-                self.memory_bytes.store(0, Ordering::Relaxed); // first: what is not live takes nothing
+                self.memory_bytes.store(0, Ordering::Relaxed); // first: who sees that it isn't live sees this too
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
                 }

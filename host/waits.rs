@@ -53,26 +53,30 @@ struct Calling {
     held: Option<Held>,
 }
 
-/// How many sleeps are given up in a step: 50 us.
-const SLEEPS_A_STEP: usize = 256;
+/// How many waits are given up in a step: 50 us for sleeps, up to five times as long for calls.
+const WAITS_A_STEP: usize = 256;
 
 impl Drop for Waits {
-    /// Calls are given up here and now. Sleeps may be many, and are given up in steps.
+    /// The first calls are given up here and now; if there are more, and sleeps, they are given up in steps.
     fn drop(&mut self) {
-        self.gauge.release(WAIT_BYTES * self.calls.len() as u64);
-        self.calls.clear();
+        let mut calls = std::mem::take(&mut self.calls);
         let mut sleeps = std::mem::take(&mut self.sleeps);
         let mut due = std::mem::take(&mut self.due);
-        if sleeps.is_empty() {
+        let held = Held::of(&self.gauge, WAIT_BYTES * (calls.len() + sleeps.len()) as u64);
+        for _ in 0..WAITS_A_STEP {
+            drop(calls.pop_first());
+        }
+        if calls.is_empty() && sleeps.is_empty() {
             return;
         }
-        let held = Held::of(&self.gauge, WAIT_BYTES * sleeps.len() as u64);
         let step = move || {
             let _ = &held;
-            for _ in 0..SLEEPS_A_STEP {
-                drop((sleeps.pop_first(), due.pop_first()));
+            for _ in 0..WAITS_A_STEP {
+                if calls.pop_first().is_none() {
+                    drop((sleeps.pop_first(), due.pop_first()));
+                }
             }
-            !sleeps.is_empty()
+            !(calls.is_empty() && sleeps.is_empty())
         };
         Remains::of_steps(step).pass_on(self.heir.as_ref());
     }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Account, Actor, Body, Came, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
 use crate::bundles::{Bundles, Waiter};
@@ -22,6 +22,9 @@ use crate::waits::Owner;
 
 /// How many messages, or events that end, are seen to between looks at the turn's time.
 pub(super) const LOOK_EVERY: usize = 16;
+
+/// How soon it is looked again at what is held though there is no VM: nobody says when the last of it was dropped.
+const HELD_AGAIN: Duration = Duration::from_millis(100);
 
 impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
@@ -80,12 +83,15 @@ impl Body {
         let sleep = sleep.map(|due| clock.look_at(due)).map(|due| held.map_or(due, |until| due.max(until)));
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
+        let is_held = !self.live && self.told_bytes > 0;
+        let held_after = is_held.then(|| Instant::now() + HELD_AGAIN);
         deadline
             .into_iter()
             .chain(sleep)
             .chain(idle.filter(|_| self.live))
             .chain(self.quarantine.as_ref().map(|(until, _)| *until))
             .chain(held)
+            .chain(held_after)
             .min()
     }
 
@@ -325,7 +331,10 @@ impl Body {
         let vm = factory.start(&bundled.image, actor.limits(), seed, log.clone(), tenant, actor.gauge.clone());
         self.bundled = Some(bundled);
         let (starts, told) = (self.starts, actor.this.clone());
+        // dropped with the VM and the last of its calls, which may be a while after it was given up
+        let until = self.giving_back.until(actor);
         let answer = move |wait, called| {
+            let _ = &until;
             if let Some(actor) = told.upgrade() {
                 actor.called(starts, wait, called);
             }

@@ -142,8 +142,9 @@ pub(crate) struct Begun {
     held: Option<Held>,
 }
 
-/// What the host holds for a call that waits, in bytes; its arguments come on top.
-const CALL_BYTES: u64 = 256;
+/// What the host holds for a call that waits, in bytes: what wakes it, who calls, and its places in queues. Its arguments and its future come
+/// on top.
+const CALL_BYTES: u64 = 1024;
 
 /// Whether a call may be made.
 pub(crate) enum Admission {
@@ -241,11 +242,12 @@ impl Caller {
             spent: self.spent.clone(),
             function: function.clone(),
         };
-        let (bounds, bytes) = (self.bounds, CALL_BYTES + arguments.bytes().len() as u64);
+        let (bounds, sent) = (self.bounds, arguments.bytes().len() as u64);
         let _poll = functions.polls.begin(&self.seat.0, number);
         let begun = catch_unwind(AssertUnwindSafe(|| (function.body)(context, arguments, bounds)));
         match begun {
             Ok(future) => {
+                let bytes = CALL_BYTES + sent + size_of_val(&*future) as u64;
                 let begun = Begun { wait, number, future, spent: None, bytes, held: None };
                 poll(functions, (&mut self.spent, &self.answer, &self.local), function, begun)
             }

@@ -8,7 +8,7 @@ use crate::share::{Shares, virtual_time};
 use crate::tenant::Tenant;
 
 /// The most tenants of which it is remembered what they have had. Beyond them, it is known of those that have work.
-const REMEMBERED_MAX: usize = 10_000;
+pub(super) const REMEMBERED_MAX: usize = 10_000;
 
 /// The works that wait, by tenant, and the order of the tenants.
 pub(super) struct FairQueue<W> {
@@ -62,6 +62,11 @@ impl<W> FairQueue<W> {
         if !line.is_queued {
             self.enqueue(tenant.clone());
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.tenants.len()
     }
 
     /// Whether a tenant waits for its turn.

@@ -44,9 +44,13 @@ impl Lane {
         let is_running = std::mem::replace(&mut queue.is_running, true);
         drop(queue);
         if !is_running {
-            let runner = Runner { lane: self.clone(), is_over: false };
-            drop(self.runtime.spawn_blocking(move || runner.run()));
+            self.start();
         }
+    }
+
+    fn start(&self) {
+        let runner = Runner { lane: self.clone(), turn: None, is_over: false };
+        drop(self.runtime.spawn_blocking(move || runner.run()));
     }
 
     /// Begins the next turn. Returns none if nothing waits: the thread ends then.
@@ -61,12 +65,15 @@ impl Lane {
 /// The thread of a lane, until nothing waits. Dropped before that, the runtime is no more.
 struct Runner {
     lane: Lane,
+    /// Whose turn it is.
+    turn: Option<Tenant>,
     is_over: bool,
 }
 
 impl Runner {
     fn run(mut self) {
         while let Some((tenant, mut work)) = self.lane.begin() {
+            self.turn = Some(tenant.clone());
             let (left, took) = timed(&self.lane.shares, &tenant, || {
                 let step = catch_unwind(AssertUnwindSafe(move || {
                     let is_done = work();
@@ -79,6 +86,7 @@ impl Runner {
                     None
                 })
             });
+            self.turn = None;
             self.lane.queue().waiting.end(tenant, left, took);
         }
         self.is_over = true;
@@ -87,10 +95,16 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        if !self.is_over {
-            // the runtime is no more, and nobody is to wait for it
-            let queue = std::mem::take(&mut *self.lane.queue());
-            drop(queue); // without the lock: it may be the end of more
+        if self.is_over {
+            return;
         }
+        if let Some(tenant) = self.turn.take() {
+            // a panic where none is caught: what was thrown panics as it is dropped. Another thread goes on
+            self.lane.queue().waiting.end(tenant, None, 0);
+            return self.lane.start();
+        }
+        // the runtime is no more, and nobody is to wait for it
+        let queue = std::mem::take(&mut *self.lane.queue());
+        drop(queue); // without the lock: it may be the end of more
     }
 }

@@ -15,6 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::calls::Calls;
+use super::fair_queue::{FairQueue, REMEMBERED_MAX};
 use super::lane::Lane;
 use super::{Arguments, Aside, Bulky, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
 use crate::clock::Clock;
@@ -442,6 +443,32 @@ async fn m8_turns_beside_the_workers_are_had_by_weight() {
     assert!((50..=110).contains(&of_light), "{of_light} beside 300, which is 75 by weight");
 }
 
+/// What is thrown may panic as it is dropped: the lane goes on with what others have in it.
+#[tokio::test]
+async fn m8_a_panic_beside_the_workers_is_nobody_elses() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as it is dropped");
+        }
+    }
+    let lane = Lane::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let [one, other] = tenants();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    lane.put(&one, move || wait.recv().is_err());
+    lane.put(&one, || std::panic::panic_any(Panics));
+    let told = [&one, &other].map(|tenant| {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let mut tell = Some(tell);
+        lane.put(tenant, move || tell.take().unwrap().send(7).is_ok());
+        told
+    });
+    drop(go);
+    for told in told {
+        assert_eq!(told.await, Ok(7));
+    }
+}
+
 /// What was asked for when the runtime is no more is answered, and nothing waits for ever. So is what was in line.
 #[test]
 fn nothing_waits_for_a_runtime_that_is_no_more() {
@@ -564,4 +591,56 @@ fn t22_the_operator_is_told_of_a_refusal_once_for_a_tenant_and_a_function() {
     assert_eq!((told(0), told(1)), (3, 3));
     // whatever VMs come and go: they have no part in it
     assert_eq!((told(0), told(1)), (0, 0));
+}
+
+fn numbered(n: usize) -> crate::Tenant {
+    format!("t:{n}").parse().unwrap()
+}
+
+#[test]
+fn who_has_had_least_is_next_and_who_comes_has_no_credit() {
+    let mut queue = FairQueue::default();
+    (0..3).for_each(|work| queue.put(&numbered(0), work));
+    queue.put(&numbered(1), 10);
+    let (first, work) = queue.begin().unwrap();
+    assert_eq!((first.clone(), work), (numbered(0), 0));
+    queue.end(first, None, 100);
+    let (second, work) = queue.begin().unwrap();
+    assert_eq!((second.clone(), work), (numbered(1), 10));
+    queue.end(second, Some(11), 30);
+    // 11 was left of it, and goes on until it has had as much
+    for had in [60, 90, 120] {
+        let (next, work) = queue.begin().unwrap();
+        assert_eq!((next.clone(), work), (numbered(1), 11), "{had}");
+        queue.end(next, Some(11), 30);
+    }
+    let (next, _) = queue.begin().unwrap();
+    assert_eq!(next, numbered(0));
+    // one that comes is where the others are, not at 0
+    queue.put(&numbered(2), 20);
+    queue.end(next, None, 5);
+    let order: Vec<_> = std::iter::from_fn(|| {
+        let (tenant, work) = queue.begin()?;
+        queue.end(tenant, None, 50);
+        Some(work)
+    })
+    .collect();
+    assert_eq!(order, [20, 2, 11]);
+}
+
+/// Tenants that come and go leave nothing, though one always has work.
+#[test]
+fn few_are_remembered() {
+    let mut queue = FairQueue::default();
+    queue.put(&numbered(0), ());
+    let (busy, ()) = queue.begin().unwrap();
+    for n in 1..10 * REMEMBERED_MAX {
+        queue.put(&numbered(n), ());
+        let (next, ()) = queue.begin().unwrap();
+        queue.end(next, None, 1_000);
+    }
+    assert!(queue.remembered() <= 4 * REMEMBERED_MAX, "{}", queue.remembered());
+    queue.end(busy, None, 1);
+    assert!(queue.begin().is_none());
+    assert_eq!(queue.remembered(), 0);
 }

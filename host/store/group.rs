@@ -184,13 +184,17 @@ impl Queue {
         while let Ok(job) = self.coming.try_recv() {
             self.put(job);
         }
-        // over owners who had their part of this group already, of whom there are not more than it has jobs
+        // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
             job.is_none_or(|(bytes, _)| group.has_room_for(owner, *bytes))
         };
-        let (key, owner) =
-            self.order.iter().find(|(_, owner)| fits(owner)).map(|(key, owner)| (*key, owner.clone()))?;
+        let (key, owner) = self
+            .order
+            .iter()
+            .take(GROUP_JOBS)
+            .find(|(_, owner)| fits(owner))
+            .map(|(key, owner)| (*key, owner.clone()))?;
         self.order.remove(&key);
         self.clock = self.clock.max(key.0);
         let line = self.lines.get_mut(&owner)?;

@@ -61,6 +61,7 @@ impl Authorities {
         let parsed = |sent: &'a CertificateDer<'a>| EndEntityCert::try_from(sent).ok().map(|other| (sent, other));
         let others: Vec<_> = others.iter().filter_map(parsed).collect();
         let called = |name| others.iter().filter(move |(_, other)| other.subject() == name);
+        let subjects: HashSet<&[u8]> = others.iter().map(|(_, other)| other.subject()).collect();
         let (mut issuer, mut names) = (own.issuer(), HashSet::new());
         while !self.names.contains(issuer) && names.insert(issuer) && line.len() < LINE_MAX {
             let last = called(issuer).filter(|(_, other)| self.names.contains(other.issuer()));
@@ -70,7 +71,10 @@ impl Authorities {
                 line.extend(last.map(|(sent, _)| (*sent).clone()));
                 break;
             }
-            let Some((sent, next)) = called(issuer).next() else { break };
+            // an authority that others vouch for may be there several times: one that leads on is taken
+            let leads_on =
+                called(issuer).find(|(_, other)| other.issuer() != issuer && subjects.contains(other.issuer()));
+            let Some((sent, next)) = leads_on.or_else(|| called(issuer).next()) else { break };
             line.push((*sent).clone());
             issuer = next.issuer();
         }

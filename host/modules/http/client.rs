@@ -38,9 +38,10 @@ pub struct HttpSettings {
     pub roots: Vec<Vec<u8>>,
     /// What looks up hosts. Default: the system.
     pub resolver: Arc<dyn Resolver>,
-    /// How many requests of all tenants may be under way at once. A tenant may have as many as are left for others, and
-    /// [`http_in_flight`](crate::Limits::http_in_flight) at most: one more is refused with the kind `limit`. Each takes up to three sockets.
-    /// Default: a quarter of the files that the process may have open (the soft limit `RLIMIT_NOFILE`) when the settings are made.
+    /// How many requests of all tenants of one Motu may be under way at once. A tenant may have a sixteenth of those that are left, at least
+    /// one while any is, and [`http_in_flight`](crate::Limits::http_in_flight) at most: one more is refused with the kind `limit`. Each takes up
+    /// to three sockets. Default: a quarter of the files that the process may have open (the soft limit `RLIMIT_NOFILE`) when the settings are
+    /// made. With several Motus in a process, set less.
     pub requests: u32,
 }
 
@@ -179,10 +180,8 @@ impl Client {
         if !target.is_https() {
             return exchange(stream, target, call, received).await;
         }
-        let secured = deadline.hold("a secure connection", self.tls.connect(call.by, host, stream)).await?;
-        let stream = secured
-            .map_err(|error| Failure::new(FailureKind::Tls, format!("no secure connection with {host}: {error}")))?;
-        exchange(stream, target, call, received).await
+        let secured = deadline.hold("a secure connection", self.tls.connect(call.by, host, stream)).await??;
+        exchange(secured, target, call, received).await
     }
 
     /// The addresses of a host, all of them checked.

@@ -1,9 +1,13 @@
 //! Connections to addresses that were checked: TCP, and TLS on it.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
@@ -11,13 +15,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::certificates::{Authorities, CheckedLater};
 use super::client::By;
+use super::types::{Failure, FailureKind};
 
 /// How many of a host's addresses are tried.
 const ATTEMPTS_MAX: usize = 8;
@@ -35,49 +39,56 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What the first attempt comes to that comes to something.
-pub(super) async fn first<T: Send + 'static, A>(
-    addresses: &[SocketAddr],
-    attempt: impl Fn(SocketAddr) -> A,
-) -> io::Result<T>
+/// What the first attempt comes to that comes to something. They are parts of this future, not tasks: polled in the tenant's turns and on its
+/// time, and gone with it.
+pub(super) async fn first<T, A>(addresses: &[SocketAddr], attempt: impl Fn(SocketAddr) -> A) -> io::Result<T>
 where
-    A: Future<Output = io::Result<T>> + Send + 'static,
+    A: Future<Output = io::Result<T>>,
 {
     let mut waiting = addresses.iter().copied().take(ATTEMPTS_MAX);
-    let (mut attempts, mut begun) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
+    let mut attempts = VecDeque::new();
     let mut failed = io::Error::other("there is no address");
     let mut next_at = Instant::now();
     loop {
         if Instant::now() >= next_at
             && let Some(address) = waiting.next()
         {
-            begun.retain(|attempt| !attempt.is_finished());
-            if begun.len() >= ATTEMPTS_AT_ONCE
-                && let Some(first) = begun.pop_front()
-            {
-                first.abort();
+            if attempts.len() >= ATTEMPTS_AT_ONCE {
+                attempts.pop_front();
             }
-            begun.push_back(attempts.spawn(attempt(address)));
+            attempts.push_back(Box::pin(attempt(address)));
             next_at = Instant::now() + HEAD_START;
         }
         let ended = if waiting.len() > 0 {
-            match timeout_at(next_at, attempts.join_next()).await {
+            match timeout_at(next_at, any(&mut attempts)).await {
                 Ok(ended) => ended,
                 Err(_) => continue,
             }
+        } else if attempts.is_empty() {
+            return Err(failed);
         } else {
-            attempts.join_next().await
+            any(&mut attempts).await
         };
         match ended {
-            Some(Ok(Ok(first))) => return Ok(first),
-            Some(Err(error)) if error.is_cancelled() => continue, // it was given up, and the next has its head start
-            Some(Ok(Err(error))) => failed = error,
-            Some(Err(error)) => failed = error.into(),
-            None if waiting.len() > 0 => (),
-            None => return Err(failed),
+            Ok(first) => return Ok(first),
+            Err(error) => failed = error,
         }
         next_at = Instant::now(); // the next has nobody to wait for
     }
+}
+
+/// What ends first of the attempts, which is none of them any more.
+async fn any<T, A: Future<Output = io::Result<T>>>(attempts: &mut VecDeque<Pin<Box<A>>>) -> io::Result<T> {
+    poll_fn(|context| {
+        for (index, attempt) in attempts.iter_mut().enumerate() {
+            if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
+                attempts.remove(index);
+                return Poll::Ready(ended);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// TLS for all calls. No session is ever resumed: a ticket that one tenant got would let a server recognise another, and
@@ -121,17 +132,18 @@ impl Tls {
     }
 
     /// The host is who the certificate must be for. That is checked beside the workers, on the tenant's time.
-    pub(crate) async fn connect<S>(&self, by: &By, host: &str, stream: S) -> io::Result<TlsStream<S>>
+    pub(crate) async fn connect<S>(&self, by: &By, host: &str, stream: S) -> Result<TlsStream<S>, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = self.connector.connect(name.clone(), stream).await?;
+        let failed =
+            |error: &dyn Display| Failure::new(FailureKind::Tls, format!("no secure connection with {host}: {error}"));
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(&error))?;
+        let stream = self.connector.connect(name.clone(), stream).await.map_err(|error| failed(&error))?;
         let sent = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let sent: Vec<_> = sent.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let authorities = self.authorities.clone();
-        let held = by.hold(sent.iter().map(|certificate| certificate.len()).sum());
-        let held = held.map_err(|failure| io::Error::other(failure.message))?;
+        let held = by.hold(sent.iter().map(|certificate| certificate.len()).sum())?;
         let check = move || {
             let _held = &held; // also while nobody waits any more
             authorities.check(&sent, &name)
@@ -139,8 +151,8 @@ impl Tls {
         let checked = by.aside.run_soon(&by.tenant, check).await;
         match checked {
             Some(Ok(())) => Ok(stream),
-            Some(Err(error)) => Err(io::Error::other(error)),
-            None => Err(io::Error::other("the host is shutting down")),
+            Some(Err(error)) => Err(failed(&error)),
+            None => Err(failed(&"the host is shutting down")),
         }
     }
 }

@@ -91,8 +91,11 @@ impl Http {
     }
 }
 
-/// The requests that are under way. Each has sockets, of which the process has so many: a tenant may have as many as are left, so that
-/// however many tenants want all they can, there are some for one that comes.
+/// A tenant may have one part in so many of the requests that are left for all tenants: with 256, it takes 60 tenants that want all they can
+/// have, one after the other, to leave none for one that comes.
+const PARTS_LEFT: u32 = 16;
+
+/// The requests that are under way. Each has sockets, of which the process has so many.
 struct UnderWay {
     most: u32,
     all: Mutex<All>,
@@ -124,9 +127,9 @@ impl UnderWay {
             ));
         }
         let left = self.most.saturating_sub(all.count);
-        if now >= left {
+        if left == 0 || now >= (left / PARTS_LEFT).max(1) {
             return over(format!(
-                "{now} requests of this tenant are under way, and there is room for {left} more of all tenants: wait for one, or try again"
+                "{now} requests of this tenant are under way, and there is room for {left} more of all tenants, of which one may have a {PARTS_LEFT}th: wait for one, or try again"
             ));
         }
         all.count += 1;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use motu::{CallContext, Error, ErrorKind, Grants, HostModule, Limits, MotuBuilder, TenantRef, Value};
 
 use super::{deployed, on_both, workers};
-use crate::support::{builder, limits, run};
+use crate::support::{builder, limits, run, until};
 
 trials![
     i2_a_slow_call_stalls_nobody,
@@ -36,7 +36,7 @@ const SOURCE: &str = "local fns = require('@test/fns')\nreturn {\n\
     sleep = function(seconds) task.wait(seconds) return 'slept' end,\n\
     forever = function() pcall(task.wait, 1e6) pcall(task.wait, 1e6) return 'caught' end }";
 
-/// With functions that are done at once, later, never, and not well.
+/// With functions that are done at once, later, never, and not well. One blocks until `live` isn't 0.
 fn with_functions(builder: MotuBuilder, live: &Arc<AtomicUsize>) -> MotuBuilder {
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
@@ -44,7 +44,7 @@ fn with_functions(builder: MotuBuilder, live: &Arc<AtomicUsize>) -> MotuBuilder 
             self.0.fetch_sub(1, Ordering::AcqRel);
         }
     }
-    let never = live.clone();
+    let (never, seen) = (live.clone(), live.clone());
     type Both = (Value, Value);
     let fns = HostModule::from_wit(WIT)
         .unwrap()
@@ -68,9 +68,12 @@ fn with_functions(builder: MotuBuilder, live: &Arc<AtomicUsize>) -> MotuBuilder 
             tokio::time::sleep(Duration::from_millis(2)).await;
             panic!("its own fault, later") as Result<Value, Error>
         })
-        .function("blocks", |_, _: Both| async {
-            std::thread::sleep(Duration::from_millis(900));
-            Ok::<_, Error>(Value::Nil)
+        .function("blocks", move |_, _: Both| {
+            let seen = seen.clone();
+            async move {
+                until("it was seen to block", || seen.load(Ordering::Acquire) > 0);
+                Ok::<_, Error>(Value::Nil)
+            }
         });
     builder.host_module(fns)
 }
@@ -248,17 +251,15 @@ fn calls_fail_by_name() {
 }
 
 fn a_call_that_blocks_is_named() {
-    let live = Arc::default();
+    let live = Arc::<AtomicUsize>::default();
     let motu = with_functions(builder(limits()).placement(workers(1)), &live).build().unwrap();
     let tenant = granted(&motu, "i2:1");
     assert!(motu.stats().blocked.is_empty());
     tenant.post("call", "blocks").unwrap();
-    while motu.stats().blocked.is_empty() {
-        std::thread::yield_now();
-    }
-    assert_eq!(motu.stats().blocked, ["test:fns/fns.blocks"]);
+    until("it is named", || motu.stats().blocked == ["test:fns/fns.blocks"]);
+    live.store(1, Ordering::Release);
     assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
-    assert!(motu.stats().blocked.is_empty());
+    until("it is named no more", || motu.stats().blocked.is_empty());
 }
 
 /// A deadline, a kill and a caller that goes all drop what the host was doing for the event.

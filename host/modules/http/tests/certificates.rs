@@ -43,7 +43,7 @@ fn check(authorities: &Authorities, own: &CertificateDer<'static>, others: &[&Is
 }
 
 #[test]
-fn an_honest_line_is_found_whatever_else_is_sent() {
+fn an_honest_line_is_found_beside_what_leads_nowhere() {
     let top = root("top");
     let (one, other) = (issued("one", &top), root("other"));
     let (two, across) = (issued("two", &one), issued("one", &other));
@@ -51,6 +51,13 @@ fn an_honest_line_is_found_whatever_else_is_sent() {
     let authorities = trusting(&top);
     for others in [vec![&two, &one], vec![&one, &two], vec![&two, &one, &top], vec![&other, &across, &two, &one]] {
         assert_eq!(check(&authorities, &own, &others), Ok(()));
+    }
+    // an authority of which two are said to vouch
+    let (unknown, deep) = (root("unknown"), issued("deep", &one));
+    let of_unknown = issued("two", &unknown);
+    let below = server(&two);
+    for others in [vec![&of_unknown, &two, &one], vec![&two, &of_unknown, &one], vec![&deep, &of_unknown, &two, &one]] {
+        assert_eq!(check(&authorities, &below, &others), Ok(()));
     }
     assert!(check(&authorities, &own, &[&two]).is_err());
     assert!(check(&authorities, &own, &[&two, &across, &other]).is_err());

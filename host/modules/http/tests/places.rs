@@ -75,25 +75,33 @@ async fn lookups_that_hang_are_their_tenants_own() {
     fails(own, Resolve, "no such name");
 }
 
-/// 100 tenants want all that they may have: there is room for one that comes, and for each as much as for others.
+/// Tenants want all that they may have, one after the other or in turns: there is room for one that comes, until there are many.
 #[test]
-fn a_tenant_has_as_many_requests_as_are_left_for_others() {
+fn a_tenant_has_a_part_of_the_requests_that_are_left_for_others() {
     let under_way = UnderWay { most: 256, all: Mutex::default() };
-    let mut kept = Vec::new();
-    for _ in 0..16 {
-        for n in 0..100 {
-            kept.extend(under_way.enter(&tenant(&format!("a:{n}")), 16));
+    let wants = |n: u32| under_way.enter(&tenant(&format!("a:{n}")), 100);
+    for tenants in [1, 20, 60] {
+        for in_turns in [false, true] {
+            let kept: Vec<_> = match in_turns {
+                false => (0..tenants).flat_map(|n| (0..16).filter_map(move |_| wants(n).ok())).collect(),
+                true => (0..16).flat_map(|_| (0..tenants).filter_map(|n| wants(n).ok())).collect(),
+            };
+            let late = under_way.enter(&tenant("b:1"), 16).unwrap();
+            let has = |n: u32| kept.iter().filter(|place| place.tenant == tenant(&format!("a:{n}"))).count();
+            assert!((0..tenants).all(|n| (1..=15).contains(&has(n))), "{tenants}: {}", has(tenants - 1));
+            let error = wants(0).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Limit);
+            assert!(error.message().contains("room for") && error.message().contains("of all tenants"), "{error}");
+            let error = under_way.enter(&tenant("b:1"), 1).err().unwrap();
+            assert!(error.message().contains("http_in_flight"), "{error}");
+            drop((late, kept));
         }
     }
-    let late = under_way.enter(&tenant("b:1"), 16).unwrap();
-    let has = |n: u32| kept.iter().filter(|place| place.tenant == tenant(&format!("a:{n}"))).count();
-    assert!((0..100).all(|n| (1..=3).contains(&has(n))), "{}", has(0));
-    let error = under_way.enter(&tenant("a:1"), 16).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Limit);
-    assert!(error.message().contains("room for") && error.message().contains("of all tenants"), "{error}");
-    let error = under_way.enter(&tenant("b:1"), 1).err().unwrap();
-    assert!(error.message().contains("http_in_flight"), "{error}");
-    drop((late, kept));
+    // each has one at least, until none is left
+    let all: Vec<_> = (0..256).map(|n| wants(n).unwrap()).collect();
+    let error = wants(256).err().unwrap();
+    assert!(error.message().contains("room for 0 more of all tenants"), "{error}");
+    drop(all);
     let all = under_way.lock();
     assert_eq!((all.count, all.by_tenant.len()), (0, 0));
 }
