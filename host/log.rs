@@ -61,7 +61,7 @@ pub(crate) struct OverLog {
 
 impl fmt::Display for OverLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a line of {} bytes with {} left", self.bytes, self.left)
+        write!(f, "a line of {} bytes and its end, with {} left", self.bytes, self.left)
     }
 }
 
@@ -347,7 +347,7 @@ mod tests {
             log.write(None, LogLevel::Info, text, None);
             Ok(())
         };
-        let over = |bytes, left| Err(format!("a line of {bytes} bytes with {left} left"));
+        let over = |bytes, left| Err(format!("a line of {bytes} bytes and its end, with {left} left"));
         assert_eq!(write(&[0xff; 1_000]), over(3_000, 3_000));
         assert_eq!(write(&[0xff; 999]), Ok(()));
         assert_eq!(write(b"ab"), over(2, 2));

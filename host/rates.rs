@@ -38,7 +38,7 @@ pub(crate) struct Over {
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.wait {
-            Some(wait) => write!(f, "try again in {:.3} s", wait.as_secs_f64()),
+            Some(wait) => write!(f, "try again in {:.3} s", wait.as_secs_f64().max(0.001)),
             None if self.most == 0 => f.write_str("none is allowed"),
             None => write!(f, "one call can take {} at most", self.most),
         }

@@ -91,15 +91,15 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
             let of_group = |result: &&GroupResult| result.phase == phase.name && result.group == expect.group;
             let Some(result) = results.iter().find(of_group) else { continue };
             let mut no = |what: String| broken.push(format!("{}, {}: {what}", phase.name, expect.group));
-            if expect.lost_max.is_some_and(|most| result.lost > most) {
-                no(format!("{} events lost", result.lost));
+            if let Some(most) = expect.lost_max.filter(|most| result.lost > *most) {
+                no(format!("{} events lost, over {most}", result.lost));
             }
             let failed: u64 = result.failed.values().sum();
-            if expect.failed_max.is_some_and(|most| failed > most) {
-                no(format!("{failed} events failed: {:?}", result.failed));
+            if let Some(most) = expect.failed_max.filter(|most| failed > *most) {
+                no(format!("{failed} events failed, over {most}: {:?}", result.failed));
             }
-            if expect.answered_min.is_some_and(|least| result.answered < least) {
-                no(format!("{} events answered", result.answered));
+            if let Some(least) = expect.answered_min.filter(|least| result.answered < *least) {
+                no(format!("{} events answered, under {least}", result.answered));
             }
             let than = than(expect, results, result);
             let relative = than.zip(expect.p99_times).map(|(than, times)| than.p99_us * times);
