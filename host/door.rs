@@ -91,6 +91,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
     pub(crate) async fn answer(self) -> Answer {
         self.end().await.0
     }
@@ -325,6 +329,10 @@ impl Door {
             *self.front.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.place.send(command);
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,6 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::functions::{Bulky, VALUES_LIGHT};
 use crate::grant::Grants;
 use crate::limits::Limits;
+use crate::load::out_of_time;
 use crate::motu::{Loaded, Shared};
 use crate::outcome::{Outcome, Tier, Usage};
 use crate::strategy::{Command, Spec};
@@ -140,7 +142,8 @@ impl Instance {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
-    /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight.
+    /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight. That takes of the
+    /// event's deadline, too: a result that is decoded after it is refused. The runtime has to be driven meanwhile.
     ///
     /// # Errors
     ///
@@ -150,7 +153,7 @@ impl Instance {
         let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
         let (answer, usage) = self.run(event, payload).await;
-        outcome(self.loaded.motu.shared(), &self.spec.tenant, answer?, usage).await
+        outcome(self.loaded.motu.shared(), &self.spec, answer?, usage).await
     }
 
     /// What the bundle's entry returned, for bundles that are not a table of handlers.
@@ -160,7 +163,7 @@ impl Instance {
     /// [`Script`](ErrorKind::Script) when it can't cross, and the limits of an event.
     pub async fn value(&self) -> Result<Outcome<Value>, Error> {
         let (answer, usage) = self.door()?.call(Request::Value, None)?.answer().await;
-        outcome(self.loaded.motu.shared(), &self.spec.tenant, answer?, usage).await
+        outcome(self.loaded.motu.shared(), &self.spec, answer?, usage).await
     }
 
     async fn run(&self, event: &str, payload: Vec<u8>) -> Answer {
@@ -215,18 +218,23 @@ pub(crate) fn read<R: DeserializeOwned>(
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
 }
 
-/// The result as a value: here if that are few values, else beside all threads that others wait for, in the tenant's turns and for its
-/// time (M8).
+/// Decodes a result: here if it has few values, else beside all threads that others wait for, in the tenant's turns and for its time (M8).
+/// That counts for the event's deadline, too.
 pub(crate) async fn outcome(
     shared: &Shared,
-    tenant: &Tenant,
+    spec: &Spec,
     bytes: Vec<u8>,
-    usage: Usage,
+    mut usage: Usage,
 ) -> Result<Outcome<Value>, Error> {
     let decoded = if has_at_most(&bytes, VALUES_LIGHT) {
         Value::decode(&bytes)
     } else {
-        let decoded = shared.functions.aside.decode(tenant, bytes, None).await;
+        let since = Instant::now();
+        let decoded = shared.functions.aside.decode(&spec.tenant, bytes, None).await;
+        usage.elapsed += since.elapsed();
+        if let Some(deadline) = spec.limits.event_deadline.filter(|deadline| usage.elapsed >= *deadline) {
+            return Err(out_of_time(deadline).with_usage(usage)); // the lane drops what was decoded
+        }
         let decoded = decoded.and_then(Bulky::take).map(|(decoded, _)| decoded);
         decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?
     };

@@ -299,9 +299,10 @@ impl TenantRef {
         for (bundle, call) in self.call(event, &payload, None) {
             let result = match call {
                 Ok(call) => {
+                    let door = call.door().clone();
                     let (answer, usage) = call.answer().await;
                     match answer {
-                        Ok(bytes) => outcome(self.motu.shared(), &self.tenant.id, bytes, usage).await,
+                        Ok(bytes) => outcome(self.motu.shared(), door.spec(), bytes, usage).await,
                         Err(error) => Err(error),
                     }
                 }

@@ -34,6 +34,10 @@ const KEY_TIMES: usize = 2;
 /// A schedule that is set is read and looked ahead in, 70 us: as long as so many bytes are written.
 const SCHEDULE_BYTES: usize = 16 << 10;
 
+/// What writing a row takes, and each byte that is read or written.
+const ROW_NANOS: usize = 10_000;
+const BYTE_NANOS: usize = 2;
+
 /// A task, with who waits for it.
 pub(super) struct Job {
     pub(super) task: Task,
@@ -145,9 +149,10 @@ pub(super) enum Done {
 pub(super) struct Queue {
     coming: mpsc::UnboundedReceiver<Job>,
     lines: HashMap<Option<Owner>, Line>,
-    /// Those with a job that waits, by where they are in virtual time, and then first come, first served.
+    /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
+    /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
-    /// Where whoever had the last turn was in virtual time.
+    /// Where whoever had the last turn was in virtual time when it began.
     clock: Duration,
     /// Numbers the entries of `order`.
     entries: u64,
@@ -158,9 +163,8 @@ pub(super) struct Queue {
 struct Line {
     at: Duration,
     /// Its entry in `order`, if it has one.
-    entry: Option<u64>,
-    /// Each with its bytes.
-    waiting: VecDeque<(usize, Job)>,
+    entry: Option<(Duration, u64)>,
+    waiting: VecDeque<(Size, Job)>,
 }
 
 impl Queue {
@@ -187,7 +191,7 @@ impl Queue {
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
-            job.is_none_or(|(bytes, _)| group.has_room_for(owner, *bytes))
+            job.is_none_or(|(size, _)| group.has_room_for(owner, size.bytes))
         };
         let (key, owner) = self
             .order
@@ -196,11 +200,11 @@ impl Queue {
             .find(|(_, owner)| fits(owner))
             .map(|(key, owner)| (*key, owner.clone()))?;
         self.order.remove(&key);
-        self.clock = self.clock.max(key.0);
         let line = self.lines.get_mut(&owner)?;
+        self.clock = self.clock.max(line.at);
         line.entry = None;
-        let (bytes, job) = line.waiting.pop_front()?;
-        group.add(&owner, bytes);
+        let (size, job) = line.waiting.pop_front()?;
+        group.add(&owner, size.bytes);
         self.line_up(&owner);
         Some(job)
     }
@@ -224,10 +228,9 @@ impl Queue {
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock); // what is done for one that rests counts, too
         }
-        let before = line.at;
-        line.at = before.saturating_add(time);
+        line.at = line.at.saturating_add(time);
         if let Some(entry) = line.entry.take() {
-            self.order.remove(&(before, entry));
+            self.order.remove(&entry);
             self.line_up(owner);
         }
     }
@@ -244,18 +247,19 @@ impl Queue {
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock);
         }
-        line.waiting.push_back((bytes(&job.task), job));
+        line.waiting.push_back((Size::of(&job.task), job));
         self.line_up(&owner);
     }
 
     fn line_up(&mut self, owner: &Option<Owner>) {
         if let Some(line) = self.lines.get_mut(owner)
             && line.entry.is_none()
-            && !line.waiting.is_empty()
+            && let Some((size, _)) = line.waiting.front()
         {
             self.entries += 1;
-            line.entry = Some(self.entries);
-            self.order.insert((line.at, self.entries), owner.clone());
+            let entry = (line.at.saturating_add(size.time()), self.entries);
+            line.entry = Some(entry);
+            self.order.insert(entry, owner.clone());
         }
     }
 }
@@ -289,27 +293,50 @@ impl Bounds {
     }
 }
 
-/// How many bytes a task reads and writes, more or less.
-pub(super) fn bytes(task: &Task) -> usize {
-    let row = |scope: &Scope, key: &[u8]| {
-        let place = key.len().saturating_add(scope.as_str().len());
-        place.saturating_mul(KEY_TIMES).saturating_add(OP_BYTES)
-    };
-    let op = |op: &Op| match op {
-        Op::Set { scope, key, value, expires, resume } => {
-            let tables = 1 + usize::from(expires.is_some()) + usize::from(*resume);
-            row(scope, key).saturating_mul(tables).saturating_add(value.len())
-        }
-        // as many are read as the caller compares with
-        Op::Check { scope, key, expected: Expected::Value(value) } => row(scope, key).saturating_add(value.len()),
-        Op::Check { scope, key, .. } | Op::Delete { scope, key } | Op::Add { scope, key, .. } => row(scope, key),
-        Op::SetSchedule { plan, .. } => plan.bytes().saturating_add(SCHEDULE_BYTES),
-        Op::Settle { .. } | Op::DeleteSchedule { .. } => OP_BYTES,
-    };
-    match task {
-        Task::Apply { ops, .. } => ops.iter().map(op).fold(0, usize::saturating_add),
-        Task::Claim { .. } | Task::DeleteOwner { .. } => OWNER_BYTES,
-        Task::Blobs(task) => blobs::bytes(task),
-        Task::Reopen => 0,
+/// What a task reads and writes, more or less.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub(super) bytes: usize,
+    rows: usize,
+}
+
+impl Size {
+    pub(super) fn of(task: &Task) -> Size {
+        let row = |scope: &Scope, key: &[u8]| {
+            let place = key.len().saturating_add(scope.as_str().len());
+            place.saturating_mul(KEY_TIMES).saturating_add(OP_BYTES)
+        };
+        let op = |op: &Op| match op {
+            Op::Set { scope, key, value, expires, resume } => {
+                let tables = 1 + usize::from(expires.is_some()) + usize::from(*resume);
+                (row(scope, key).saturating_mul(tables).saturating_add(value.len()), tables)
+            }
+            // as many are read as the caller compares with
+            Op::Check { scope, key, expected: Expected::Value(value) } => {
+                (row(scope, key).saturating_add(value.len()), 1)
+            }
+            Op::Check { scope, key, .. } | Op::Delete { scope, key } | Op::Add { scope, key, .. } => {
+                (row(scope, key), 1)
+            }
+            Op::SetSchedule { plan, .. } => (plan.bytes().saturating_add(SCHEDULE_BYTES), 1),
+            Op::Settle { .. } | Op::DeleteSchedule { .. } => (OP_BYTES, 1),
+        };
+        let (bytes, rows) = match task {
+            Task::Apply { ops, .. } => {
+                ops.iter().map(op).fold((0, 0), |(bytes, rows): (usize, usize), (more, tables)| {
+                    (bytes.saturating_add(more), rows.saturating_add(tables))
+                })
+            }
+            Task::Claim { .. } | Task::DeleteOwner { .. } => (OWNER_BYTES, 1),
+            Task::Blobs(task) => (blobs::bytes(task), 1),
+            Task::Reopen => (0, 0),
+        };
+        Size { bytes, rows }
+    }
+
+    /// How long it takes, more or less.
+    fn time(self) -> Duration {
+        let nanos = self.rows.saturating_mul(ROW_NANOS).saturating_add(self.bytes.saturating_mul(BYTE_NANOS));
+        Duration::from_nanos(nanos as u64)
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Counters, Medium};
 use super::error::StoreError;
-use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task, bytes};
+use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Size, Task};
 use super::list::{self, Turn};
 use super::local::{Settings, Shared};
 use super::meter::{Charge, Laps, Meter};
@@ -277,7 +277,7 @@ fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, task: 
     let done = do_alone(tables, shared, turn, task)?;
     if matches!(task, Task::Apply { .. } | Task::Blobs(_)) {
         turn.laps.lap(task.owner());
-        tables.blobs.clean(bytes(task), &mut |owner| turn.laps.lap(Some(owner)))?;
+        tables.blobs.clean(Size::of(task).bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
     }
     Ok(done)
 }
