@@ -117,6 +117,14 @@ struct Inbox {
     timer: Option<Timer>,
 }
 
+/// Of each call its number, what it came to, and the fuel that it has cost.
+type Answers = VecDeque<(u32, Came, u64, Held)>;
+
+/// What these have cost, which is paid though nobody takes them any more.
+fn fuel_of(answers: &Answers) -> u64 {
+    answers.iter().map(|(_, _, fuel, _)| *fuel).fold(0, u64::saturating_add)
+}
+
 #[derive(Default)]
 struct Body {
     /// Kept for its image; gone while nothing uses it.
@@ -138,7 +146,7 @@ struct Body {
     /// When which event is over, started or not.
     deadlines: BTreeSet<(Instant, EventId)>,
     /// What calls of host functions came to, for coroutines that wait, and the fuel that it has cost.
-    answers: VecDeque<(u32, Came, u64, Held)>,
+    answers: Answers,
     /// The guest has tasks to run before anything else, on behalf of this owner.
     deferred: Option<Owner>,
     /// Events whose handlers are to be closed.
@@ -163,6 +171,8 @@ struct Body {
     quarantine: Option<(Instant, String)>,
     /// The memory that the front was told of last.
     told_bytes: u64,
+    /// When to look again at what is held without a VM.
+    held_again: Duration,
 }
 
 /// What a call came to that had to wait.
@@ -340,6 +350,12 @@ impl Actor {
         let messages = std::mem::take(&mut self.inbox().messages);
         let events = gone.mailbox.len() + gone.started.len() + gone.endings.len();
         let count = messages.len() + gone.incoming.len() + events;
+        let late = |(_, message): &(Instant, Message)| match message {
+            Message::Called { called, .. } => called.fuel(),
+            _ => 0,
+        };
+        let late: u64 = messages.iter().chain(&gone.incoming).take(MANY).map(late).fold(0, u64::saturating_add);
+        self.share.burn(late.saturating_add(fuel_of(&gone.answers)));
         let answers = (std::mem::take(&mut gone.answers), std::mem::take(&mut gone.endings));
         let events = (std::mem::take(&mut gone.mailbox), std::mem::take(&mut gone.started));
         let waited = (messages, std::mem::take(&mut gone.incoming), std::mem::take(&mut gone.deadlines));

@@ -91,8 +91,8 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn door(&self) -> &Arc<Door> {
-        &self.door
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.door.spec.limits.event_deadline
     }
 
     pub(crate) async fn answer(self) -> Answer {
@@ -208,7 +208,6 @@ impl Front for Waiters {
             }
             Notice::Memory { bytes } => self.memory_bytes.store(bytes, Ordering::Relaxed),
             Notice::Gone => {
-                self.memory_bytes.store(0, Ordering::Relaxed); // first: who sees that it isn't live sees this too
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
                 }
@@ -329,10 +328,6 @@ impl Door {
             *self.front.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         self.place.send(command);
-    }
-
-    pub(crate) fn spec(&self) -> &Spec {
-        &self.spec
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -153,7 +153,14 @@ impl Instance {
         let payload = wire::encode(payload, limits.payload_depth, limits.payload_bytes)
             .map_err(|error| refused(&error).with_event(event))?;
         let (answer, usage) = self.run(event, payload).await;
-        outcome(self.loaded.motu.shared(), &self.spec, answer?, usage).await
+        outcome(
+            self.loaded.motu.shared(),
+            (&self.spec.tenant, self.spec.limits.event_deadline),
+            Some(event),
+            answer?,
+            usage,
+        )
+        .await
     }
 
     /// What the bundle's entry returned, for bundles that are not a table of handlers.
@@ -163,7 +170,8 @@ impl Instance {
     /// [`Script`](ErrorKind::Script) when it can't cross, and the limits of an event.
     pub async fn value(&self) -> Result<Outcome<Value>, Error> {
         let (answer, usage) = self.door()?.call(Request::Value, None)?.answer().await;
-        outcome(self.loaded.motu.shared(), &self.spec, answer?, usage).await
+        outcome(self.loaded.motu.shared(), (&self.spec.tenant, self.spec.limits.event_deadline), None, answer?, usage)
+            .await
     }
 
     async fn run(&self, event: &str, payload: Vec<u8>) -> Answer {
@@ -222,7 +230,8 @@ pub(crate) fn read<R: DeserializeOwned>(
 /// That counts for the event's deadline, too.
 pub(crate) async fn outcome(
     shared: &Shared,
-    spec: &Spec,
+    (tenant, deadline): (&Tenant, Option<Duration>),
+    event: Option<&str>,
     bytes: Vec<u8>,
     mut usage: Usage,
 ) -> Result<Outcome<Value>, Error> {
@@ -230,10 +239,12 @@ pub(crate) async fn outcome(
         Value::decode(&bytes)
     } else {
         let since = Instant::now();
-        let decoded = shared.functions.aside.decode(&spec.tenant, bytes, None).await;
+        let decoded = shared.functions.aside.decode(tenant, bytes, None).await;
         usage.elapsed += since.elapsed();
-        if let Some(deadline) = spec.limits.event_deadline.filter(|deadline| usage.elapsed >= *deadline) {
-            return Err(out_of_time(deadline).with_usage(usage)); // the lane drops what was decoded
+        if let Some(deadline) = deadline.filter(|deadline| usage.elapsed >= *deadline) {
+            // the lane drops what was decoded
+            let error = out_of_time(deadline).with_usage(usage);
+            return Err(if let Some(event) = event { error.with_event(event) } else { error });
         }
         let decoded = decoded.and_then(Bulky::take).map(|(decoded, _)| decoded);
         decoded.ok_or_else(|| Error::new(ErrorKind::Host, "the host is shutting down").with_usage(usage))?

@@ -299,10 +299,12 @@ impl TenantRef {
         for (bundle, call) in self.call(event, &payload, None) {
             let result = match call {
                 Ok(call) => {
-                    let door = call.door().clone();
+                    let deadline = call.deadline();
                     let (answer, usage) = call.answer().await;
                     match answer {
-                        Ok(bytes) => outcome(self.motu.shared(), door.spec(), bytes, usage).await,
+                        Ok(bytes) => {
+                            outcome(self.motu.shared(), (&self.tenant.id, deadline), Some(event), bytes, usage).await
+                        }
                         Err(error) => Err(error),
                     }
                 }

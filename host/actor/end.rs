@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, MANY, START, Waiting, over};
+use super::run::{HELD_AGAIN, LOOK_EVERY};
+use super::{Account, Actor, Body, MANY, START, Waiting, fuel_of, over};
 use crate::error::{Error, ErrorKind};
 use crate::load::out_of_time;
 use crate::metering::Turn;
@@ -203,12 +203,14 @@ impl Body {
         let answers = std::mem::take(&mut self.answers);
         let many = if answers.len() > MANY { u64::MAX } else { 0 };
         let bytes = answers.iter().map(|(_, _, _, held)| held.bytes()).fold(many, u64::saturating_add);
+        actor.share.burn(fuel_of(&answers));
         // the next VM waits for it: what is held counts as its memory
         actor.let_go(bytes, (answers, self.giving_back.until(actor)));
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {
-            self.told_bytes = 0;
+            self.tell_memory(actor); // first: who sees that it isn't live sees what is still held
+            self.held_again = HELD_AGAIN;
             actor.notice(Notice::Gone);
         }
     }

@@ -23,8 +23,10 @@ use crate::waits::Owner;
 /// How many messages, or events that end, are seen to between looks at the turn's time.
 pub(super) const LOOK_EVERY: usize = 16;
 
-/// How soon it is looked again at what is held though there is no VM: nobody says when the last of it was dropped.
-const HELD_AGAIN: Duration = Duration::from_millis(100);
+/// How soon it is looked again at what is held though there is no VM: nobody says when the last of it was dropped. Twice as late each time, up
+/// to the second.
+pub(super) const HELD_AGAIN: Duration = Duration::from_millis(50);
+const HELD_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
@@ -84,7 +86,10 @@ impl Body {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
         let is_held = !self.live && self.told_bytes > 0;
-        let held_after = is_held.then(|| Instant::now() + HELD_AGAIN);
+        let held_after = is_held.then(|| Instant::now() + self.held_again);
+        if is_held {
+            self.held_again = (2 * self.held_again).min(HELD_AGAIN_MAX);
+        }
         deadline
             .into_iter()
             .chain(sleep)

@@ -1,6 +1,6 @@
 //! What is asked of the store's thread, whose turn it is, and how much of it makes one commit.
 //!
-//! Each owner has a virtual time, which goes on with what its changes take of the thread (`meter`). Whoever took least is next, so
+//! Each owner has a virtual time, which goes on with what its changes take of the thread (`meter`). Whoever will have taken least is next, so
 //! heavy changes come the less often, and nobody waits for all that another asked before. One that rested gets no credit for it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -37,6 +37,10 @@ const SCHEDULE_BYTES: usize = 16 << 10;
 /// What writing a row takes, and each byte that is read or written.
 const ROW_NANOS: usize = 10_000;
 const BYTE_NANOS: usize = 2;
+
+/// Of how much expected time it is remembered what it came to, and how little that may have been.
+const EXPECTED_KEPT: Duration = Duration::from_millis(20);
+const EXPECTED_PART_MIN: f64 = 1.0 / 16.0;
 
 /// A task, with who waits for it.
 pub(super) struct Job {
@@ -164,6 +168,9 @@ struct Line {
     at: Duration,
     /// Its entry in `order`, if it has one.
     entry: Option<(Duration, u64)>,
+    /// What its last changes took, and what was expected of them.
+    took: Duration,
+    expected: Duration,
     waiting: VecDeque<(Size, Job)>,
 }
 
@@ -204,6 +211,7 @@ impl Queue {
         self.clock = self.clock.max(line.at);
         line.entry = None;
         let (size, job) = line.waiting.pop_front()?;
+        line.expected += size.time();
         group.add(&owner, size.bytes);
         self.line_up(&owner);
         Some(job)
@@ -229,6 +237,10 @@ impl Queue {
             line.at = line.at.max(self.clock); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
+        line.took += time;
+        if line.expected > EXPECTED_KEPT {
+            (line.took, line.expected) = (line.took / 2, line.expected / 2);
+        }
         if let Some(entry) = line.entry.take() {
             self.order.remove(&entry);
             self.line_up(owner);
@@ -257,10 +269,22 @@ impl Queue {
             && let Some((size, _)) = line.waiting.front()
         {
             self.entries += 1;
-            let entry = (line.at.saturating_add(size.time()), self.entries);
+            let entry = (line.at.saturating_add(line.expects(*size)), self.entries);
             line.entry = Some(entry);
             self.order.insert(entry, owner.clone());
         }
+    }
+}
+
+impl Line {
+    /// How long a change takes, going by those before it: less if they took less than their sizes say, as lists do whose first check fails. One
+    /// that asks again after each answer would else wait each time for what it doesn't take.
+    fn expects(&self, size: Size) -> Duration {
+        let (took, expected) = (self.took.as_nanos(), self.expected.as_nanos());
+        if took >= expected {
+            return size.time();
+        }
+        size.time().mul_f64((took as f64 / expected as f64).max(EXPECTED_PART_MIN))
     }
 }
 

@@ -73,7 +73,7 @@ impl Authorities {
             }
             // an authority that others vouch for may be there several times: one that leads on is taken
             let leads_on =
-                called(issuer).find(|(_, other)| other.issuer() != issuer && subjects.contains(other.issuer()));
+                called(issuer).find(|(_, other)| !names.contains(other.issuer()) && subjects.contains(other.issuer()));
             let Some((sent, next)) = leads_on.or_else(|| called(issuer).next()) else { break };
             line.push((*sent).clone());
             issuer = next.issuer();

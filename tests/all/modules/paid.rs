@@ -222,6 +222,7 @@ fn t07_many_values_of_a_result_are_read_aside() {
         let mut polled = Poll::Pending;
         // its answer comes a moment later; what is read aside takes a poll more in any case
         until("its answer is there", || {
+            std::thread::sleep(Duration::from_millis(20));
             polled = dispatching.as_mut().poll(&mut context);
             polled.is_ready() || !is_here
         });

@@ -21,6 +21,8 @@ trials![
     a_caller_that_goes_while_another_event_computes,
     i5_what_calls_hold_counts_as_memory,
     m4_what_calls_hold_counts_until_it_is_dropped,
+    m4_a_vm_starts_when_the_calls_of_the_last_one_are_dropped,
+    a_result_that_is_decoded_after_its_deadline_is_refused,
     one_account_for_an_events_whole_life,
     what_an_event_leaves_has_a_budget_of_its_own,
     start_runs_before_the_first_event,
@@ -373,6 +375,59 @@ fn m4_what_calls_hold_counts_until_it_is_dropped() {
                 }
             });
         }
+    });
+}
+
+/// A VM was killed with a call on a runtime that isn't driven: the next one starts once it is, and until then what the call holds is shown.
+fn m4_a_vm_starts_when_the_calls_of_the_last_one_are_dropped() {
+    on_both(&limits(), |builder| {
+        let live: Arc<AtomicUsize> = Arc::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let motu = with_functions(builder.runtime(runtime.handle().clone()), &live).build().unwrap();
+        let tenant = granted(&motu, "m4:1");
+        let status = || tenant.status().remove("main").unwrap();
+        for starts in 1..3 {
+            tenant.post("call", "never").unwrap();
+            until("it is called", || live.load(Ordering::Acquire) == 1);
+            tenant.kill();
+            until("it is gone", || !status().live);
+            assert!(status().memory_bytes > 1_000, "{:?}", status());
+            tenant.post("quick", &()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            assert_eq!((status().starts, status().waiting), (starts, 1));
+            runtime.block_on(async {
+                while live.load(Ordering::Acquire) > 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            until("the next is there", || status().starts == starts + 1 && status().waiting == 0);
+        }
+        tenant.kill();
+        until("nothing is held", || !status().live && status().memory_bytes == 0);
+    });
+}
+
+/// The only thread that may block is busy until then.
+fn a_result_that_is_decoded_after_its_deadline_is_refused() {
+    let deadline = Duration::from_secs(1);
+    on_both(&Limits { event_deadline: Some(deadline), ..limits() }, |builder| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).max_blocking_threads(1).enable_time().build().unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let _busy = runtime.spawn_blocking(move || wait.recv().is_err());
+        let motu = builder.runtime(runtime.handle().clone()).build().unwrap();
+        let tenant = deployed(&motu, "d2:1", "return { many = function(n) return table.create(n, true) end }");
+        let before = motu.stats().answered;
+        std::thread::scope(|scope| {
+            let many = scope.spawn(|| ask(&tenant, "many", &Value::from(1_000)));
+            until("it has ended", || motu.stats().answered > before);
+            std::thread::sleep(deadline);
+            drop(go);
+            let error = many.join().unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.event()), (ErrorKind::Deadline, Some("many")));
+            assert!(error.usage().elapsed >= deadline);
+        });
+        assert!(ask(&tenant, "many", &Value::from(1_000)).is_ok());
     });
 }
 

@@ -97,6 +97,9 @@ fn a_tenant_has_a_part_of_the_requests_that_are_left_for_others() {
             drop((late, kept));
         }
     }
+    let taken: Vec<_> = (0..69).flat_map(|n| (0..16).filter_map(move |_| wants(n).ok())).collect();
+    assert_eq!((taken.len(), wants(69).is_err()), (256, true));
+    drop(taken);
     // each has one at least, until none is left
     let all: Vec<_> = (0..256).map(|n| wants(n).unwrap()).collect();
     let error = wants(256).err().unwrap();
