@@ -117,10 +117,10 @@ struct Inbox {
     timer: Option<Timer>,
 }
 
-/// Of each call its number, what it came to, and the fuel that it has cost.
+/// Calls that have come to something which the guest wasn't told yet: the wait's number, the outcome, the fuel, and the memory.
 type Answers = VecDeque<(u32, Came, u64, Held)>;
 
-/// What these have cost, which is paid though nobody takes them any more.
+/// Returns the fuel of calls together. The tenant pays it even if the guest never takes their outcomes.
 fn fuel_of(answers: &Answers) -> u64 {
     answers.iter().map(|(_, _, fuel, _)| *fuel).fold(0, u64::saturating_add)
 }
@@ -171,7 +171,7 @@ struct Body {
     quarantine: Option<(Instant, String)>,
     /// The memory that the front was told of last.
     told_bytes: u64,
-    /// When to look again at what is held without a VM.
+    /// The interval until memory that is held without a VM is looked at again.
     held_again: Duration,
 }
 

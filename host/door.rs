@@ -91,6 +91,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Returns the time that an event of this instance has by its limits.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.door.spec.limits.event_deadline
     }

@@ -142,8 +142,8 @@ impl Instance {
     }
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
-    /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight. That takes of the
-    /// event's deadline, too: a result that is decoded after it is refused. The runtime has to be driven meanwhile.
+    /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight.
+    /// A result that is decoded only after the event's deadline is refused. The runtime has to be driven meanwhile.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ pub(crate) fn read<R: DeserializeOwned>(
 }
 
 /// Decodes a result: here if it has few values, else beside all threads that others wait for, in the tenant's turns and for its time (M8).
-/// That counts for the event's deadline, too.
+/// The time of decoding is part of the event's. Returns [`Deadline`](ErrorKind::Deadline) if the event's deadline passes meanwhile.
 pub(crate) async fn outcome(
     shared: &Shared,
     (tenant, deadline): (&Tenant, Option<Duration>),

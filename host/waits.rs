@@ -53,7 +53,7 @@ struct Calling {
     held: Option<Held>,
 }
 
-/// How many waits are given up in a step: 50 us for sleeps, up to five times as long for calls.
+/// The number of waits that are given up in a step. That takes 50 us for sleeps, and up to five times as long for calls.
 const WAITS_A_STEP: usize = 256;
 
 impl Drop for Waits {

@@ -23,9 +23,11 @@ use crate::waits::Owner;
 /// How many messages, or events that end, are seen to between looks at the turn's time.
 pub(super) const LOOK_EVERY: usize = 16;
 
-/// How soon it is looked again at what is held though there is no VM: nobody says when the last of it was dropped. Twice as late each time, up
-/// to the second.
+/// The first interval at which an instance without a VM is looked at again while memory is held for it: nothing tells when the last of it is
+/// dropped. The interval doubles each time.
 pub(super) const HELD_AGAIN: Duration = Duration::from_millis(50);
+
+/// The longest such interval.
 const HELD_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 impl Body {

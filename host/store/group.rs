@@ -34,12 +34,16 @@ const KEY_TIMES: usize = 2;
 /// A schedule that is set is read and looked ahead in, 70 us: as long as so many bytes are written.
 const SCHEDULE_BYTES: usize = 16 << 10;
 
-/// What writing a row takes, and each byte that is read or written.
+/// Nanoseconds that writing a row takes, about: to guess how long a change will take.
 const ROW_NANOS: usize = 10_000;
+
+/// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// Of how much expected time it is remembered what it came to, and how little that may have been.
+/// Once an owner's changes were expected to take so long together, the older ones count half: the guess follows what the owner does now.
 const EXPECTED_KEPT: Duration = Duration::from_millis(20);
+
+/// The least part of its usual time that a change is expected to take, whatever the owner's last ones took.
 const EXPECTED_PART_MIN: f64 = 1.0 / 16.0;
 
 /// A task, with who waits for it.
@@ -168,9 +172,11 @@ struct Line {
     at: Duration,
     /// Its entry in `order`, if it has one.
     entry: Option<(Duration, u64)>,
-    /// What its last changes took, and what was expected of them.
+    /// Time that its last changes took.
     took: Duration,
+    /// Time that the same changes were expected to take by their [size](Size::time).
     expected: Duration,
+    /// Its changes that wait, in their order.
     waiting: VecDeque<(Size, Job)>,
 }
 
@@ -277,8 +283,8 @@ impl Queue {
 }
 
 impl Line {
-    /// How long a change takes, going by those before it: less if they took less than their sizes say, as lists do whose first check fails. One
-    /// that asks again after each answer would else wait each time for what it doesn't take.
+    /// Returns how long a change of this size is expected to take: less than usual if the owner's last changes took less than their sizes say.
+    /// A list whose first check fails takes a tenth. Its owner asks again after each answer, and would wait each time for the whole.
     fn expects(&self, size: Size) -> Duration {
         let (took, expected) = (self.took.as_nanos(), self.expected.as_nanos());
         if took >= expected {
@@ -317,7 +323,7 @@ impl Bounds {
     }
 }
 
-/// What a task reads and writes, more or less.
+/// An estimate of the bytes that a task reads and writes, and of the rows that it writes.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) bytes: usize,
@@ -358,7 +364,7 @@ impl Size {
         Size { bytes, rows }
     }
 
-    /// How long it takes, more or less.
+    /// Returns how long a task of this size usually takes.
     fn time(self) -> Duration {
         let nanos = self.rows.saturating_mul(ROW_NANOS).saturating_add(self.bytes.saturating_mul(BYTE_NANOS));
         Duration::from_nanos(nanos as u64)

@@ -39,8 +39,8 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What the first attempt comes to that comes to something. They are parts of this future, not tasks: polled in the tenant's turns and on its
-/// time, and gone with it.
+/// Returns what the first attempt that succeeds returns, or the last error. Attempts are parts of this future, not tasks: they are polled in the
+/// tenant's turns and on its time, and are dropped with it.
 pub(super) async fn first<T, A>(addresses: &[SocketAddr], attempt: impl Fn(SocketAddr) -> A) -> io::Result<T>
 where
     A: Future<Output = io::Result<T>>,
@@ -77,7 +77,7 @@ where
     }
 }
 
-/// What ends first of the attempts, which is none of them any more.
+/// Waits until one of the attempts ends, removes it, and returns its result.
 async fn any<T, A: Future<Output = io::Result<T>>>(attempts: &mut VecDeque<Pin<Box<A>>>) -> io::Result<T> {
     poll_fn(|context| {
         for (index, attempt) in attempts.iter_mut().enumerate() {

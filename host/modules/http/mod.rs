@@ -91,8 +91,8 @@ impl Http {
     }
 }
 
-/// A tenant may have one part in so many of the requests that are left for all tenants: with 256, it takes 69 tenants that want all they can
-/// have, one after the other, to leave none for one that comes. One alone has 15.
+/// A tenant may have one in `PARTS_LEFT` of the requests that are free. Of 256, a tenant alone has 15, and 69 tenants that take all they may, one
+/// after the other, leave none for the next.
 const PARTS_LEFT: u32 = 16;
 
 /// The requests that are under way. Each has sockets, of which the process has so many.
