@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::tariff::{Counted, Crossing};
-use crate::wire::token::Token;
+use crate::wire::token::Passed;
 
 /// The bytes of a call's arguments, which are a list; and once all of them are [counted](Self::count), where each one is. So an
 /// argument is found, and passed on unread, without a look at those before it or at what is in it.
@@ -56,7 +56,7 @@ impl Arguments {
     /// Counts some of the values.
     pub(crate) fn count(&mut self) -> Counted {
         let (pending, all, is_begun) = (&mut self.pending, &mut self.all, &mut self.is_begun);
-        self.crossing.step(&self.bytes, |token, start, end| {
+        self.crossing.step(&self.bytes, |Passed { inner, is_handle }, start, end| {
             if !std::mem::replace(is_begun, true) {
                 return; // the list of them
             }
@@ -68,16 +68,11 @@ impl Arguments {
                 *pending = 1;
             }
             // each length is at most the bytes that are left, so the sum can't overflow before they run out
-            let inner = match token {
-                Token::Array(items) => *items as u64,
-                Token::Map(pairs) => (*pairs as u64).saturating_mul(2),
-                _ => 0,
-            };
             *pending = pending.saturating_add(inner).saturating_sub(1);
             if let Some(argument) = all.last_mut() {
                 argument.values += 1;
                 argument.end = small(end);
-                argument.has_handles |= matches!(token, Token::Handle(_));
+                argument.has_handles |= is_handle;
             }
         })
     }

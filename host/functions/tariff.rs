@@ -8,7 +8,7 @@
 //! Values are counted in steps ([`Crossing`]): a million of them take milliseconds, and a worker belongs to many tenants.
 
 use crate::guest::motu::guest::types::Answer;
-use crate::wire::token::{Reader, Token};
+use crate::wire::token::{Passed, Reader};
 
 /// Out of the guest, to the function and back again.
 const CALL: u64 = 10_000;
@@ -72,19 +72,19 @@ pub(crate) struct Counted {
 }
 
 impl Crossing {
-    /// Counts some of the values in `bytes`, which are the same each time. `see` is shown each token, with where it begins and
+    /// Counts some of the values in `bytes`, which are the same each time. `see` is shown each, with where it, or a table's head, begins and
     /// ends.
-    pub(crate) fn step(&mut self, bytes: &[u8], mut see: impl FnMut(&Token<'_>, usize, usize)) -> Counted {
+    pub(crate) fn step(&mut self, bytes: &[u8], mut see: impl FnMut(Passed, usize, usize)) -> Counted {
         let mut reader = Reader::resumed(bytes, self.at);
         let mut values = 0;
         while values < VALUES_A_STEP && reader.at() < bytes.len() {
             let start = reader.at();
-            let Ok(token) = reader.token() else {
+            let Ok(passed) = reader.pass_token() else {
                 // what can't be read ends the count: nobody reads further
                 self.at = bytes.len();
                 return Counted { fuel: values * VALUE, is_done: true };
             };
-            see(&token, start, reader.at());
+            see(passed, start, reader.at());
             values += 1;
         }
         self.at = reader.at();

@@ -5,7 +5,7 @@ use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::rates::Rates;
 use crate::store::{Owner, StoreError};
-use crate::wire::canonical::Canonical;
+use crate::wire::canonical::{self, Canonical};
 use crate::wire::{Check, Encoded, WireError};
 
 /// Fuel for what reads a row, whatever there is in it.
@@ -98,12 +98,20 @@ impl<'c> Steps<'c> {
         self.context
     }
 
-    /// Charges for what was done, and yields at the end of a step.
-    pub(super) async fn did(&mut self, fuel: u64) {
+    /// Charges for what was done. Whether that was the end of a step: then others are to have the worker.
+    fn is_over(&mut self, fuel: u64) -> bool {
         self.context.charge(fuel);
         self.left = self.left.saturating_sub(fuel);
-        if self.left == 0 {
+        let is_over = self.left == 0;
+        if is_over {
             self.left = STEP;
+        }
+        is_over
+    }
+
+    /// Charges for what was done, and yields at the end of a step.
+    pub(super) async fn did(&mut self, fuel: u64) {
+        if self.is_over(fuel) {
             self.context.give_way().await;
         }
     }
@@ -116,14 +124,22 @@ impl<'c> Steps<'c> {
     /// Returns a value as it is stored: equal values have the same bytes. What it takes meanwhile counts as memory of the instance while
     /// others have the worker (M4).
     pub(super) async fn encoded(&mut self, value: &Encoded) -> Result<Vec<u8>, Error> {
+        // most are, and need no turns
+        if let Some((bytes, tokens)) = canonical::scalar(value.bytes()) {
+            if self.is_over(ENCODE_TOKEN.saturating_mul(tokens as u64)) {
+                self.context.give_way_with(bytes.len() as u64).await?;
+            }
+            return Ok(bytes);
+        }
         let mut canonical = Canonical::new(value.bytes());
         loop {
             let tokens = self.tokens(ENCODE_TOKEN);
             let mut left = tokens;
             let stepped = canonical.step(&mut left);
             let is_over = stepped.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))?;
-            let _held = self.context.hold_memory(canonical.held_bytes())?;
-            self.did(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)).await;
+            if self.is_over(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)) {
+                self.context.give_way_with(canonical.held_bytes()).await?;
+            }
             if is_over {
                 return Ok(canonical.into_bytes());
             }

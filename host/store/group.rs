@@ -49,11 +49,23 @@ const EXPECTED_PART_MIN: f64 = 1.0 / 16.0;
 /// A task, with who waits for it.
 pub(super) struct Job {
     pub(super) task: Task,
+    pub(super) size: Size,
     pub(super) answer: oneshot::Sender<Result<Done, StoreError>>,
     /// What to do once it is done, whoever still waits for that.
     pub(super) then: Option<Then>,
     /// Its room in the queue, of its owner's and of all, kept until it is answered.
     pub(super) _room: Room,
+}
+
+impl Job {
+    pub(super) fn new(
+        task: Task,
+        answer: oneshot::Sender<Result<Done, StoreError>>,
+        then: Option<Then>,
+        room: Room,
+    ) -> Job {
+        Job { size: Size::of(&task), task, answer, then, _room: room }
+    }
 }
 
 pub(super) enum Task {
@@ -160,7 +172,8 @@ pub(super) struct Queue {
     /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
     /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
-    /// Where whoever had the last turn was in virtual time when it began.
+    /// Where whoever comes now begins in virtual time. It goes on with the time that is taken, in equal parts for all who wait: so what has
+    /// waited long enough comes before any newcomer, however small.
     clock: Duration,
     /// Numbers the entries of `order`.
     entries: u64,
@@ -177,7 +190,7 @@ struct Line {
     /// Time that the same changes were expected to take by their [size](Size::time).
     expected: Duration,
     /// Its changes that wait, in their order.
-    waiting: VecDeque<(Size, Job)>,
+    waiting: VecDeque<Job>,
 }
 
 impl Queue {
@@ -204,7 +217,7 @@ impl Queue {
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
-            job.is_none_or(|(size, _)| group.has_room_for(owner, size.bytes))
+            job.is_none_or(|job| group.has_room_for(owner, job.size.bytes))
         };
         let (key, owner) = self
             .order
@@ -216,9 +229,9 @@ impl Queue {
         let line = self.lines.get_mut(&owner)?;
         self.clock = self.clock.max(line.at);
         line.entry = None;
-        let (size, job) = line.waiting.pop_front()?;
-        line.expected += size.time();
-        group.add(&owner, size.bytes);
+        let job = line.waiting.pop_front()?;
+        line.expected += job.size.time();
+        group.add(&owner, job.size.bytes);
         self.line_up(&owner);
         Some(job)
     }
@@ -243,6 +256,7 @@ impl Queue {
             line.at = line.at.max(self.clock); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
+        self.clock += time / u32::try_from(self.order.len() + 1).unwrap_or(u32::MAX);
         line.took += time;
         if line.expected > EXPECTED_KEPT {
             (line.took, line.expected) = (line.took / 2, line.expected / 2);
@@ -265,17 +279,17 @@ impl Queue {
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock);
         }
-        line.waiting.push_back((Size::of(&job.task), job));
+        line.waiting.push_back(job);
         self.line_up(&owner);
     }
 
     fn line_up(&mut self, owner: &Option<Owner>) {
         if let Some(line) = self.lines.get_mut(owner)
             && line.entry.is_none()
-            && let Some((size, _)) = line.waiting.front()
+            && let Some(job) = line.waiting.front()
         {
             self.entries += 1;
-            let entry = (line.at.saturating_add(line.expects(*size)), self.entries);
+            let entry = (line.at.saturating_add(line.expects(job.size)), self.entries);
             line.entry = Some(entry);
             self.order.insert(entry, owner.clone());
         }
@@ -331,7 +345,7 @@ pub(super) struct Size {
 }
 
 impl Size {
-    pub(super) fn of(task: &Task) -> Size {
+    fn of(task: &Task) -> Size {
         let row = |scope: &Scope, key: &[u8]| {
             let place = key.len().saturating_add(scope.as_str().len());
             place.saturating_mul(KEY_TIMES).saturating_add(OP_BYTES)

@@ -191,7 +191,7 @@ impl Way {
         let jobs = self.jobs.clone();
         let mut sent = Box::pin(needed.send(move |room| {
             let jobs = jobs.upgrade().ok_or_else(closed)?;
-            jobs.send(Job { task, answer, then, _room: room }).map_err(|_| closed())
+            jobs.send(Job::new(task, answer, then, room)).map_err(|_| closed())
         }));
         // it is queued now if there is room, or in line
         let is_sent = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -309,7 +309,7 @@ impl Local {
             && let Some(jobs) = &self.jobs
         {
             let (answer, _) = oneshot::channel();
-            let _ = jobs.send(Job { task: Task::Reopen, answer, then: None, _room: Room::default() }); // the thread is gone: then nothing helps
+            let _ = jobs.send(Job::new(Task::Reopen, answer, None, Room::default())); // the thread is gone: then nothing helps
         }
     }
 }

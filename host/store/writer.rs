@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Counters, Medium};
 use super::error::StoreError;
-use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Size, Task};
+use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task};
 use super::list::{self, Turn};
 use super::local::{Settings, Shared};
 use super::meter::{Charge, Laps, Meter};
@@ -247,7 +247,7 @@ fn work(
     let mut drafts = Vec::new();
     let mut changed = false;
     while let Some(job) = jobs.get(drafts.len()) {
-        let (draft, did) = do_task(&mut tables, shared, &mut turn, &job.task)?;
+        let (draft, did) = do_task(&mut tables, shared, &mut turn, job)?;
         changed |= did;
         drafts.push(draft);
         turn.laps.lap(job.task.owner());
@@ -273,11 +273,11 @@ fn work(
 
 /// Does a task, and says whether that changed anything. What it made trash of is freed with it, so that who overwrites large values
 /// again and again doesn't fill the store with what no quota counts.
-fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, task: &Task) -> Result<(Draft, bool), Fault> {
-    let done = do_alone(tables, shared, turn, task)?;
-    if matches!(task, Task::Apply { .. } | Task::Blobs(_)) {
-        turn.laps.lap(task.owner());
-        tables.blobs.clean(Size::of(task).bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
+fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, job: &Job) -> Result<(Draft, bool), Fault> {
+    let done = do_alone(tables, shared, turn, &job.task)?;
+    if matches!(job.task, Task::Apply { .. } | Task::Blobs(_)) {
+        turn.laps.lap(job.task.owner());
+        tables.blobs.clean(job.size.bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
     }
     Ok(done)
 }

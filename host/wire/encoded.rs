@@ -78,7 +78,7 @@ impl Encoded {
 /// As [`Encoded::has_at_most`].
 pub(crate) fn has_at_most(bytes: &[u8], values: usize) -> bool {
     let mut reader = Reader::new(bytes);
-    let is_read = (0..values).all(|_| reader.at() < bytes.len() && reader.token().is_ok());
+    let is_read = (0..values).all(|_| reader.at() < bytes.len() && reader.pass_token().is_ok());
     !is_read || reader.at() >= bytes.len()
 }
 

@@ -64,6 +64,14 @@ impl Token<'_> {
     }
 }
 
+/// What a token is to whoever only counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// How many values are in it, one level down. There are at least as many bytes.
+    pub(crate) inner: u64,
+    pub(crate) is_handle: bool,
+}
+
 /// Bytes that are being read, and how far.
 #[derive(Clone)]
 pub(crate) struct Reader<'a> {
@@ -151,6 +159,25 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Passes over a token that nobody looks at, and says what comes after it. It is an error where [`token`](Self::token) is one.
+    pub(crate) fn pass_token(&mut self) -> Result<Passed, WireError> {
+        // the most frequent ones, in a third of the time that making the token takes
+        let len = match self.bytes.get(self.at) {
+            Some(0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff) => 1, // an integer, nil or a boolean
+            Some(marker @ 0xa0..=0xbf) => 1 + usize::from(marker & 0x1f), // a short string
+            Some(0xcb) => 9,                                           // a double
+            _ => {
+                return Ok(match self.token()? {
+                    Token::Array(items) => Passed { inner: items as u64, is_handle: false },
+                    Token::Map(pairs) => Passed { inner: (pairs as u64).saturating_mul(2), is_handle: false },
+                    token => Passed { inner: 0, is_handle: matches!(token, Token::Handle(_)) },
+                });
+            }
+        };
+        self.take(len)?;
+        Ok(Passed { inner: 0, is_handle: false })
+    }
+
     /// Passes over a whole value, however deep, without recursing.
     pub(crate) fn skip(&mut self) -> Result<(), WireError> {
         self.skip_seen().map(drop)
@@ -161,16 +188,10 @@ impl<'a> Reader<'a> {
         let (mut pending, mut has_handles): (u64, bool) = (1, false);
         while pending > 0 {
             pending -= 1;
+            let Passed { inner, is_handle } = self.pass_token()?;
             // Each length is at most the bytes that are left, so the sum can't overflow before they run out.
-            pending = pending.saturating_add(match self.token()? {
-                Token::Array(items) => items as u64,
-                Token::Map(pairs) => pairs as u64 * 2,
-                Token::Handle(_) => {
-                    has_handles = true;
-                    0
-                }
-                _ => 0,
-            });
+            pending = pending.saturating_add(inner);
+            has_handles |= is_handle;
         }
         Ok(has_handles)
     }
@@ -260,4 +281,31 @@ pub(crate) fn exact_from_int(int: i128) -> Option<f64> {
     let number = int as f64;
     // At 2^127 the way back saturates, and would lie.
     (number.abs() < 2f64.powi(127) && number as i128 == int).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the bytes are: what is passed over is what would have been read, and what can't be read isn't passed over.
+        #[test]
+        fn m8_what_is_passed_over_is_what_is_read(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let (mut reads, mut passes) = (Reader::new(&bytes), Reader::new(&bytes));
+            loop {
+                let (token, passed) = (reads.token(), passes.pass_token());
+                prop_assert_eq!(token.is_err(), passed.is_err());
+                let (Ok(token), Ok(Passed { inner, is_handle })) = (token, passed) else { break };
+                prop_assert_eq!(reads.at(), passes.at());
+                prop_assert_eq!(is_handle, matches!(token, Token::Handle(_)));
+                prop_assert_eq!(inner, match token {
+                    Token::Array(items) => items as u64,
+                    Token::Map(pairs) => 2 * pairs as u64,
+                    _ => 0,
+                });
+            }
+        }
+    }
 }

@@ -32,7 +32,12 @@ pub(crate) fn as_int(number: f64) -> Option<i64> {
 
 impl Writer {
     pub(crate) fn new(bytes_max: u32) -> Self {
-        Self { out: Vec::with_capacity(128), bytes_max, values_left: usize::MAX }
+        Self::with_capacity(128, bytes_max)
+    }
+
+    /// With room for so many bytes at first.
+    pub(crate) fn with_capacity(bytes: usize, bytes_max: u32) -> Self {
+        Self { out: Vec::with_capacity(bytes), bytes_max, values_left: usize::MAX }
     }
 
     /// Bounds the values that may be written. Those that are appended as they are don't count.

@@ -146,12 +146,7 @@ fn k5_who_changes_keys_waits_for_a_bounded_number_of_bytes() {
     let job = |change| {
         let (owner, quota) = (owner("guild:1"), BlobQuota::default());
         let (answer, _) = tokio::sync::oneshot::channel();
-        Job {
-            task: Task::Blobs(blobs::Task::Change { owner, quota, change }),
-            answer,
-            then: None,
-            _room: Room::default(),
-        }
+        Job::new(Task::Blobs(blobs::Task::Change { owner, quota, change }), answer, None, Room::default())
     };
     for _ in 0..16 {
         sender.send(job(put("a", &vec![0; 1 << 20]))).ok().unwrap();

@@ -12,7 +12,7 @@ use super::*;
 
 fn job(task: Task) -> Job {
     let (answer, _) = tokio::sync::oneshot::channel();
-    Job { task, answer, then: None, _room: Room::default() }
+    Job::new(task, answer, None, Room::default())
 }
 
 fn change(of: &str, change: Change) -> Task {
@@ -129,6 +129,29 @@ fn m8_of_equal_owners_the_one_is_next_whose_change_takes_least() {
     assert_eq!(next(), "comes:1");
     let order: Vec<_> = (0..12).map(|_| next()).collect();
     assert_eq!(order.iter().filter(|name| name.starts_with("list")).count(), 6, "{order:?}");
+}
+
+/// A list waits for newcomers, each with little: not for all that there ever are.
+#[test]
+fn m8_what_waits_comes_before_newcomers_in_the_end() {
+    let set_at = |i: usize| Op::Set {
+        scope: scope("s"),
+        key: i.to_be_bytes().to_vec(),
+        value: vec![1],
+        expires: Some(u64::MAX),
+        resume: true,
+    };
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    sender.send(job(list("list:1", (0..100).map(set_at).collect()))).ok().unwrap();
+    let newcomers_before = (0..1_000).position(|number| {
+        sender.send(job(list(&format!("new:{number}"), vec![set("s", b"k", b"v")]))).ok().unwrap();
+        let owner = queue.next(&mut Bounds::default()).unwrap().task.owner().cloned();
+        queue.took(&owner, Duration::from_micros(100));
+        owner.is_some_and(|owner| owner.as_str() == "list:1")
+    });
+    // it is expected to take 3.2 ms, and has half of the time beside one at a time
+    assert!((30..=80).contains(&newcomers_before.unwrap()), "{newcomers_before:?}");
 }
 
 #[test]
