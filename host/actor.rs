@@ -173,6 +173,24 @@ struct Body {
     told_bytes: u64,
     /// The interval until memory that is held without a VM is looked at again.
     held_again: Duration,
+    /// When that is next.
+    held_look: Option<Instant>,
+}
+
+/// Messages that nobody reads any more. What they have cost is charged where they are dropped: there may be many.
+struct Unread {
+    messages: VecDeque<(Instant, Message)>,
+    share: Share,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let fuel = |(_, message): &(Instant, Message)| match message {
+            Message::Called { called, .. } => called.fuel(),
+            _ => 0,
+        };
+        self.share.burn(self.messages.iter().map(fuel).fold(0, u64::saturating_add));
+    }
 }
 
 /// What a call came to that had to wait.
@@ -284,10 +302,15 @@ impl Actor {
     }
 
     fn send(self: Arc<Self>, message: Message) {
+        drop(self.try_send(message));
+    }
+
+    /// Returns the message if the instance is closed.
+    fn try_send(self: Arc<Self>, message: Message) -> Option<Message> {
         let now = Instant::now();
         let mut inbox = self.inbox();
         if inbox.closed {
-            return;
+            return Some(message);
         }
         inbox.messages.push_back((now, message));
         let idle = !std::mem::replace(&mut inbox.busy, true);
@@ -295,19 +318,21 @@ impl Actor {
         if idle {
             self.queue.clone().push(self);
         }
+        None
     }
 
     /// A host function that the so manyth VM had called was done: on the thread where it was.
     fn called(self: Arc<Self>, starts: u64, wait: u32, called: Called) {
-        let bytes = called.bytes();
-        if self.inbox().closed {
-            self.share.burn(called.fuel());
-            return self.let_go(bytes, (called, self.gauge.held_of(bytes)));
-        }
+        let (bytes, fuel) = (called.bytes(), called.fuel());
         match self.gauge.hold_within(bytes, self.limits().memory_bytes) {
-            Some(held) => self.send(Message::Called { starts, wait, called, held }),
+            Some(held) => {
+                if let Some(late) = self.clone().try_send(Message::Called { starts, wait, called, held }) {
+                    self.share.burn(fuel);
+                    self.let_go(bytes, late);
+                }
+            }
             None => {
-                self.share.burn(called.fuel());
+                self.share.burn(fuel);
                 self.let_go(bytes, (called, self.gauge.held_of(bytes)));
                 self.send(Message::TooMuch { starts, wait, bytes });
             }
@@ -350,23 +375,22 @@ impl Actor {
         let messages = std::mem::take(&mut self.inbox().messages);
         let events = gone.mailbox.len() + gone.started.len() + gone.endings.len();
         let count = messages.len() + gone.incoming.len() + events;
-        let late = |(_, message): &(Instant, Message)| match message {
-            Message::Called { called, .. } => called.fuel(),
-            _ => 0,
-        };
-        let late: u64 = messages.iter().chain(&gone.incoming).take(MANY).map(late).fold(0, u64::saturating_add);
-        self.share.burn(late.saturating_add(fuel_of(&gone.answers)));
+        self.share.burn(fuel_of(&gone.answers));
         let answers = (std::mem::take(&mut gone.answers), std::mem::take(&mut gone.endings));
         let events = (std::mem::take(&mut gone.mailbox), std::mem::take(&mut gone.started));
-        let waited = (messages, std::mem::take(&mut gone.incoming), std::mem::take(&mut gone.deadlines));
+        let deadlines = std::mem::take(&mut gone.deadlines);
+        let waited = [messages, std::mem::take(&mut gone.incoming)].map(|messages| {
+            let share = self.share.clone();
+            Unread { messages, share }
+        });
         drop(gone);
         let payload = |(_, message): &(Instant, Message)| match message {
             Message::Command(Command::Start { payload, .. }) => payload.len() as u64, // on no gauge yet
             _ => 0,
         };
-        let sent: u64 = waited.0.iter().chain(&waited.1).take(MANY).map(payload).sum();
+        let sent: u64 = waited.iter().flat_map(|unread| &unread.messages).take(MANY).map(payload).sum();
         let bytes = if count > MANY { u64::MAX } else { self.gauge.held() + sent };
-        self.let_go(bytes, (answers, events, waited));
+        self.let_go(bytes, (answers, events, waited, deadlines));
     }
 }
 

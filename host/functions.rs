@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use arguments::Arguments;
 pub(crate) use aside::{Aside, Bulky, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 pub(crate) use caller::{Admission, Begun, Called, Caller, Decided, Granted, Outcome, Trying};
-pub(crate) use calls::{Call, Calls};
+pub(crate) use calls::{Call, Calls, Life};
 use tokio::runtime::{Handle, Runtime};
 use watchdog::{Polls, Slot, watch};
 

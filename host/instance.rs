@@ -240,7 +240,9 @@ pub(crate) async fn outcome(
     } else {
         let since = Instant::now();
         let decoded = shared.functions.aside.decode(tenant, bytes, None).await;
-        usage.elapsed += since.elapsed();
+        // whoever asks may be late to look: that is not the event's time
+        let until = decoded.as_ref().map_or_else(Instant::now, Bulky::made);
+        usage.elapsed += until.saturating_duration_since(since);
         if let Some(deadline) = deadline.filter(|deadline| usage.elapsed >= *deadline) {
             // the lane drops what was decoded
             let error = out_of_time(deadline).with_usage(usage);

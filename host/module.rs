@@ -187,12 +187,14 @@ impl HostModule {
                     format!("{called}: {count} values take {bytes} bytes, over the limit memory_bytes of {most}");
                 return Box::pin(ready(refused(FailureKind::Limit, &what)));
             };
+            let gauge = context.local.gauge.clone();
             let answering = if count <= VALUES_AT_ONCE {
                 read_now(&*function, context, arguments, bounds)
             } else {
                 read_aside(function.clone(), context, arguments, bounds)
             };
-            Box::pin(Heavy::new(answering, aside, tenant, held))
+            let future = gauge.held_of(size_of_val(&*answering) as u64);
+            Box::pin(Heavy::new(answering, aside, tenant, [held, future]))
         };
         if self.bodies.insert(name.to_owned(), Arc::new(body)).is_some() {
             self.wrong.push(format!("the function {name} of the module {id} is implemented twice"));
@@ -300,7 +302,12 @@ where
         let Some(read) = context.function.aside.run(context.tenant(), read).await else { return ended() };
         context.spent.give_way().await; // the function begins on a worker
         match read {
-            Ok(arguments) => answering(&*function, context, arguments, bounds).await,
+            Ok(arguments) => {
+                let gauge = context.local.gauge.clone();
+                let answering = answering(&*function, context, arguments, bounds);
+                let _held = gauge.held_of(size_of_val(&*answering) as u64);
+                answering.await
+            }
             Err(mismatch) => mismatched(&mismatch),
         }
     })

@@ -1,4 +1,5 @@
-//! What the coroutines of a VM wait for: sleeps, and calls of host functions. Goes with the VM: its calls are dropped then.
+//! What the coroutines of a VM wait for: sleeps, and calls of host functions. Goes with the VM: no call is polled any more then, and each is
+//! dropped, after the first of them in steps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,15 +58,12 @@ struct Calling {
 const WAITS_A_STEP: usize = 256;
 
 impl Drop for Waits {
-    /// The first calls are given up here and now; if there are more, and sleeps, they are given up in steps.
+    /// The first are given up here and now; if there are more, they are given up in steps.
     fn drop(&mut self) {
         let mut calls = std::mem::take(&mut self.calls);
         let mut sleeps = std::mem::take(&mut self.sleeps);
         let mut due = std::mem::take(&mut self.due);
         let held = Held::of(&self.gauge, WAIT_BYTES * (calls.len() + sleeps.len()) as u64);
-        for _ in 0..WAITS_A_STEP {
-            drop(calls.pop_first());
-        }
         if calls.is_empty() && sleeps.is_empty() {
             return;
         }

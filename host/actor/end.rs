@@ -210,7 +210,7 @@ impl Body {
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {
             self.tell_memory(actor); // first: who sees that it isn't live sees what is still held
-            self.held_again = HELD_AGAIN;
+            (self.held_again, self.held_look) = (HELD_AGAIN, None);
             actor.notice(Notice::Gone);
         }
     }

@@ -10,7 +10,7 @@ use crate::bundles::{Bundles, Waiter};
 use crate::clock::Clock;
 use crate::context::Local;
 use crate::error::{Error, ErrorKind};
-use crate::functions::{Called, Caller, Decided};
+use crate::functions::{Called, Caller, Decided, Life};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
 use crate::metering::Turn;
@@ -88,10 +88,7 @@ impl Body {
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         let idle = self.idle_since.zip(limits.idle_after).and_then(|(since, after)| since.checked_add(after));
         let is_held = !self.live && self.told_bytes > 0;
-        let held_after = is_held.then(|| Instant::now() + self.held_again);
-        if is_held {
-            self.held_again = (2 * self.held_again).min(HELD_AGAIN_MAX);
-        }
+        let held_after = is_held.then(|| self.held_look(Instant::now()));
         deadline
             .into_iter()
             .chain(sleep)
@@ -100,6 +97,16 @@ impl Body {
             .chain(held)
             .chain(held_after)
             .min()
+    }
+
+    /// When to look again what is still held for an instance without a VM: after a longer time each time.
+    fn held_look(&mut self, now: Instant) -> Instant {
+        let next = self.held_look.filter(|next| *next > now).unwrap_or_else(|| {
+            let after = self.held_again;
+            self.held_again = (2 * after).min(HELD_AGAIN_MAX);
+            now + after
+        });
+        *self.held_look.insert(next)
     }
 
     /// Nothing is to be done. After a while without anything, the VM goes, with its globals.
@@ -365,6 +372,7 @@ impl Body {
             spent: Arc::default(),
             seat: actor.shared.functions.seat(),
             answer: Arc::new(answer),
+            life: Life::default(),
         });
         self.live = true;
         actor.notice(Notice::Live { starts: self.starts });

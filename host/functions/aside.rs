@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -171,11 +172,17 @@ pub(crate) struct Bulky<T: Send + 'static> {
     what: Option<(T, Option<Held>)>,
     /// None if it is short.
     lane: Option<(Lane, Tenant)>,
+    made: Instant,
 }
 
 impl<T: Send + 'static> Bulky<T> {
     fn new(what: T, held: Option<Held>, lane: Option<(Lane, Tenant)>) -> Bulky<T> {
-        Bulky { what: Some((what, held)), lane }
+        Bulky { what: Some((what, held)), lane, made: Instant::now() }
+    }
+
+    /// When it was made, which may be long before somebody looks.
+    pub(crate) fn made(&self) -> Instant {
+        self.made
     }
 
     /// What it is. It is none only while it is dropped.
@@ -222,12 +229,12 @@ pub(crate) struct Heavy {
     answering: Option<Answering>,
     aside: Arc<Aside>,
     tenant: Tenant,
-    held: Option<Held>,
+    held: Option<[Held; 2]>,
 }
 
 impl Heavy {
-    /// `held` is what its arguments take.
-    pub(crate) fn new(answering: Answering, aside: Arc<Aside>, tenant: Tenant, held: Held) -> Heavy {
+    /// `held` is what its arguments take, and its future.
+    pub(crate) fn new(answering: Answering, aside: Arc<Aside>, tenant: Tenant, held: [Held; 2]) -> Heavy {
         Heavy { answering: Some(answering), aside, tenant, held: Some(held) }
     }
 }

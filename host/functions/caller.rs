@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::tariff::Crossing;
 use super::watchdog::Polls;
-use super::{Arguments, Call, Functions, HostFunction, Seat, tariff};
+use super::{Arguments, Call, Functions, HostFunction, Life, Seat, tariff};
 use crate::context::{CallContext, Local, Spent};
 use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
@@ -53,6 +53,7 @@ pub(crate) struct Caller {
     pub(crate) spent: Arc<Spent>,
     pub(crate) seat: Seat,
     pub(crate) answer: Answered,
+    pub(crate) life: Life,
 }
 
 #[derive(Default)]
@@ -249,7 +250,7 @@ impl Caller {
             Ok(future) => {
                 let bytes = CALL_BYTES + sent + size_of_val(&*future) as u64;
                 let begun = Begun { wait, number, future, spent: None, bytes, held: None };
-                poll(functions, (&mut self.spent, &self.answer, &self.local), function, begun)
+                poll(functions, (&mut self.spent, &self.answer, &self.local, &self.life), function, begun)
             }
             Err(panic) => panicked(function, &*panic),
         }
@@ -263,7 +264,7 @@ impl Caller {
         }
         let Some(function) = functions.get(begun.number) else { return unknown(begun.number) };
         let _poll = functions.polls.begin(&self.seat.0, begun.number);
-        poll(functions, (&mut self.spent, &self.answer, &self.local), function, begun)
+        poll(functions, (&mut self.spent, &self.answer, &self.local, &self.life), function, begun)
     }
 
     /// Counts a call against the tenant's rate, if its package has one.
@@ -301,7 +302,7 @@ type Answered = Arc<dyn Fn(u32, Called) + Send + Sync>;
 /// Polls a call on the worker. What waits for something moves to the runtime.
 fn poll(
     functions: &Functions,
-    (spent, answered, local): (&mut Arc<Spent>, &Answered, &Local),
+    (spent, answered, local, life): (&mut Arc<Spent>, &Answered, &Local, &Life),
     function: &HostFunction,
     mut begun: Begun,
 ) -> Outcome {
@@ -316,7 +317,7 @@ fn poll(
             let waiting =
                 Waiting { polls: functions.polls.clone(), shown: function.shown.clone(), spent: std::mem::take(spent) };
             let call = async move { tell(wait, waiting.called(begun).await) };
-            Outcome::Pending(functions.calls.add(&local.tenant, call), fuel)
+            Outcome::Pending(functions.calls.add(&local.tenant, life, call), fuel)
         }
     }
 }

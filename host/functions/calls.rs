@@ -55,6 +55,18 @@ struct InFlight {
     is_ready: AtomicBool,
     is_given_up: AtomicBool,
     is_over: AtomicBool,
+    /// Of the VM that called.
+    life_is_over: Arc<AtomicBool>,
+}
+
+/// The life of a VM. Once this is dropped, no call of the VM is polled any more: there may be 100,000, which are given up in steps.
+#[derive(Default)]
+pub(crate) struct Life(Arc<AtomicBool>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A call that is under way. Dropped, it is given up: what it has is dropped in the tenant's turn.
@@ -80,7 +92,7 @@ impl InFlight {
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
             let is_over = match &mut *future {
-                Some(running) if !self.is_given_up.load(Ordering::SeqCst) => {
+                Some(running) if !self.is_unwanted() => {
                     let waker = Waker::from(self.clone());
                     running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
                 }
@@ -97,6 +109,10 @@ impl InFlight {
         if is_over || self.is_given_up.load(Ordering::SeqCst) {
             self.end();
         }
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.is_given_up.load(Ordering::SeqCst) || self.life_is_over.load(Ordering::SeqCst)
     }
 
     /// Drops what it has. If it is polled at this moment, who polls it does so, seeing afterwards that it was given up.
@@ -136,8 +152,9 @@ impl Calls {
         Calls(Arc::new(Inner { runtime, shares, queue: Mutex::default(), runners_max }))
     }
 
-    /// Has a call polled on the runtime until it is done, on the tenant's time. It is dropped if the runtime is no more.
-    pub(super) fn add(&self, tenant: &Tenant, call: impl Future<Output = ()> + Send + 'static) -> Call {
+    /// Has a call polled on the runtime until it is done, or the life is over, on the tenant's time. It is dropped if the runtime is no
+    /// more.
+    pub(super) fn add(&self, tenant: &Tenant, life: &Life, call: impl Future<Output = ()> + Send + 'static) -> Call {
         let call = Arc::new(InFlight {
             calls: self.0.clone(),
             tenant: tenant.clone(),
@@ -145,6 +162,7 @@ impl Calls {
             is_ready: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            life_is_over: life.0.clone(),
         });
         call.wake_by_ref();
         if self.0.queue().is_over {
@@ -161,8 +179,8 @@ impl Calls {
 
     /// Does some work in the tenant's turns, and on its time. Given up when this is dropped.
     pub(crate) async fn run(&self, tenant: &Tenant, work: impl Future<Output = ()> + Send + 'static) {
-        let (tell, told) = oneshot::channel::<()>();
-        let _call = self.add(tenant, async move {
+        let ((tell, told), life) = (oneshot::channel::<()>(), Life::default());
+        let _call = self.add(tenant, &life, async move {
             work.await;
             drop(tell);
         });

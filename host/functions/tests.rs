@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::calls::Calls;
+use super::calls::{Calls, Life};
 use super::fair_queue::{FairQueue, REMEMBERED_MAX};
 use super::lane::Lane;
 use super::{Arguments, Aside, Bulky, Functions, Heavy, NARROWED_BYTES_MAX, Trying};
@@ -178,7 +178,12 @@ async fn t07_what_is_given_up_in_line_holds_nobody_up() {
                     let done = of_call.run(&tenant, move || drop(counted)).await;
                     Answer::Value(vec![u8::from(done.is_some())])
                 };
-                Heavy::new(Box::pin(work), line.clone(), one.clone(), gauge.hold_within(1, 10).unwrap())
+                Heavy::new(
+                    Box::pin(work),
+                    line.clone(),
+                    one.clone(),
+                    [gauge.hold_within(1, 10).unwrap(), gauge.held_of(0)],
+                )
             })
             .collect();
         for call in &mut calls {
@@ -271,6 +276,7 @@ fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
     let runtime = runtime.worker_threads(1).build().unwrap();
     let shares = Arc::new(Shares::new(Pace::USUAL, true));
     let calls = Calls::new(runtime.handle().clone(), shares.clone());
+    let life = Life::default();
     let [neighbour, hostile @ ..] = tenants::<11>();
     let kept: Vec<_> = hostile.iter().map(|tenant| shares.of(tenant, &crate::Limits::default())).collect();
     let others = Arc::new(AtomicUsize::new(0));
@@ -285,7 +291,7 @@ fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
             spin();
             others.fetch_add(1, Ordering::AcqRel);
         });
-        under_way.push(calls.add(tenant, call));
+        under_way.push(calls.add(tenant, &life, call));
     }
     let (tell, told) = tokio::sync::oneshot::channel();
     let (seen, mut at) = (others.clone(), Vec::new());
@@ -296,7 +302,7 @@ fn m8_a_call_waits_for_turns_of_others_and_not_for_all_their_calls() {
             tell.take().unwrap().send(std::mem::take(&mut at)).unwrap();
         }
     });
-    let neighbours = calls.add(&neighbour, call);
+    let neighbours = calls.add(&neighbour, &life, call);
     let before = others.load(Ordering::Acquire);
     let at = told.blocking_recv().unwrap();
     let first = at[0].saturating_sub(before);
@@ -323,12 +329,13 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
         }
     }
     let calls = Calls::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let life = Life::default();
     let [tenant] = tenants();
     let dropped = Arc::new(AtomicUsize::new(0));
     for round in 1..4 {
         let waits = |_| {
             let held = Panics(dropped.clone());
-            calls.add(&tenant, async move {
+            calls.add(&tenant, &life, async move {
                 let _held = held;
                 std::future::pending::<()>().await;
             })
@@ -338,13 +345,13 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
             (gone.into_iter().map(waits).collect(), more.into_iter().map(waits).collect());
         let (tell, told) = tokio::sync::oneshot::channel();
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
-        more.push(calls.add(&tenant, async move {
+        more.push(calls.add(&tenant, &life, async move {
             let _ = wait.await;
             let _ = tell.send(7);
         }));
-        more.push(calls.add(&tenant, async { panic!("as it is polled") }));
+        more.push(calls.add(&tenant, &life, async { panic!("as it is polled") }));
         let thrown = Panics(Arc::default());
-        more.push(calls.add(&tenant, async move { std::panic::panic_any(thrown) }));
+        more.push(calls.add(&tenant, &life, async move { std::panic::panic_any(thrown) }));
         tokio::task::yield_now().await;
         drop(gone);
         drop(go);
@@ -360,10 +367,11 @@ async fn m8_calls_that_are_given_up_are_dropped_and_hold_up_none() {
 fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let calls = Calls::new(runtime.handle().clone(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let life = Life::default();
     let [tenant] = tenants();
     let dropped = Arc::new(AtomicUsize::new(0));
     let held = Counted(dropped.clone());
-    let was_there = calls.add(&tenant, async move {
+    let was_there = calls.add(&tenant, &life, async move {
         let _held = held;
         std::future::pending::<()>().await;
     });
@@ -372,7 +380,7 @@ fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
     assert_eq!(dropped.load(Ordering::Acquire), 1);
     for count in 1..4 {
         let held = Counted(dropped.clone());
-        let _call = calls.add(&tenant, async move {
+        let _call = calls.add(&tenant, &life, async move {
             let _held = held;
             std::future::pending::<()>().await;
         });
@@ -380,16 +388,44 @@ fn nothing_is_left_of_calls_on_a_runtime_that_is_no_more() {
     }
 }
 
+/// However many they are, and before the last of them is dropped: nothing that a VM began goes on behind its end.
+#[tokio::test]
+async fn m8_calls_of_a_vm_that_is_gone_are_polled_no_more() {
+    let calls = Calls::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let [tenant] = tenants();
+    let (life, others) = (Life::default(), Life::default());
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let (begun, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let call = |life: &Life| {
+        let (mut wait, begun, done) = (wait.clone(), begun.clone(), done.clone());
+        calls.add(&tenant, life, async move {
+            begun.fetch_add(1, Ordering::AcqRel);
+            wait.wait_for(|go| *go).await.unwrap();
+            done.fetch_add(1, Ordering::AcqRel);
+        })
+    };
+    let kept: Vec<_> = (0..1_000).map(|_| call(&life)).collect();
+    let other = call(&others);
+    soon(|| begun.load(Ordering::Acquire) == 1_001).await;
+    drop(life);
+    go.send(true).unwrap();
+    soon(|| Arc::strong_count(&begun) == 1).await; // each was dropped
+    assert_eq!(done.load(Ordering::Acquire), 1);
+    drop((kept, other));
+}
+
 /// A call that always wakes itself keeps none of the same tenant's from its polls, whatever the number of them is.
 #[tokio::test]
 async fn m8_each_call_of_a_tenant_has_its_polls() {
     let calls = Calls::new(tokio::runtime::Handle::current(), Arc::new(Shares::new(Pace::USUAL, true)));
+    let life = Life::default();
     let [tenant] = tenants();
     let had: [Arc<AtomicUsize>; 4] = Default::default();
     let polls = |had: &Arc<AtomicUsize>| {
         let had = had.clone();
         calls.add(
             &tenant,
+            &life,
             std::future::poll_fn(move |context| {
                 had.fetch_add(1, Ordering::AcqRel);
                 let start = std::time::Instant::now();
@@ -465,7 +501,8 @@ async fn m8_a_panic_beside_the_workers_is_nobody_elses() {
     });
     drop(go);
     for told in told {
-        assert_eq!(told.await, Ok(7));
+        let told = tokio::time::timeout(Duration::from_secs(20), told);
+        assert_eq!(told.await.expect("the lane goes on"), Ok(7));
     }
 }
 

@@ -172,8 +172,8 @@ pub(super) struct Queue {
     /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
     /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
-    /// Where whoever comes now begins in virtual time. It goes on with the time that is taken, in equal parts for all who wait: so what has
-    /// waited long enough comes before any newcomer, however small.
+    /// Where whoever comes now begins in virtual time. Time that is taken brings it on by as much as each has who wants it, if they have equal
+    /// parts: so whoever rested has no credit, and what waits comes before all who begin later than it would end.
     clock: Duration,
     /// Numbers the entries of `order`.
     entries: u64,
@@ -211,9 +211,7 @@ impl Queue {
 
     /// The next job of a group, if one waits for which there is room in it.
     pub(super) fn next(&mut self, group: &mut Bounds) -> Option<Job> {
-        while let Ok(job) = self.coming.try_recv() {
-            self.put(job);
-        }
+        self.take_in();
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
@@ -227,7 +225,6 @@ impl Queue {
             .map(|(key, owner)| (*key, owner.clone()))?;
         self.order.remove(&key);
         let line = self.lines.get_mut(&owner)?;
-        self.clock = self.clock.max(line.at);
         line.entry = None;
         let job = line.waiting.pop_front()?;
         line.expected += job.size.time();
@@ -251,12 +248,14 @@ impl Queue {
 
     /// An owner has taken so much of the thread.
     pub(super) fn took(&mut self, owner: &Option<Owner>, time: Duration) {
+        self.take_in(); // who came meanwhile has waited, too
         let line = self.lines.entry(owner.clone()).or_default();
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
-        self.clock += time / u32::try_from(self.order.len() + 1).unwrap_or(u32::MAX);
+        let share_it = self.order.len() + usize::from(line.entry.is_none());
+        self.clock += time / u32::try_from(share_it).unwrap_or(u32::MAX);
         line.took += time;
         if line.expected > EXPECTED_KEPT {
             (line.took, line.expected) = (line.took / 2, line.expected / 2);
@@ -264,6 +263,12 @@ impl Queue {
         if let Some(entry) = line.entry.take() {
             self.order.remove(&entry);
             self.line_up(owner);
+        }
+    }
+
+    fn take_in(&mut self) {
+        while let Ok(job) = self.coming.try_recv() {
+            self.put(job);
         }
     }
 

@@ -4,7 +4,7 @@
 //! What a server sends is hostile. webpki tries each certificate as the issuer of each, 200,000 times: eleven that name each other took 5 s,
 //! of a thread that all tenants share. So only those are given to it that form one line from the server's to an authority.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -61,7 +61,7 @@ impl Authorities {
         let parsed = |sent: &'a CertificateDer<'a>| EndEntityCert::try_from(sent).ok().map(|other| (sent, other));
         let others: Vec<_> = others.iter().filter_map(parsed).collect();
         let called = |name| others.iter().filter(move |(_, other)| other.subject() == name);
-        let subjects: HashSet<&[u8]> = others.iter().map(|(_, other)| other.subject()).collect();
+        let leads = self.leads(others.iter().map(|(_, other)| other));
         let (mut issuer, mut names) = (own.issuer(), HashSet::new());
         while !self.names.contains(issuer) && names.insert(issuer) && line.len() < LINE_MAX {
             let last = called(issuer).filter(|(_, other)| self.names.contains(other.issuer()));
@@ -71,10 +71,9 @@ impl Authorities {
                 line.extend(last.map(|(sent, _)| (*sent).clone()));
                 break;
             }
-            // an authority that others vouch for may be there several times: one that leads on is taken
-            let leads_on =
-                called(issuer).find(|(_, other)| !names.contains(other.issuer()) && subjects.contains(other.issuer()));
-            let Some((sent, next)) = leads_on.or_else(|| called(issuer).next()) else { break };
+            // an authority that others vouch for may be there several times: the one is taken that leads to one of ours by the fewest
+            let from = |other: &EndEntityCert<'_>| leads.get(other.issuer()).copied().unwrap_or(usize::MAX);
+            let Some((sent, next)) = called(issuer).min_by_key(|(_, other)| from(other)) else { break };
             line.push((*sent).clone());
             issuer = next.issuer();
         }
@@ -83,6 +82,22 @@ impl Authorities {
             line.extend(called(issuer).take(1).map(|(sent, _)| (*sent).clone()));
         }
         line
+    }
+
+    /// By name, how many certificates lead from its own to an authority.
+    fn leads<'a>(&self, others: impl Iterator<Item = &'a EndEntityCert<'a>> + Clone) -> HashMap<&'a [u8], usize> {
+        let mut leads = HashMap::new();
+        for count in 1..=LINE_MAX {
+            let is_next = |issuer: &[u8]| match count {
+                1 => self.names.contains(issuer),
+                _ => leads.get(issuer) == Some(&(count - 1)),
+            };
+            let found: Vec<_> = others.clone().filter(|other| is_next(other.issuer())).collect();
+            for other in found {
+                leads.entry(other.subject()).or_insert(count);
+            }
+        }
+        leads
     }
 }
 

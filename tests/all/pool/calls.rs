@@ -375,10 +375,9 @@ fn m4_what_calls_hold_counts_until_it_is_dropped() {
             let error = ask(&tenant, "go", &Value::from(60)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Memory);
             assert!(error.message().contains("that the host holds for it"), "{error}");
-            runtime.block_on(async {
-                while live.load(Ordering::Acquire) > 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+            until("it is dropped", || {
+                runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+                live.load(Ordering::Acquire) == 0
             });
         }
     });
@@ -401,10 +400,9 @@ fn m4_a_vm_starts_when_the_calls_of_the_last_one_are_dropped() {
             tenant.post("quick", &()).unwrap();
             std::thread::sleep(Duration::from_millis(50));
             assert_eq!((status().starts, status().waiting), (starts, 1));
-            runtime.block_on(async {
-                while live.load(Ordering::Acquire) > 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+            until("it is dropped", || {
+                runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+                live.load(Ordering::Acquire) == 0
             });
             until("the next is there", || status().starts == starts + 1 && status().waiting == 0);
         }

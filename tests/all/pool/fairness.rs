@@ -111,7 +111,7 @@ fn r3_fuel_per_second_is_held_to() {
                 while tenant.fuel() < 2 * rate {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                let (before, since) = (tenant.fuel(), Instant::now());
+                let (since, before) = (Instant::now(), tenant.fuel());
                 std::thread::sleep(Duration::from_millis(1500));
                 let measured = (tenant.fuel() - before, since.elapsed());
                 over.store(true, Ordering::Relaxed);

@@ -318,16 +318,13 @@ fn images_are_made_once_and_again_when_needed() {
     let motu = builder(limits()).on_log(|_| ()).build().unwrap();
     let heavy = bundle(&[("init.luau", "for _ = 1, 1e6 do end return { go = function() return 1 end }")]);
     run(async {
-        let deploys: Vec<_> = (0..50)
-            .map(|n| {
-                let tenant = motu.tenant(&format!("i10:{n}").parse().unwrap());
-                let heavy = heavy.clone();
-                async move { tenant.deploy("main", &heavy).await }
-            })
-            .collect();
-        for deploy in deploys {
-            deploy.await.unwrap();
+        let mut deploys = tokio::task::JoinSet::new();
+        for n in 0..50 {
+            let tenant = motu.tenant(&format!("i10:{n}").parse().unwrap());
+            let heavy = heavy.clone();
+            deploys.spawn(async move { tenant.deploy("main", &heavy).await.unwrap() });
         }
+        deploys.join_all().await;
     });
     let loads: u64 = motu.tenants().iter().filter(|tenant| motu.tenant(tenant).fuel() > 0).count() as u64;
     assert!(loads <= 1, "only the first was charged for it");

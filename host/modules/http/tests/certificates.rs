@@ -56,7 +56,12 @@ fn an_honest_line_is_found_beside_what_leads_nowhere() {
     let (unknown, deep) = (root("unknown"), issued("deep", &one));
     let of_unknown = issued("two", &unknown);
     let below = server(&two);
-    for others in [vec![&of_unknown, &two, &one], vec![&two, &of_unknown, &one], vec![&deep, &of_unknown, &two, &one]] {
+    for others in [
+        vec![&of_unknown, &two, &one],
+        vec![&two, &of_unknown, &one],
+        vec![&of_unknown, &unknown, &two, &one],
+        vec![&deep, &of_unknown, &two, &one],
+    ] {
         assert_eq!(check(&authorities, &below, &others), Ok(()));
     }
     assert!(check(&authorities, &own, &[&two]).is_err());
