@@ -132,6 +132,7 @@ pub struct Status {
     /// Events that were started and haven't ended.
     pub started: usize,
     /// The memory of its VM, and what the host holds for it beside its mailbox, in bytes: as it was after its last slice.
+    /// What calls of a VM that is gone still hold is looked at again after 50 ms, and then after ever longer times of up to 5 s.
     pub memory_bytes: u64,
     /// All the fuel that its events have used.
     pub fuel: u64,

@@ -143,7 +143,8 @@ impl Instance {
 
     /// [`dispatch`](Self::dispatch) with values as Luau has them: strings byte for byte, buffers, vectors, tables with any
     /// keys. A result of more than 512 values is decoded on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight.
-    /// A result that is decoded only after the event's deadline is refused. The runtime has to be driven meanwhile.
+    /// Such a result that is decoded only after the event's deadline is refused with the kind [`Deadline`](ErrorKind::Deadline); what the
+    /// handler did is done. The runtime has to be driven meanwhile.
     ///
     /// # Errors
     ///

@@ -77,7 +77,7 @@ pub(crate) enum Notice {
     Live { starts: u64 },
     /// The VM, and what the host holds for it beside the mailbox, take this much memory now.
     Memory { bytes: u64 },
-    /// The VM is gone, and its memory.
+    /// The VM is gone. What its calls hold may be there for a while.
     Gone,
     /// It takes no more events, and why; or it does again.
     Quarantined { reason: Option<String> },

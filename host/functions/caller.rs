@@ -316,7 +316,11 @@ fn poll(
             let (tell, wait, fuel) = (answered.clone(), begun.wait, spent.take_fuel());
             let waiting =
                 Waiting { polls: functions.polls.clone(), shown: function.shown.clone(), spent: std::mem::take(spent) };
-            let call = async move { tell(wait, waiting.called(begun).await) };
+            // in this order it is dropped too: what tells that the last call of a VM is gone comes last
+            let call = async move {
+                let called = waiting.called(begun).await;
+                tell(wait, called);
+            };
             Outcome::Pending(functions.calls.add(&local.tenant, life, call), fuel)
         }
     }

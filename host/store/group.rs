@@ -40,12 +40,6 @@ const ROW_NANOS: usize = 10_000;
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// Once an owner's changes were expected to take so long together, the older ones count half: the guess follows what the owner does now.
-const EXPECTED_KEPT: Duration = Duration::from_millis(20);
-
-/// The least part of its usual time that a change is expected to take, whatever the owner's last ones took.
-const EXPECTED_PART_MIN: f64 = 1.0 / 16.0;
-
 /// A task, with who waits for it.
 pub(super) struct Job {
     pub(super) task: Task,
@@ -170,7 +164,8 @@ pub(super) struct Queue {
     coming: mpsc::UnboundedReceiver<Job>,
     lines: HashMap<Option<Owner>, Line>,
     /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
-    /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it.
+    /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it. How long a job
+    /// takes goes by what is asked, not by what the owner's last ones took: lists that were refused would let heavy ones go before.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
     /// Where whoever comes now begins in virtual time. Time that is taken brings it on by as much as each has who wants it, if they have equal
     /// parts: so whoever rested has no credit, and what waits comes before all who begin later than it would end.
@@ -185,10 +180,6 @@ struct Line {
     at: Duration,
     /// Its entry in `order`, if it has one.
     entry: Option<(Duration, u64)>,
-    /// Time that its last changes took.
-    took: Duration,
-    /// Time that the same changes were expected to take by their [size](Size::time).
-    expected: Duration,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
 }
@@ -215,7 +206,7 @@ impl Queue {
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
-            job.is_none_or(|job| group.has_room_for(owner, job.size.bytes))
+            job.is_none_or(|job| group.has_room_for(owner, job.size))
         };
         let (key, owner) = self
             .order
@@ -227,7 +218,6 @@ impl Queue {
         let line = self.lines.get_mut(&owner)?;
         line.entry = None;
         let job = line.waiting.pop_front()?;
-        line.expected += job.size.time();
         group.add(&owner, job.size.bytes);
         self.line_up(&owner);
         Some(job)
@@ -256,10 +246,6 @@ impl Queue {
         line.at = line.at.saturating_add(time);
         let share_it = self.order.len() + usize::from(line.entry.is_none());
         self.clock += time / u32::try_from(share_it).unwrap_or(u32::MAX);
-        line.took += time;
-        if line.expected > EXPECTED_KEPT {
-            (line.took, line.expected) = (line.took / 2, line.expected / 2);
-        }
         if let Some(entry) = line.entry.take() {
             self.order.remove(&entry);
             self.line_up(owner);
@@ -294,22 +280,10 @@ impl Queue {
             && let Some(job) = line.waiting.front()
         {
             self.entries += 1;
-            let entry = (line.at.saturating_add(line.expects(job.size)), self.entries);
+            let entry = (line.at.saturating_add(job.size.time()), self.entries);
             line.entry = Some(entry);
             self.order.insert(entry, owner.clone());
         }
-    }
-}
-
-impl Line {
-    /// Returns how long a change of this size is expected to take: less than usual if the owner's last changes took less than their sizes say.
-    /// A list whose first check fails takes a tenth. Its owner asks again after each answer, and would wait each time for the whole.
-    fn expects(&self, size: Size) -> Duration {
-        let (took, expected) = (self.took.as_nanos(), self.expected.as_nanos());
-        if took >= expected {
-            return size.time();
-        }
-        size.time().mul_f64((took as f64 / expected as f64).max(EXPECTED_PART_MIN))
     }
 }
 
@@ -319,18 +293,23 @@ pub(super) struct Bounds {
     jobs: usize,
     bytes: usize,
     by_owner: HashMap<Option<Owner>, usize>,
+    /// How long it has taken.
+    elapsed: Duration,
 }
 
 impl Bounds {
     /// Whether the group has enough, after this time.
-    pub(super) fn is_full(&self, elapsed: Duration) -> bool {
+    pub(super) fn is_full(&mut self, elapsed: Duration) -> bool {
+        self.elapsed = elapsed;
         self.jobs >= GROUP_JOBS || self.bytes >= GROUP_BYTES || elapsed >= GROUP_TIME
     }
 
-    fn has_room_for(&self, owner: &Option<Owner>, bytes: usize) -> bool {
+    /// What comes after the first must fit in the time that is left, too: whoever has changed little would wait for it, and for its commit.
+    fn has_room_for(&self, owner: &Option<Owner>, size: Size) -> bool {
+        let (bytes, time) = (size.bytes, self.elapsed.saturating_add(size.time()));
         let own = self.by_owner.get(owner).copied().unwrap_or_default();
         let fits = |has: usize, most: usize| has == 0 || has.saturating_add(bytes) <= most;
-        fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES)
+        fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES) && (self.jobs == 0 || time <= GROUP_TIME)
     }
 
     fn add(&mut self, owner: &Option<Owner>, bytes: usize) {
@@ -364,9 +343,9 @@ impl Size {
             Op::Check { scope, key, expected: Expected::Value(value) } => {
                 (row(scope, key).saturating_add(value.len()), 1)
             }
-            Op::Check { scope, key, .. } | Op::Delete { scope, key } | Op::Add { scope, key, .. } => {
-                (row(scope, key), 1)
-            }
+            Op::Check { scope, key, .. } | Op::Add { scope, key, .. } => (row(scope, key), 1),
+            // it may be in all three tables
+            Op::Delete { scope, key } => (row(scope, key), 3),
             Op::SetSchedule { plan, .. } => (plan.bytes().saturating_add(SCHEDULE_BYTES), 1),
             Op::Settle { .. } | Op::DeleteSchedule { .. } => (OP_BYTES, 1),
         };

@@ -41,7 +41,7 @@ pub struct HttpSettings {
     /// How many requests of all tenants of one Motu may be under way at once. A tenant may have a sixteenth of those that are left, at least
     /// one while any is, and [`http_in_flight`](crate::Limits::http_in_flight) at most: one more is refused with the kind `limit`. Each takes up
     /// to three sockets. Default: a quarter of the files that the process may have open (the soft limit `RLIMIT_NOFILE`) when the settings are
-    /// made. With several Motus in a process, set less.
+    /// made. With several Motus in a process, set less, but not under 32: a tenant has one at a time then.
     pub requests: u32,
 }
 

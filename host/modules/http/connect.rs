@@ -34,8 +34,15 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// A connection to the address that answers first; they are tried in turn. When the future is dropped, so are all attempts.
 pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let stream = first(addresses, TcpStream::connect).await?;
+    first(addresses, attempt).await
+}
+
+/// When it is closed, nothing is left of it: the kernel would keep its local port for a minute. Once half of the ports to one address are
+/// taken so, it looks for a free one for milliseconds, with all that the thread has to do waiting.
+async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    stream.set_zero_linger()?;
     Ok(stream)
 }
 

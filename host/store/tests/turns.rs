@@ -132,6 +132,50 @@ fn m8_of_equal_owners_the_one_is_next_whose_change_takes_least() {
     assert_eq!(order.iter().filter(|name| name.starts_with("list")).count(), 6, "{order:?}");
 }
 
+/// Beside a small change there is no room for a list that takes longer than a group: who changed little would wait for both.
+#[test]
+fn m8_a_long_change_shares_no_commit_with_a_short_one() {
+    let heavy = |of: &str, count: usize| {
+        let set_at = |i: usize| Op::Set {
+            scope: scope("s"),
+            key: i.to_be_bytes().to_vec(),
+            value: vec![1],
+            expires: Some(u64::MAX),
+            resume: true,
+        };
+        list(of, (0..count).map(set_at).collect())
+    };
+    let small = |of: &str| list(of, vec![set("s", b"k", b"v")]);
+    let mut mixed = queue([small("guild:1"), heavy("guild:2", 100), small("guild:3"), heavy("guild:4", 100)]);
+    let groups: Vec<usize> = (0..3).map(|_| mixed.gather().unwrap().len()).collect();
+    assert_eq!(groups, [2, 1, 1]);
+    // and once some time has gone, none for half of one
+    let mut later = queue([small("guild:1"), heavy("guild:2", 50)]);
+    let mut bounds = Bounds::default();
+    assert!(later.next(&mut bounds).is_some() && !bounds.is_full(Duration::from_millis(1)));
+    assert!(later.next(&mut bounds).is_none());
+    assert!(later.next(&mut Bounds::default()).is_some());
+}
+
+/// Lists whose first check fails take little. They tell nothing of the next, which may be carried out.
+#[test]
+fn m8_what_was_refused_before_lets_nothing_go_before_others() {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let ops = |fails: bool| {
+        let checks = fails.then(|| check("s", b"k", Expected::Revision(1)));
+        checks.into_iter().chain((0..100_u8).map(|i| set("s", &[i], b"v"))).collect()
+    };
+    for _ in 0..100 {
+        sender.send(job(list("guild:1", ops(true)))).ok().unwrap();
+        let job = queue.next(&mut Bounds::default()).unwrap();
+        queue.took(&job.task.owner().cloned(), Duration::from_micros(20));
+    }
+    sender.send(job(list("guild:1", ops(false)))).ok().unwrap();
+    sender.send(job(list("guild:2", vec![set("s", b"k", b"v"); 50]))).ok().unwrap();
+    assert_eq!(names(&[queue.next(&mut Bounds::default()).unwrap()]), ["guild:2"]);
+}
+
 /// A list waits for newcomers, each with little: not for all that there ever are.
 #[test]
 fn m8_what_waits_comes_before_newcomers_in_the_end() {

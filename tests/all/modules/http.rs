@@ -18,6 +18,7 @@ trials![
     p6_requests_under_way_are_bounded,
     m8_a_server_is_read_in_steps_of_its_tenants,
     m4_bodies_that_are_still_coming_are_memory,
+    m8_a_connection_that_ends_leaves_no_port_behind,
 ];
 
 const SOURCE: &str = "local http = require('@motu/http')\nreturn {\n\
@@ -182,6 +183,32 @@ fn stall() -> String {
         }
     });
     url
+}
+
+/// The server never closes first. Whoever does would keep the port for a minute.
+fn m8_a_connection_that_ends_leaves_no_port_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+        }
+    });
+    let motu = open(limits());
+    let tenant = tenant(&motu, "m8:1", SOURCE, &["motu:http/*"]);
+    for _ in 0..10 {
+        assert_eq!(ask(&tenant, "kind", format!("http://127.0.0.1:{port}/")).unwrap(), Value::string("ok"));
+    }
+    // in the kernel's table: the address of either end, and the state, of which 06 is that of a port that is kept
+    let kept = || {
+        let all = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let is_ours = |line: &&str| line.contains(&format!(":{port:04X} 06 "));
+        all.lines().filter(is_ours).count()
+    };
+    assert_eq!(kept(), 0);
 }
 
 fn m4_bodies_that_are_still_coming_are_memory() {
