@@ -376,7 +376,7 @@ fn m4_what_calls_hold_counts_until_it_is_dropped() {
             assert_eq!(error.kind(), ErrorKind::Memory);
             assert!(error.message().contains("that the host holds for it"), "{error}");
             until("it is dropped", || {
-                runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+                runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
                 live.load(Ordering::Acquire) == 0
             });
         }
@@ -401,7 +401,7 @@ fn m4_a_vm_starts_when_the_calls_of_the_last_one_are_dropped() {
             std::thread::sleep(Duration::from_millis(50));
             assert_eq!((status().starts, status().waiting), (starts, 1));
             until("it is dropped", || {
-                runtime.block_on(tokio::time::sleep(Duration::from_millis(1)));
+                runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
                 live.load(Ordering::Acquire) == 0
             });
             until("the next is there", || status().starts == starts + 1 && status().waiting == 0);
