@@ -166,11 +166,11 @@ pub(super) struct Queue {
     coming: mpsc::UnboundedReceiver<Job>,
     lines: HashMap<Option<Owner>, Line>,
     /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
-    /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it. How long a job
-    /// takes goes by what is asked, not by what the owner's last ones took: lists that were refused would let heavy ones go before.
+    /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it. A list waits
+    /// until each who asks meanwhile has had as much. How long a job takes goes by what is asked, not by what the owner's last ones took:
+    /// lists that were refused would let heavy ones go before.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
-    /// Where whoever comes now begins in virtual time. Time that is taken brings it on by as much as each has who wants it, if they have equal
-    /// parts: so whoever rested has no credit, and what waits comes before all who begin later than it would end.
+    /// Where whoever had the last turn was in virtual time when it began.
     clock: Duration,
     /// Numbers the entries of `order`.
     entries: u64,
@@ -204,7 +204,9 @@ impl Queue {
 
     /// The next job of a group, if one waits for which there is room in it.
     pub(super) fn next(&mut self, group: &mut Bounds) -> Option<Job> {
-        self.take_in();
+        while let Ok(job) = self.coming.try_recv() {
+            self.put(job);
+        }
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let job = self.lines.get(owner).and_then(|line| line.waiting.front());
@@ -218,6 +220,7 @@ impl Queue {
             .map(|(key, owner)| (*key, owner.clone()))?;
         self.order.remove(&key);
         let line = self.lines.get_mut(&owner)?;
+        self.clock = self.clock.max(line.at);
         line.entry = None;
         let job = line.waiting.pop_front()?;
         group.add(&owner, job.size.bytes);
@@ -240,23 +243,14 @@ impl Queue {
 
     /// An owner has taken so much of the thread.
     pub(super) fn took(&mut self, owner: &Option<Owner>, time: Duration) {
-        self.take_in(); // who came meanwhile has waited, too
         let line = self.lines.entry(owner.clone()).or_default();
         if line.waiting.is_empty() {
             line.at = line.at.max(self.clock); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
-        let share_it = self.order.len() + usize::from(line.entry.is_none());
-        self.clock += time / u32::try_from(share_it).unwrap_or(u32::MAX);
         if let Some(entry) = line.entry.take() {
             self.order.remove(&entry);
             self.line_up(owner);
-        }
-    }
-
-    fn take_in(&mut self) {
-        while let Ok(job) = self.coming.try_recv() {
-            self.put(job);
         }
     }
 
@@ -347,8 +341,8 @@ impl Size {
                 (row(scope, key).saturating_add(value.len()), 0)
             }
             Op::Check { scope, key, .. } | Op::Add { scope, key, .. } => (row(scope, key), 0),
-            // if it is in all of them
-            Op::Delete { scope, key } => (row(scope, key), 2),
+            // it may be in two of them
+            Op::Delete { scope, key } => (row(scope, key), 1),
             Op::SetSchedule { plan, .. } => (plan.bytes().saturating_add(SCHEDULE_BYTES), 0),
             Op::Settle { .. } | Op::DeleteSchedule { .. } => (OP_BYTES, 0),
         };

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -40,10 +40,10 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 /// When it is closed, nothing is left of it: the kernel would keep its local port for a minute. Once half of the ports to one address are
 /// taken so, it looks for a free one for milliseconds, with all that the thread has to do waiting.
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    stream.set_zero_linger()?;
-    Ok(stream)
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_zero_linger()?; // before it connects: it may be there, and be given up, before anybody looks
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
 }
 
 /// Returns what the first attempt that succeeds returns, or the last error. Attempts are parts of this future, not tasks: they are polled in the
