@@ -369,7 +369,9 @@ fn m8_changes_of_one_owner_keep_their_order_in_a_full_queue() {
 /// The fifth has its room when the first is answered, and is polled only after another was asked for: that one is still behind it.
 #[test]
 fn m8_a_change_overtakes_none_that_has_its_room_and_was_not_told_yet() {
-    let store = memory();
+    let gate = Gate::default();
+    let store = Local::in_memory(&Settings { clock: gate.clock(), ..Settings::default() }).unwrap();
+    let still = gate.shut(); // what is asked is polled before it can be done
     let ask = |value: u8, bytes| {
         let mut asked = store.way.ask(list("guild:1", vec![set("s", b"k", &[value])]), bytes);
         let polled = asked.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -377,6 +379,7 @@ fn m8_a_change_overtakes_none_that_has_its_room_and_was_not_told_yet() {
     };
     let mut asked: Vec<_> = (0..5).map(|value| ask(value, 900_000).0).collect();
     let fifth = asked.pop().unwrap();
+    drop(still);
     asked.into_iter().for_each(|asked| drop(wait(asked).unwrap()));
     let (last, waits) = ask(5, 10);
     assert!(waits);
