@@ -425,7 +425,7 @@ fn a_result_that_is_decoded_after_its_deadline_is_refused() {
         std::thread::scope(|scope| {
             let many = scope.spawn(|| ask(&tenant, "many", &Value::from(1_000)));
             until("it has ended", || motu.stats().answered > before);
-            std::thread::sleep(deadline);
+            std::thread::sleep(2 * deadline); // who asks may be late to look: its time begins then
             drop(go);
             let error = many.join().unwrap().unwrap_err();
             assert_eq!((error.kind(), error.event()), (ErrorKind::Deadline, Some("many")));
