@@ -173,7 +173,7 @@ struct Body {
     told_bytes: u64,
     /// The interval until memory that is held without a VM is looked at again.
     held_again: Duration,
-    /// When that is next.
+    /// When such memory is looked at next.
     held_look: Option<Instant>,
 }
 

@@ -55,7 +55,7 @@ struct InFlight {
     is_ready: AtomicBool,
     is_given_up: AtomicBool,
     is_over: AtomicBool,
-    /// Of the VM that called.
+    /// Whether the VM that called is gone.
     life_is_over: Arc<AtomicBool>,
 }
 

@@ -98,8 +98,8 @@ impl<'c> Steps<'c> {
         self.context
     }
 
-    /// Charges for what was done. Whether that was the end of a step: then others are to have the worker.
-    fn is_over(&mut self, fuel: u64) -> bool {
+    /// Charges for what was done. Returns whether that ended the step: others are to have the worker then.
+    fn charge(&mut self, fuel: u64) -> bool {
         self.context.charge(fuel);
         self.left = self.left.saturating_sub(fuel);
         let is_over = self.left == 0;
@@ -111,7 +111,7 @@ impl<'c> Steps<'c> {
 
     /// Charges for what was done, and yields at the end of a step.
     pub(super) async fn did(&mut self, fuel: u64) {
-        if self.is_over(fuel) {
+        if self.charge(fuel) {
             self.context.give_way().await;
         }
     }
@@ -126,7 +126,7 @@ impl<'c> Steps<'c> {
     pub(super) async fn encoded(&mut self, value: &Encoded) -> Result<Vec<u8>, Error> {
         // most are, and need no turns
         if let Some((bytes, tokens)) = canonical::scalar(value.bytes()) {
-            if self.is_over(ENCODE_TOKEN.saturating_mul(tokens as u64)) {
+            if self.charge(ENCODE_TOKEN.saturating_mul(tokens as u64)) {
                 self.context.give_way_with(bytes.len() as u64).await?;
             }
             return Ok(bytes);
@@ -137,7 +137,7 @@ impl<'c> Steps<'c> {
             let mut left = tokens;
             let stepped = canonical.step(&mut left);
             let is_over = stepped.map_err(|error| Error::new(ErrorKind::Script, error.to_string()))?;
-            if self.is_over(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)) {
+            if self.charge(ENCODE_TOKEN.saturating_mul((tokens - left) as u64)) {
                 self.context.give_way_with(canonical.held_bytes()).await?;
             }
             if is_over {

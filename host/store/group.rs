@@ -22,8 +22,8 @@ const GROUP_JOBS: usize = 256;
 /// millisecond on a disk; with a group of one, 16 tenants that set lists of 100 came to 219,000 sets a second, with two to 270,000.
 const GROUP_TIME: Duration = Duration::from_millis(2);
 
-/// Nor is one added with which it would be expected to take longer than this: two lists of 100 keys with `ttl` and `resume` don't share a commit. One
-/// and a small change do, since whoever is alone in a group pays for its commit: what changes little would come to have had as much as the lists.
+/// The longest that a group of several jobs is expected to take. Two lists of 100 keys with `ttl` and `resume` take longer, and share no commit.
+/// A list and a small change do: whoever is alone in a group pays for its commit, and a small change that did would be made to wait behind lists.
 const GROUP_TIME_MAX: Duration = Duration::from_micros(3_500);
 
 /// And not many more bytes, read and written, of all owners and of each, but for a job that is larger alone.
@@ -38,9 +38,11 @@ const KEY_TIMES: usize = 2;
 /// A schedule that is set is read and looked ahead in, 70 us: as long as so many bytes are written.
 const SCHEDULE_BYTES: usize = 16 << 10;
 
-/// Nanoseconds that writing an entry takes, about, and each row that it has in another table: to guess how long a change will take. Entries whose
-/// keys come in order take 3 us, and 10 if they are spread over a tree of 40,000; the other rows always are.
+/// Nanoseconds that writing an entry takes, about, to guess how long a change will take: 3 us if keys come in order, and 10 if they are spread over
+/// a tree of 40,000.
 const ENTRY_NANOS: usize = 4_000;
+
+/// Nanoseconds that each row of an entry in another table takes, about. Those rows are always spread.
 const ROW_NANOS: usize = 8_000;
 
 /// Nanoseconds that reading or writing a byte takes, about.
@@ -293,7 +295,7 @@ pub(super) struct Bounds {
     jobs: usize,
     bytes: usize,
     by_owner: HashMap<Option<Owner>, usize>,
-    /// How long it has taken.
+    /// How long the group has taken.
     elapsed: Duration,
 }
 
