@@ -65,8 +65,10 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = child::run_if_asked() {
         return code;
     }
-    steps::unwind_once();
     let arguments = libtest_mimic::Arguments::from_args();
+    if !arguments.list {
+        steps::warm_up();
+    }
     let trials = [
         bundle::trials(),
         clock::trials(),
