@@ -148,7 +148,7 @@ struct Body {
     /// What calls of host functions came to, for coroutines that wait, and the fuel that it has cost.
     answers: Answers,
     /// The guest has tasks to run before anything else, on behalf of this owner.
-    deferred: Option<Owner>,
+    deferred: Option<Arc<Owner>>,
     /// Events whose handlers are to be closed.
     cancels: VecDeque<EventId>,
     /// Whether an event was started last, and not something that waited resumed: they take turns.
@@ -237,7 +237,7 @@ impl Account {
 /// An entry that is under way.
 struct Inside {
     entering: Entering,
-    owner: Owner,
+    owner: Arc<Owner>,
     /// Its fuel, if it isn't that of an event.
     budget: Option<u64>,
     /// Fuel that was charged to the share already, slice by slice.
@@ -346,8 +346,8 @@ impl Actor {
     }
 
     /// Who the entries of an event are made for, and what it leaves behind.
-    fn owner(&self, event: EventId, name: Arc<str>, origin: Origin) -> Owner {
-        Owner { event, name, origin, log_left: Arc::new(AtomicU32::new(self.limits().log_bytes)) }
+    fn owner(&self, event: EventId, name: Arc<str>, origin: Origin) -> Arc<Owner> {
+        Arc::new(Owner { event, name, origin, log_left: AtomicU32::new(self.limits().log_bytes) })
     }
 
     /// Where a test may have the worker die.

@@ -68,8 +68,13 @@ impl Default for Clock {
 impl Clock {
     /// What sleeps are measured by.
     pub(crate) fn now(&self) -> Instant {
+        self.at(Instant::now())
+    }
+
+    /// The same, for who has just looked at the system's.
+    pub(crate) fn at(&self, now: Instant) -> Instant {
         match self {
-            Clock::System { .. } => Instant::now(),
+            Clock::System { .. } => now,
             Clock::Mock(clock) => clock.0.born + clock.passed(),
         }
     }

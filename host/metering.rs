@@ -112,9 +112,14 @@ impl Default for Turn {
 impl Turn {
     /// Whether it has taken its time.
     pub(crate) fn is_over(&self) -> bool {
+        self.is_over_at(Instant::now())
+    }
+
+    /// The same, for who has just looked at the clock.
+    pub(crate) fn is_over_at(&self, now: Instant) -> bool {
         match &self.over {
             None => false,
-            Some(Over::At(at)) => Instant::now() >= *at,
+            Some(Over::At(at)) => now >= *at,
             Some(Over::Mock(meter, at)) => meter.now() >= *at,
         }
     }

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Begun, Caller};
-use crate::guest::exports::motu::guest::vm::{Checked, Guest as VmExports, Loaded, Module, Step};
+use crate::guest::exports::motu::guest::vm::{Checked, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
 use crate::image::{Capture, EXCEPTION_HEAP_BYTES_MAX, Heir, Image, Memories, MemoryHandle, start_from};
@@ -85,7 +85,8 @@ impl Factory {
         let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone(), pace: Pace::USUAL };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(&factory.base, state)?;
-        at_once(vm.exports().call_init(&mut vm.store)).map_err(failed)?;
+        let bindings = vm.bindings.clone();
+        at_once(bindings.motu_guest_vm().call_init(&mut vm.store)).map_err(failed)?;
         let mut capturing = vm.into_image()?;
         let base = loop {
             if let Some(base) = capturing.step()? {
@@ -153,8 +154,8 @@ impl Factory {
             timers: limits.timers,
             calls: limits.calls_in_flight,
         };
-        let exports = vm.exports();
-        let configured = at_once(exports.call_configure(&mut vm.store, seed, guest_limits));
+        let bindings = vm.bindings.clone();
+        let configured = at_once(bindings.motu_guest_vm().call_configure(&mut vm.store, seed, guest_limits));
         configured.map_err(|error| Error::internal(format!("the VM can't be configured: {error:#}")))?;
         // only now: what ran until here isn't cut into slices
         let sliced = vm.store.fuel_async_yield_interval(Some(LOOK_FUEL));
@@ -174,7 +175,7 @@ impl Factory {
         let bindings = bindings.map_err(failed)?;
         let memory = memory.ok_or_else(|| Error::internal("an instance was started without a memory"))?;
         store.data().memory.gauge.set(image.len() as u64);
-        Ok(Vm { store, bindings, memory })
+        Ok(Vm { store, bindings: Arc::new(bindings), memory })
     }
 
     /// Frees what is kept for an image that nobody will start from again.
@@ -194,7 +195,8 @@ fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::R
 /// One VM and the memory it lives in. Dropped, its memory goes back to be used for another.
 pub(crate) struct Vm {
     store: Store<State>,
-    bindings: crate::guest::Guest,
+    /// Apart: the VM goes into each entry, and comes back.
+    bindings: Arc<crate::guest::Guest>,
     memory: MemoryHandle,
 }
 
@@ -280,13 +282,15 @@ impl Entering {
 }
 
 impl Vm {
-    fn exports(&self) -> VmExports {
-        self.bindings.motu_guest_vm().clone()
-    }
-
     /// Enters the guest with so much fuel (`None`: no limit), and so much to log, on behalf of an owner (none while a bundle
     /// is loaded).
-    pub(crate) fn enter(mut self, entry: Entry, fuel: Option<u64>, log_bytes: u32, owner: Option<Owner>) -> Entering {
+    pub(crate) fn enter(
+        mut self,
+        entry: Entry,
+        fuel: Option<u64>,
+        log_bytes: u32,
+        owner: Option<Arc<Owner>>,
+    ) -> Entering {
         let given = fuel.unwrap_or(u64::MAX);
         let owed = if let Entry::Resume { fuel, .. } | Entry::GoOn { fuel, .. } = entry { fuel } else { 0 };
         let meter = self.store.data().meter.clone();
@@ -311,7 +315,7 @@ impl Vm {
     }
 
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {
-        let (exports, store) = (self.exports(), &mut self.store);
+        let (exports, store) = (self.bindings.motu_guest_vm(), &mut self.store);
         Ok(match entry {
             Entry::Load { files, entry, modules } => {
                 let loaded = exports.call_load(&mut *store, &files, &entry, &modules).await?;
@@ -435,7 +439,7 @@ pub(crate) struct State {
     limits: Arc<Limits>,
     clock: Clock,
     /// Whose entry this is.
-    owner: Option<Owner>,
+    owner: Option<Arc<Owner>>,
     waits: Waits,
     /// Who calls host functions here; nobody while a bundle is loaded.
     caller: Option<Caller>,
@@ -444,7 +448,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn owner(&self) -> Result<Owner, Stop> {
+    fn owner(&self) -> Result<Arc<Owner>, Stop> {
         self.owner.clone().ok_or_else(|| Stop::Guest { error: "it waits while it loads".to_owned() })
     }
 

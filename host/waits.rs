@@ -12,14 +12,14 @@ use crate::strategy::Origin;
 use crate::vm::{Gauge, Held};
 
 /// Who an entry is made for: an event, or what it left behind.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Owner {
     pub(crate) event: u64,
     pub(crate) name: Arc<str>,
     /// What of the store's it is about.
     pub(crate) origin: Origin,
     /// What the event, and all that it leaves behind, may still log, in bytes.
-    pub(crate) log_left: Arc<AtomicU32>,
+    pub(crate) log_left: AtomicU32,
 }
 
 /// What the host holds for a wait, in bytes. What a call has comes on top, and is held with the call.
@@ -43,12 +43,12 @@ pub(crate) struct Waits {
 type Due = (Instant, u64);
 
 struct Sleep {
-    owner: Owner,
+    owner: Arc<Owner>,
     due: Due,
 }
 
 struct Calling {
-    owner: Owner,
+    owner: Arc<Owner>,
     call: Call,
     /// What it has come to, and computes on from.
     held: Option<Held>,
@@ -100,7 +100,7 @@ impl Waits {
         self.sleeps.len() + self.calls.len()
     }
 
-    pub(crate) fn sleep(&mut self, wait: u32, due: Instant, owner: Owner, most: u32) -> Result<(), String> {
+    pub(crate) fn sleep(&mut self, wait: u32, due: Instant, owner: Arc<Owner>, most: u32) -> Result<(), String> {
         if self.sleeps.len() >= most as usize {
             return Err(format!("it sleeps more often at once than the limit timers of {most}"));
         }
@@ -112,7 +112,7 @@ impl Waits {
         Ok(())
     }
 
-    pub(crate) fn call(&mut self, wait: u32, call: Call, owner: Owner, most: u32) -> Result<(), String> {
+    pub(crate) fn call(&mut self, wait: u32, call: Call, owner: Arc<Owner>, most: u32) -> Result<(), String> {
         if self.calls.len() >= most as usize {
             return Err(format!("it calls more often at once than the limit calls_in_flight of {most}"));
         }
@@ -144,13 +144,13 @@ impl Waits {
     }
 
     /// Who waits, if somebody still does.
-    pub(crate) fn owner(&self, wait: u32) -> Option<Owner> {
+    pub(crate) fn owner(&self, wait: u32) -> Option<Arc<Owner>> {
         let sleeper = || self.sleeps.get(&wait).map(|sleep| &sleep.owner);
         self.calls.get(&wait).map(|call| &call.owner).or_else(sleeper).cloned()
     }
 
     /// Ends a wait. None if nobody waits any more.
-    pub(crate) fn take(&mut self, wait: u32) -> Option<Owner> {
+    pub(crate) fn take(&mut self, wait: u32) -> Option<Arc<Owner>> {
         if let Some(Calling { owner, .. }) = self.calls.remove(&wait) {
             self.gauge.release(WAIT_BYTES);
             return Some(owner);
@@ -167,7 +167,7 @@ impl Waits {
     }
 
     /// Ends the sleep that is over for the longest time.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(u32, Owner)> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(u32, Arc<Owner>)> {
         let ((at, _), wait) = self.due.first_key_value()?;
         if *at > now {
             return None;

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Account, Actor, Body, Came, Inside, Message, NIL, START, Slice, Stage, Waiting, over};
@@ -38,7 +38,8 @@ impl Body {
             if !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
                 return (Slice::More, burnt);
             }
-            let (now, scripts_now) = (Instant::now(), actor.shared.clock.now());
+            let now = Instant::now();
+            let scripts_now = actor.shared.clock.at(now);
             if !self.end_overdue(actor, now, turn) {
                 return (Slice::More, burnt);
             }
@@ -48,7 +49,7 @@ impl Body {
                 return (slice, burnt);
             }
             self.idle_since = None;
-            if worked && (burnt >= Limits::SLICE_FUEL || turn.is_over()) {
+            if worked && (burnt >= Limits::SLICE_FUEL || turn.is_over_at(now)) {
                 return (Slice::More, burnt);
             }
             if let Some(until) = actor.share.held_until(now) {
@@ -218,8 +219,8 @@ impl Body {
         }
         if let Some(event) = self.cancels.pop_front() {
             // no script runs in it, which could log
-            let owner = Owner { event, name: "".into(), origin: None, log_left: Arc::default() };
-            return self.enter(actor, owner, Entry::Cancel { event });
+            let owner = Owner { event, name: "".into(), origin: None, log_left: AtomicU32::default() };
+            return self.enter(actor, Arc::new(owner), Entry::Cancel { event });
         }
         if self.may_start() && !self.started_last {
             self.started_last = true;
@@ -255,7 +256,7 @@ impl Body {
     }
 
     /// Enters the VM that is there, on the account of the event, or if that has ended, with the budget of what it left.
-    fn enter(&mut self, actor: &Actor, owner: Owner, entry: Entry) {
+    fn enter(&mut self, actor: &Actor, owner: Arc<Owner>, entry: Entry) {
         let Some(vm) = self.vm.take() else { return };
         let account = self.started.get(&owner.event);
         let budget = match account {
@@ -389,10 +390,9 @@ impl Body {
             actor.stage(Stage::Slice);
             return burnt;
         };
-        let burnt = fuel.saturating_sub(inside.charged);
-        let (owner, budget) = (inside.owner.clone(), inside.budget);
+        let Some(Inside { owner, budget, charged, .. }) = self.inside.take() else { return 0 };
+        let burnt = fuel.saturating_sub(charged);
         actor.share.burn(burnt);
-        self.inside = None;
         actor.stage(Stage::Left);
         if let Some(account) = self.started.get_mut(&owner.event) {
             account.fuel += fuel;
@@ -410,7 +410,7 @@ impl Body {
     }
 
     /// The guest came back by itself.
-    fn left(&mut self, actor: &Actor, owner: &Owner, exit: Exit) {
+    fn left(&mut self, actor: &Actor, owner: &Arc<Owner>, exit: Exit) {
         match exit {
             Exit::Value(answer) => self.end_started(actor, owner.event, answer.map_err(failed)),
             Exit::Cancelled => (),

@@ -5,9 +5,11 @@
 mod bulk;
 mod chaos;
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::*;
+use crate::guest::exports::motu::guest::vm::Guest as VmExports;
 use crate::guest::motu::guest::host::Called;
 use crate::guest::motu::guest::types::Refusal;
 use crate::log::LogLine;
@@ -85,11 +87,11 @@ impl World {
     fn enter<T>(&mut self, call: impl AsyncFnOnce(&VmExports, &mut Store<State>) -> wasmtime::Result<T>) -> T {
         let state = self.vm.store.data_mut();
         state.log.set_left(state.limits.log_bytes);
-        let log_left = Arc::default();
-        state.owner = Some(Owner { event: 0, name: "test".into(), origin: None, log_left });
+        let owner = Owner { event: 0, name: "test".into(), origin: None, log_left: AtomicU32::default() };
+        state.owner = Some(Arc::new(owner));
         self.vm.store.set_fuel(1_000_000_000).unwrap();
-        let exports = self.vm.exports();
-        block_on(call(&exports, &mut self.vm.store)).unwrap()
+        let bindings = self.vm.bindings.clone();
+        block_on(call(bindings.motu_guest_vm(), &mut self.vm.store)).unwrap()
     }
 
     fn start(&mut self, event: u64, name: &str) -> Step {

@@ -1,5 +1,7 @@
 //! No instruction of the guest works for long: what copies, fills or takes megabytes is cut into slices like any loop.
 
+use std::sync::atomic::AtomicU32;
+
 use wasmparser::{Operator, Parser, Payload};
 
 use super::*;
@@ -8,7 +10,7 @@ use crate::metering::{Metering, MockMeter, Pace, SLICE_TIME, Turn, Watch};
 /// Enters for an event.
 fn entering(world: World, name: &str) -> Entering {
     let entry = Entry::Start { event: 1, name: name.into(), payload: Value::Nil.encode().unwrap() };
-    let owner = Owner { event: 1, name: name.into(), origin: None, log_left: Arc::default() };
+    let owner = Arc::new(Owner { event: 1, name: name.into(), origin: None, log_left: AtomicU32::default() });
     world.vm.enter(entry, None, 1000, Some(owner))
 }
 
