@@ -29,7 +29,9 @@ pub(crate) struct Door {
 /// Told by the instance, from the worker that it runs on.
 #[derive(Default)]
 struct Waiters {
-    events: Mutex<Events>,
+    /// The number of the last event.
+    last: AtomicU64,
+    events: Events,
     /// In the mailbox: how many, and how large their payloads are.
     waiting: AtomicU32,
     waiting_bytes: AtomicU64,
@@ -41,11 +43,31 @@ struct Waiters {
     quarantine: Mutex<Option<String>>,
 }
 
+/// Events that haven't ended. In parts, by their numbers: who dispatches and the worker that answers seldom wait for each other.
 #[derive(Default)]
-struct Events {
-    last: EventId,
-    /// In order: a map by hashes would be copied whole as it grows, 4 ms for a million.
-    pending: BTreeMap<EventId, Pending>,
+struct Events([Mutex<Part>; 8]);
+
+/// In order: a map by hashes would be copied whole as it grows, 4 ms for a million.
+type Part = BTreeMap<EventId, Pending>;
+
+impl Events {
+    fn part(&self, event: EventId) -> MutexGuard<'_, Part> {
+        let [first, ..] = &self.0;
+        let part = usize::try_from(event % self.0.len() as u64).ok().and_then(|part| self.0.get(part));
+        locked(part.unwrap_or(first))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
+        self.0.iter().map(locked)
+    }
+
+    fn len(&self) -> usize {
+        self.parts().map(|part| part.len()).sum()
+    }
+}
+
+fn locked(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Pending {
@@ -153,10 +175,6 @@ impl Drop for Waiters {
 }
 
 impl Waiters {
-    fn events(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn left_mailbox(&self, bytes: u64) {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -175,7 +193,7 @@ impl Front for Waiters {
                     self.left_mailbox(bytes);
                 }
                 self.fuel.fetch_add(usage.fuel, Ordering::Relaxed);
-                let pending = self.events().pending.remove(&event);
+                let pending = self.events.part(event).remove(&event);
                 let Some(pending) = pending else { return };
                 if self.totals.closed.load(Ordering::Acquire) {
                     self.totals.ended.notify_waiters();
@@ -258,13 +276,8 @@ impl Door {
             Request::Value => None,
         };
         let span = sight::begun(&self.spec, event.as_deref());
-        let number = {
-            let mut events = self.front.events();
-            events.last += 1;
-            let number = events.last;
-            events.pending.insert(number, Pending { event, waiter, span });
-            number
-        };
+        let number = self.front.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.front.events.part(number).insert(number, Pending { event, waiter, span });
         self.place.send(match request {
             Request::Event { name, payload, origin } => Command::Start { event: number, name, payload, time, origin },
             Request::Value => Command::Value { event: number, time },
@@ -317,7 +330,7 @@ impl Door {
     }
 
     fn is_empty(&self) -> bool {
-        self.front.events().pending.is_empty()
+        self.front.events.len() == 0
     }
 
     fn quarantine(&self) -> Option<String> {
@@ -335,7 +348,7 @@ impl Door {
     pub(crate) fn status(&self) -> Status {
         let front = &self.front;
         let waiting = front.waiting.load(Ordering::Acquire);
-        let pending = front.events().pending.len();
+        let pending = front.events.len();
         Status {
             live: front.live.load(Ordering::Acquire),
             starts: front.starts.load(Ordering::Acquire),
@@ -349,10 +362,10 @@ impl Door {
 
     /// The events that haven't ended.
     pub(crate) fn pending(&self) -> Vec<Option<Arc<str>>> {
-        let events = self.front.events();
-        let mut pending: Vec<_> =
-            events.pending.iter().map(|(number, pending)| (*number, pending.event.clone())).collect();
-        drop(events);
+        let mut pending = Vec::new();
+        for part in self.front.events.parts() {
+            pending.extend(part.iter().map(|(number, pending)| (*number, pending.event.clone())));
+        }
         pending.sort_unstable();
         pending.into_iter().map(|(_, event)| event).collect()
     }
@@ -387,8 +400,8 @@ impl Doors {
     /// Forgets the events that nobody waits for, and that keep their doors.
     pub(crate) fn give_up(&self) {
         for door in self.all() {
-            let pending = std::mem::take(&mut door.front.events().pending);
-            drop(pending); // outside of the lock: it may be the end of the door
+            let pending: Vec<Part> = door.front.events.parts().map(|mut part| std::mem::take(&mut *part)).collect();
+            drop(pending); // outside of the locks: it may be the end of the door
         }
     }
 

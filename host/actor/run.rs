@@ -33,13 +33,15 @@ const HELD_AGAIN_MAX: Duration = Duration::from_secs(5);
 impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
     pub(super) fn slice(&mut self, actor: &Actor, turn: &Turn) -> (Slice, u64) {
-        let (mut burnt, mut worked): (u64, bool) = (0, false);
+        let (mut burnt, mut rounds): (u64, usize) = (0, 0);
         loop {
-            if !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
-                return (Slice::More, burnt);
-            }
             let now = Instant::now();
             let scripts_now = actor.shared.clock.at(now);
+            // who sends waits for who takes
+            let looks = rounds % LOOK_EVERY == 0 || !self.has_entry(scripts_now);
+            if looks && !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
+                return (Slice::More, burnt);
+            }
             if !self.end_overdue(actor, now, turn) {
                 return (Slice::More, burnt);
             }
@@ -49,7 +51,7 @@ impl Body {
                 return (slice, burnt);
             }
             self.idle_since = None;
-            if worked && (burnt >= Limits::SLICE_FUEL || turn.is_over_at(now)) {
+            if rounds > 0 && (burnt >= Limits::SLICE_FUEL || turn.is_over_at(now)) {
                 return (Slice::More, burnt);
             }
             if let Some(until) = actor.share.held_until(now) {
@@ -59,7 +61,7 @@ impl Body {
                 self.enter_next(actor, scripts_now);
             }
             burnt = burnt.saturating_add(self.poll(actor, turn));
-            worked = true;
+            rounds += 1;
             if self.inside.is_some() {
                 return (Slice::More, burnt); // it gave way, whatever it has burnt
             }
