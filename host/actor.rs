@@ -13,7 +13,7 @@ mod give_back;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,8 @@ pub(crate) struct Actor {
     gauge: Gauge,
     granted: Arc<Granted>,
     this: Weak<Actor>,
+    /// Something was sent that changes what may run next.
+    urgent: AtomicBool,
     inbox: Mutex<Inbox>,
     body: Mutex<Body>,
 }
@@ -102,6 +104,13 @@ enum Message {
         wait: u32,
         bytes: u64,
     },
+}
+
+impl Message {
+    /// Whether it is taken before the next entry. Others may be taken some entries later.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Message::Command(Command::Start { .. } | Command::Value { .. }) | Message::Called { .. })
+    }
 }
 
 #[derive(Default)]
@@ -287,6 +296,7 @@ impl Actor {
             loads: loads.clone(),
             gauge: Gauge::default(),
             this: this.clone(),
+            urgent: AtomicBool::new(false),
             inbox: Mutex::default(),
             body: Mutex::default(),
         }))
@@ -311,6 +321,9 @@ impl Actor {
         let mut inbox = self.inbox();
         if inbox.closed {
             return Some(message);
+        }
+        if message.is_urgent() {
+            self.urgent.store(true, Ordering::Release);
         }
         inbox.messages.push_back((now, message));
         let idle = !std::mem::replace(&mut inbox.busy, true);

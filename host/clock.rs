@@ -71,7 +71,7 @@ impl Clock {
         self.at(Instant::now())
     }
 
-    /// The same, for who has just looked at the system's.
+    /// What sleeps are measured by when it is `now` by the system's clock. A mock clock stands where it stands.
     pub(crate) fn at(&self, now: Instant) -> Instant {
         match self {
             Clock::System { .. } => now,

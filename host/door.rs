@@ -43,31 +43,63 @@ struct Waiters {
     quarantine: Mutex<Option<String>>,
 }
 
-/// Events that haven't ended. In parts, by their numbers: who dispatches and the worker that answers seldom wait for each other.
-#[derive(Default)]
-struct Events([Mutex<Part>; 8]);
+/// How many locks the events of an instance are under: a caller and the worker that answers seldom need the same at once.
+const SHARDS: usize = 4;
 
-/// In order: a map by hashes would be copied whole as it grows, 4 ms for a million.
-type Part = BTreeMap<EventId, Pending>;
+/// Events that haven't ended, by their numbers.
+#[derive(Default)]
+struct Events {
+    shards: [Mutex<Shard>; SHARDS],
+    /// How many there are: counted before one is put in, and when it was taken out.
+    count: AtomicU64,
+}
+
+/// Every so manyth event. In order, since a map by hashes would be copied whole as it grows, 4 ms for a million.
+type Shard = BTreeMap<EventId, Pending>;
 
 impl Events {
-    fn part(&self, event: EventId) -> MutexGuard<'_, Part> {
-        let [first, ..] = &self.0;
-        let part = usize::try_from(event % self.0.len() as u64).ok().and_then(|part| self.0.get(part));
-        locked(part.unwrap_or(first))
+    fn shard(&self, event: EventId) -> MutexGuard<'_, Shard> {
+        let [first, others @ ..] = &self.shards;
+        let other = usize::try_from(event % SHARDS as u64).ok().and_then(|number| others.get(number));
+        locked(other.unwrap_or(first))
     }
 
-    fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Part>> {
-        self.0.iter().map(locked)
+    fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(locked)
     }
 
-    fn len(&self) -> usize {
-        self.parts().map(|part| part.len()).sum()
+    fn insert(&self, event: EventId, pending: Pending) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        self.shard(event).insert(event, pending);
+    }
+
+    fn remove(&self, event: EventId) -> Option<Pending> {
+        let pending = self.shard(event).remove(&event)?;
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        Some(pending)
+    }
+
+    /// Takes all of them.
+    fn take(&self) -> Vec<Shard> {
+        let all: Vec<_> = self.shards().map(|mut shard| std::mem::take(&mut *shard)).collect();
+        self.count.fetch_sub(all.iter().map(|shard| shard.len() as u64).sum(), Ordering::AcqRel);
+        all
+    }
+
+    /// Gives back what empty shards keep, a kilobyte each.
+    fn shrink(&self) {
+        for mut shard in self.shards().filter(|shard| shard.is_empty()) {
+            *shard = Shard::new();
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
     }
 }
 
-fn locked(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
-    part.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Pending {
@@ -193,8 +225,11 @@ impl Front for Waiters {
                     self.left_mailbox(bytes);
                 }
                 self.fuel.fetch_add(usage.fuel, Ordering::Relaxed);
-                let pending = self.events.part(event).remove(&event);
+                let pending = self.events.remove(event);
                 let Some(pending) = pending else { return };
+                if !self.live.load(Ordering::Acquire) && self.events.len() == 0 {
+                    self.events.shrink();
+                }
                 if self.totals.closed.load(Ordering::Acquire) {
                     self.totals.ended.notify_waiters();
                 }
@@ -231,6 +266,7 @@ impl Front for Waiters {
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
                 }
+                self.events.shrink();
             }
             Notice::Quarantined { reason } => {
                 *self.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = reason;
@@ -277,7 +313,7 @@ impl Door {
         };
         let span = sight::begun(&self.spec, event.as_deref());
         let number = self.front.last.fetch_add(1, Ordering::Relaxed) + 1;
-        self.front.events.part(number).insert(number, Pending { event, waiter, span });
+        self.front.events.insert(number, Pending { event, waiter, span });
         self.place.send(match request {
             Request::Event { name, payload, origin } => Command::Start { event: number, name, payload, time, origin },
             Request::Value => Command::Value { event: number, time },
@@ -353,7 +389,7 @@ impl Door {
             live: front.live.load(Ordering::Acquire),
             starts: front.starts.load(Ordering::Acquire),
             waiting,
-            started: pending.saturating_sub(waiting as usize),
+            started: usize::try_from(pending.saturating_sub(waiting.into())).unwrap_or(usize::MAX),
             memory_bytes: front.memory_bytes.load(Ordering::Relaxed),
             fuel: front.fuel.load(Ordering::Relaxed),
             quarantine: self.quarantine(),
@@ -363,8 +399,8 @@ impl Door {
     /// The events that haven't ended.
     pub(crate) fn pending(&self) -> Vec<Option<Arc<str>>> {
         let mut pending = Vec::new();
-        for part in self.front.events.parts() {
-            pending.extend(part.iter().map(|(number, pending)| (*number, pending.event.clone())));
+        for shard in self.front.events.shards() {
+            pending.extend(shard.iter().map(|(number, pending)| (*number, pending.event.clone())));
         }
         pending.sort_unstable();
         pending.into_iter().map(|(_, event)| event).collect()
@@ -400,7 +436,7 @@ impl Doors {
     /// Forgets the events that nobody waits for, and that keep their doors.
     pub(crate) fn give_up(&self) {
         for door in self.all() {
-            let pending: Vec<Part> = door.front.events.parts().map(|mut part| std::mem::take(&mut *part)).collect();
+            let pending = door.front.events.take();
             drop(pending); // outside of the locks: it may be the end of the door
         }
     }

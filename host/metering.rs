@@ -115,7 +115,7 @@ impl Turn {
         self.is_over_at(Instant::now())
     }
 
-    /// The same, for who has just looked at the clock.
+    /// Whether it had taken its time at `now`. A mock meter's time is its own.
     pub(crate) fn is_over_at(&self, now: Instant) -> bool {
         match &self.over {
             None => false,

@@ -195,7 +195,7 @@ fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::R
 /// One VM and the memory it lives in. Dropped, its memory goes back to be used for another.
 pub(crate) struct Vm {
     store: Store<State>,
-    /// Apart: the VM goes into each entry, and comes back.
+    /// In an `Arc`, because the VM is moved into each entry and back.
     bindings: Arc<crate::guest::Guest>,
     memory: MemoryHandle,
 }

@@ -23,6 +23,9 @@ use crate::waits::Owner;
 /// How many messages, or events that end, are seen to between looks at the turn's time.
 pub(super) const LOOK_EVERY: usize = 16;
 
+/// How many entries there are between looks at the inbox, while there is something to enter the guest for and nothing urgent came.
+const INBOX_EVERY: usize = 16;
+
 /// The first interval at which an instance without a VM is looked at again while memory is held for it: nothing tells when the last of it is
 /// dropped. The interval doubles each time.
 pub(super) const HELD_AGAIN: Duration = Duration::from_millis(50);
@@ -34,14 +37,17 @@ impl Body {
     /// Takes what was sent, ends what is over, and runs the guest for about a slice of fuel.
     pub(super) fn slice(&mut self, actor: &Actor, turn: &Turn) -> (Slice, u64) {
         let (mut burnt, mut rounds): (u64, usize) = (0, 0);
+        let mut scripts_now = None;
         loop {
-            let now = Instant::now();
-            let scripts_now = actor.shared.clock.at(now);
-            // who sends waits for who takes
-            let looks = rounds % LOOK_EVERY == 0 || !self.has_entry(scripts_now);
-            if looks && !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
+            // the lock is the callers', too
+            let takes = rounds % INBOX_EVERY == 0
+                || actor.urgent.load(Ordering::Acquire)
+                || !scripts_now.is_some_and(|now| self.has_entry(now));
+            if takes && !self.take_messages(actor, turn) || !self.end_some(actor, turn) {
                 return (Slice::More, burnt);
             }
+            let now = Instant::now();
+            let scripts_now = *scripts_now.insert(actor.shared.clock.at(now));
             if !self.end_overdue(actor, now, turn) {
                 return (Slice::More, burnt);
             }
@@ -134,7 +140,9 @@ impl Body {
     fn take_messages(&mut self, actor: &Actor, turn: &Turn) -> bool {
         // all at once, and never into more of it: there may be many thousand
         if self.incoming.is_empty() {
-            std::mem::swap(&mut self.incoming, &mut actor.inbox().messages);
+            let mut inbox = actor.inbox();
+            actor.urgent.store(false, Ordering::Release);
+            std::mem::swap(&mut self.incoming, &mut inbox.messages);
         }
         // one at a time: a panic on the way loses none of the others
         let mut taken = 0;

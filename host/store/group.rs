@@ -26,7 +26,7 @@ const GROUP_TIME: Duration = Duration::from_millis(2);
 /// A list and a small change do: whoever is alone in a group pays for its commit, and a small change that did would be made to wait behind lists.
 const GROUP_TIME_MAX: Duration = Duration::from_micros(3_500);
 
-/// And not many more bytes, read and written, of all owners and of each, but for a job that is larger alone.
+/// The bytes of a group are not many more than these, read and written, of all owners and of each, but for a job that is larger alone.
 const GROUP_BYTES: usize = 512 << 10;
 const OWNER_BYTES: usize = 128 << 10;
 
@@ -346,7 +346,7 @@ impl Size {
                 (row(scope, key).saturating_add(value.len()), 0)
             }
             Op::Check { scope, key, .. } | Op::Add { scope, key, .. } => (row(scope, key), 0),
-            // it may be in two of them
+            // it may be in none of them, or in two
             Op::Delete { scope, key } => (row(scope, key), 1),
             Op::SetSchedule { plan, .. } => (plan.bytes().saturating_add(SCHEDULE_BYTES), 0),
             Op::Settle { .. } | Op::DeleteSchedule { .. } => (OP_BYTES, 0),

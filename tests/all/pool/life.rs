@@ -1,14 +1,16 @@
 //! Reload, pause, kill, quarantine, eviction, drain.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use motu::{Error, ErrorKind, Grants, HostModule, Limits, TenantRef};
+use motu::{Error, ErrorKind, Grants, HostModule, Limits, Metering, TenantRef};
 
 use super::{deployed, on_both};
-use crate::support::{builder, bundle, limits, run};
+use crate::support::{builder, bundle, limits, run, until};
 
 trials![
     l1_reloads_under_load_lose_nothing,
@@ -17,6 +19,7 @@ trials![
     l6_a_paused_tenant_burns_nothing,
     l6_kill_ends_what_was_started_and_nothing_else,
     l6_kill_during_start_loses_nobody,
+    l6_a_pause_a_kill_and_a_caller_who_goes_come_before_the_next_event,
     l7_a_drain_waits_and_names_the_rest,
     l7_a_drain_with_nothing_to_do_ends_at_once,
     i10_an_idle_instance_is_evicted,
@@ -234,6 +237,64 @@ fn l6_kill_during_start_loses_nobody() {
         });
         assert_eq!(answer.unwrap().remove(0).result.unwrap().value, 7);
         assert_eq!((starts.load(Ordering::Acquire), tenant.status()["main"].starts), (2, 2));
+    });
+}
+
+/// Eight events of a few microseconds each, and the first of them does it: by fuel, their slice would go on for many more.
+fn l6_a_pause_a_kill_and_a_caller_who_goes_come_before_the_next_event() {
+    type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
+    on_both(&limits(), |builder| {
+        let (does, seen) = (Arc::new(Mutex::new("")), Arc::new(Mutex::new(Vec::new())));
+        let (of, goes) = (Arc::new(OnceLock::<TenantRef>::new()), Arc::new(Mutex::new(None::<Going>)));
+        let (what, count, own, caller) = (does.clone(), seen.clone(), of.clone(), goes.clone());
+        let wit = "package test:first; interface first { seen: func(n: u32); }";
+        let module = HostModule::from_wit(wit).unwrap().function("seen", move |_, n: u32| {
+            count.lock().unwrap().push(n);
+            match std::mem::take(&mut *what.lock().unwrap()) {
+                "pause" => own.get().unwrap().pause(),
+                "kill" => own.get().unwrap().kill(),
+                "go" => drop(caller.lock().unwrap().take()),
+                _ => (),
+            }
+            async { Ok::<_, Error>(()) }
+        });
+        let motu = builder.metering(Metering::Fuel).host_module(module).build().unwrap();
+        let source = "local first, n = require('@test/first'), 0\nreturn { go = function() n += 1 first.seen(n) end }";
+        let tenant = deployed(&motu, "l6:1", source);
+        tenant.set_grants(Some(Grants::parse(["test:first/*"]).unwrap()));
+        let _ = of.set(tenant.clone());
+        let after = |word: &'static str, posts: usize| {
+            tenant.pause();
+            seen.lock().unwrap().clear();
+            *does.lock().unwrap() = word;
+            for _ in 0..posts {
+                assert!(tenant.post("go", &()).unwrap()[0].result.is_ok());
+            }
+            tenant.resume();
+        };
+        after("pause", 8);
+        until("the first is seen", || !seen.lock().unwrap().is_empty());
+        settled(&tenant);
+        assert_eq!(*seen.lock().unwrap(), [1], "a pause");
+        tenant.resume();
+        until("all are seen", || seen.lock().unwrap().len() == 8);
+        after("kill", 8);
+        until("all are seen", || seen.lock().unwrap().len() == 8);
+        assert_eq!(*seen.lock().unwrap(), [9, 1, 2, 3, 4, 5, 6, 7], "a kill");
+        // seven are sent, and then the one whose caller goes
+        tenant.pause();
+        seen.lock().unwrap().clear();
+        for _ in 0..7 {
+            assert!(tenant.post("go", &()).unwrap()[0].result.is_ok());
+        }
+        let caller = tenant.clone();
+        let mut going: Going = Box::pin(async move { drop(caller.dispatch::<()>("go", &()).await) });
+        assert!(going.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        *goes.lock().unwrap() = Some(going);
+        *does.lock().unwrap() = "go";
+        tenant.resume();
+        until("all are seen", || tenant.status()["main"].waiting == 0 && tenant.status()["main"].started == 0);
+        assert_eq!(seen.lock().unwrap().len(), 7, "a caller who goes");
     });
 }
 
