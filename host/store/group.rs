@@ -24,7 +24,7 @@ const GROUP_TIME: Duration = Duration::from_millis(2);
 
 /// The longest that a group of several jobs is expected to take. Two lists of 100 keys with `ttl` and `resume` take longer, and share no commit.
 /// A list and a small change do: whoever is alone in a group pays for its commit, and a small change that did would be made to wait behind lists.
-const GROUP_TIME_MAX: Duration = Duration::from_micros(3_500);
+const GROUP_TIME_MAX: Duration = Duration::from_micros(2_500);
 
 /// The bytes of a group are not many more than these, read and written, of all owners and of each, but for a job that is larger alone.
 const GROUP_BYTES: usize = 512 << 10;
@@ -47,6 +47,10 @@ const ROW_NANOS: usize = 8_000;
 
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
+
+/// What is guessed to take so long tells how long others of its owner take, in hundredths of the guess at most.
+const LONG: Duration = Duration::from_micros(200);
+const SLOWEST: u32 = 800;
 
 /// A task, with who waits for it.
 pub(super) struct Job {
@@ -190,6 +194,16 @@ struct Line {
     entry: Option<(Duration, u64)>,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
+    /// How long its long changes took of late, in hundredths of what was guessed.
+    slow: u32,
+}
+
+impl Line {
+    /// How long a job is expected to take: never less than was guessed by what it asks for, or changes that are refused would let heavy
+    /// ones go before others. What it finds in the store (rows of other tables, keys that have expired) isn't known before.
+    fn expected(&self, job: &Job) -> Duration {
+        job.size.time.saturating_mul(self.slow.max(100)) / 100
+    }
 }
 
 impl Queue {
@@ -215,8 +229,8 @@ impl Queue {
         }
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
-            let job = self.lines.get(owner).and_then(|line| line.waiting.front());
-            job.is_none_or(|job| group.has_room_for(owner, job.size))
+            let first = self.lines.get(owner).and_then(|line| Some((line.waiting.front()?, line)));
+            first.is_none_or(|(job, line)| group.has_room_for(owner, job.size.bytes, line.expected(job)))
         };
         let (key, owner) = self
             .order
@@ -226,12 +240,26 @@ impl Queue {
             .map(|(key, owner)| (*key, owner.clone()))?;
         self.order.remove(&key);
         let line = self.lines.get_mut(&owner)?;
-        self.clock = self.clock.max(line.at);
         line.entry = None;
         let job = line.waiting.pop_front()?;
+        // the clock has gone past who had its part of a group and waits for the next: that is no credit, with which it would go before
+        // all who come anew for as long
+        line.at = line.at.max(self.clock.saturating_sub(line.expected(&job)));
+        self.clock = self.clock.max(line.at);
         group.add(&owner, job.size.bytes);
         self.line_up(&owner);
         Some(job)
+    }
+
+    /// A job, of which it was guessed that it takes `guess`, took so much.
+    pub(super) fn learn(&mut self, owner: &Option<Owner>, guess: Duration, took: Duration) {
+        if guess >= LONG
+            && let Some(line) = self.lines.get_mut(owner)
+        {
+            let over = took.as_nanos() * 100 / guess.as_nanos().max(1);
+            let over = u32::try_from(over).unwrap_or(SLOWEST).min(SLOWEST);
+            line.slow = over.max(line.slow / 10 * 9);
+        }
     }
 
     /// A group as if its jobs took no time.
@@ -282,7 +310,7 @@ impl Queue {
             && let Some(job) = line.waiting.front()
         {
             self.entries += 1;
-            let entry = (line.at.saturating_add(job.size.time), self.entries);
+            let entry = (line.at.saturating_add(line.expected(job)), self.entries);
             line.entry = Some(entry);
             self.order.insert(entry, owner.clone());
         }
@@ -306,8 +334,8 @@ impl Bounds {
         self.jobs >= GROUP_JOBS || self.bytes >= GROUP_BYTES || elapsed >= GROUP_TIME
     }
 
-    fn has_room_for(&self, owner: &Option<Owner>, size: Size) -> bool {
-        let (bytes, time) = (size.bytes, self.elapsed.saturating_add(size.time));
+    fn has_room_for(&self, owner: &Option<Owner>, bytes: usize, time: Duration) -> bool {
+        let time = self.elapsed.saturating_add(time);
         let own = self.by_owner.get(owner).copied().unwrap_or_default();
         let fits = |has: usize, most: usize| has == 0 || has.saturating_add(bytes) <= most;
         fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES) && (self.jobs == 0 || time <= GROUP_TIME_MAX)
@@ -326,7 +354,7 @@ impl Bounds {
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) bytes: usize,
-    time: Duration,
+    pub(super) time: Duration,
 }
 
 impl Size {

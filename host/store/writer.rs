@@ -247,7 +247,9 @@ fn work(
     let mut drafts = Vec::new();
     let mut changed = false;
     while let Some(job) = jobs.get(drafts.len()) {
+        let began = turn.laps.elapsed();
         let (draft, did) = do_task(&mut tables, shared, &mut turn, job)?;
+        queue.learn(&job.task.owner().cloned(), job.size.time, turn.laps.elapsed().saturating_sub(began));
         changed |= did;
         drafts.push(draft);
         turn.laps.lap(job.task.owner());

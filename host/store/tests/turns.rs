@@ -195,6 +195,63 @@ fn m8_what_was_refused_before_lets_nothing_go_before_others() {
     assert_eq!(names(&[queue.next(&mut Bounds::default()).unwrap()]), ["guild:2"]);
 }
 
+/// An owner whose changes are large and take nothing has one in each group, and others fill the rest. It has no credit for that, with which
+/// its lists would go before all who come anew, for as long as the others took.
+#[test]
+fn m8_who_has_its_part_of_each_group_gets_no_credit_for_waiting() {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let put = |of: &str, ops| sender.send(job(list(of, ops))).ok().unwrap();
+    let fails = || vec![check("s", b"none", Expected::Revision(1)), set("s", b"large", &[0; 66_000])];
+    for i in 0..100 {
+        put("lags:1", fails());
+        (0..5).for_each(|_| put("pushes:1", vec![set("s", &[i], &[0; 20_000]); 2]));
+    }
+    (0..20).for_each(|_| put("lags:1", vec![set("s", b"k", b"v"); 100]));
+    let group = |queue: &mut Queue| {
+        let (mut bounds, mut elapsed, mut served) = (Bounds::default(), Duration::ZERO, Vec::new());
+        while !bounds.is_full(elapsed)
+            && let Some(job) = queue.next(&mut bounds)
+        {
+            let of = job.task.owner().unwrap().as_str().to_owned();
+            let is_list = matches!(&job.task, Task::Apply { ops, .. } if ops.len() == 100);
+            let took = Duration::from_micros(if is_list || of == "pushes:1" { 1_000 } else { 10 });
+            queue.took(&job.task.owner().cloned(), took);
+            elapsed += took;
+            served.push((of, is_list));
+        }
+        served
+    };
+    let lagged = (0..150).take_while(|_| !group(&mut queue).iter().any(|(_, is_list)| *is_list)).count();
+    assert!((90..=101).contains(&lagged), "{lagged}");
+    put("comes:1", vec![set("s", b"k", b"v")]);
+    let served: Vec<_> = (0..3).flat_map(|_| group(&mut queue)).take_while(|(of, _)| of != "comes:1").collect();
+    assert!(served.len() <= 3, "{served:?}");
+}
+
+/// Lists take five times as long as was guessed: from then on no small change shares a commit with the next. It is forgotten as others take
+/// less, and never goes below what was guessed.
+#[test]
+fn m8_how_long_an_owners_lists_take_is_learnt() {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let mut shares = |learnt: &[u32]| {
+        sender.send(job(list("guild:1", vec![set("s", b"k", b"v")]))).ok().unwrap();
+        let long = job(list("guild:2", (0..100_u8).map(|i| set("s", &[i], b"v")).collect()));
+        learnt.iter().for_each(|times| queue.learn(&Some(owner("guild:2")), long.size.time, long.size.time * *times));
+        sender.send(long).ok().unwrap();
+        let mut bounds = Bounds::default();
+        assert_eq!(names(&[queue.next(&mut bounds).unwrap()]), ["guild:1"]);
+        let beside = queue.next(&mut bounds).is_some();
+        assert!(beside || queue.next(&mut Bounds::default()).is_some());
+        beside
+    };
+    assert!(shares(&[]));
+    assert!(!shares(&[8]));
+    assert!(!shares(&[0, 0]));
+    assert!(shares(&[0; 30]));
+}
+
 #[test]
 fn t09_a_commit_is_bounded_by_bytes_of_each_owner_and_of_all() {
     // what is large comes alone
