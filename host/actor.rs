@@ -79,7 +79,7 @@ pub(crate) struct Actor {
     gauge: Gauge,
     granted: Arc<Granted>,
     this: Weak<Actor>,
-    /// Something was sent that changes what may run next.
+    /// Whether a message came that must be taken before the next entry.
     urgent: AtomicBool,
     inbox: Mutex<Inbox>,
     body: Mutex<Body>,

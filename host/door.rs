@@ -43,7 +43,7 @@ struct Waiters {
     quarantine: Mutex<Option<String>>,
 }
 
-/// How many locks the events of an instance are under: a caller and the worker that answers seldom need the same at once.
+/// How many locks the events of an instance are under. With several, a caller and the worker that answers seldom wait for each other.
 const SHARDS: usize = 4;
 
 /// Events that haven't ended, by their numbers.

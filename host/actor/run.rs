@@ -39,7 +39,7 @@ impl Body {
         let (mut burnt, mut rounds): (u64, usize) = (0, 0);
         let mut scripts_now = None;
         loop {
-            // the lock is the callers', too
+            // seldom: callers wait for the inbox's lock
             let takes = rounds % INBOX_EVERY == 0
                 || actor.urgent.load(Ordering::Acquire)
                 || !scripts_now.is_some_and(|now| self.has_entry(now));

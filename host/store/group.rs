@@ -48,8 +48,10 @@ const ROW_NANOS: usize = 8_000;
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// What is guessed to take so long tells how long others of its owner take, in hundredths of the guess at most.
+/// A change is long if this is guessed of it. How long it takes then counts for its owner's next ones.
 const LONG: Duration = Duration::from_micros(200);
+
+/// The most that an owner's changes are expected to take, in hundredths of the guess.
 const SLOWEST: u32 = 800;
 
 /// A task, with who waits for it.
@@ -242,8 +244,8 @@ impl Queue {
         let line = self.lines.get_mut(&owner)?;
         line.entry = None;
         let job = line.waiting.pop_front()?;
-        // the clock has gone past who had its part of a group and waits for the next: that is no credit, with which it would go before
-        // all who come anew for as long
+        // an owner whose job a group had no room for is behind the clock by what others did meanwhile: with that as credit, its next jobs
+        // would all go before those of owners that come anew
         line.at = line.at.max(self.clock.saturating_sub(line.expected(&job)));
         self.clock = self.clock.max(line.at);
         group.add(&owner, job.size.bytes);
@@ -251,10 +253,11 @@ impl Queue {
         Some(job)
     }
 
-    /// A job, of which it was guessed that it takes `guess`, took so much.
-    pub(super) fn learn(&mut self, owner: &Option<Owner>, guess: Duration, took: Duration) {
+    /// Remembers how long a job took of the thread, if it is a long one.
+    pub(super) fn learn(&mut self, job: &Job, took: Duration) {
+        let guess = job.size.time;
         if guess >= LONG
-            && let Some(line) = self.lines.get_mut(owner)
+            && let Some(line) = self.lines.get_mut(&job.task.owner().cloned())
         {
             let over = took.as_nanos() * 100 / guess.as_nanos().max(1);
             let over = u32::try_from(over).unwrap_or(SLOWEST).min(SLOWEST);

@@ -249,7 +249,7 @@ fn work(
     while let Some(job) = jobs.get(drafts.len()) {
         let began = turn.laps.elapsed();
         let (draft, did) = do_task(&mut tables, shared, &mut turn, job)?;
-        queue.learn(&job.task.owner().cloned(), job.size.time, turn.laps.elapsed().saturating_sub(began));
+        queue.learn(job, turn.laps.elapsed().saturating_sub(began));
         changed |= did;
         drafts.push(draft);
         turn.laps.lap(job.task.owner());

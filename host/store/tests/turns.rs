@@ -238,7 +238,7 @@ fn m8_how_long_an_owners_lists_take_is_learnt() {
     let mut shares = |learnt: &[u32]| {
         sender.send(job(list("guild:1", vec![set("s", b"k", b"v")]))).ok().unwrap();
         let long = job(list("guild:2", (0..100_u8).map(|i| set("s", &[i], b"v")).collect()));
-        learnt.iter().for_each(|times| queue.learn(&Some(owner("guild:2")), long.size.time, long.size.time * *times));
+        learnt.iter().for_each(|times| queue.learn(&long, long.size.time * *times));
         sender.send(long).ok().unwrap();
         let mut bounds = Bounds::default();
         assert_eq!(names(&[queue.next(&mut bounds).unwrap()]), ["guild:1"]);
