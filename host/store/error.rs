@@ -72,6 +72,7 @@ pub(crate) enum Quantity {
     KeyBytes,
     ValueBytes,
     ListOps,
+    ListRows,
     ListKeyBytes,
     ListBytes,
     Schedules,
@@ -90,6 +91,9 @@ impl fmt::Display for Quantity {
             Quantity::KeyBytes => "bytes in a key",
             Quantity::ValueBytes => "bytes in a value",
             Quantity::ListOps => "operations in a list",
+            Quantity::ListRows => {
+                "rows that a list writes (a key is one; `ttl` or `expires`, and `resume` are one more each, a value of over 2,048 bytes two; a delete is two)"
+            }
             Quantity::ListKeyBytes => "bytes of keys, each with its scope, in a list of operations",
             Quantity::ListBytes => "bytes in a list of operations",
             Quantity::Schedules => "schedules",

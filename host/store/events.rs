@@ -86,17 +86,27 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// Makes the entry an event, given to this process (0: none, for the time being).
-    pub(super) fn expire(&mut self, place: &[u8], process: u64, attempts: u32) -> Result<Option<Event>, Fault> {
+    /// Makes the entry an event, given to this process.
+    fn expire(&mut self, place: &[u8], process: u64) -> Result<Event, Fault> {
         let Some(removed) = self.entries.remove(place)? else { return Err(Fault::damaged("expiries")) };
         let row = Row::read(removed.value()).ok_or_else(|| Fault::damaged("entries"))?;
         let (revision, expires, resume) = (row.revision, row.expires, row.resume);
         // a content of its own goes along: its number is the event's
-        self.events.insert((process, revision), EventRow { attempts, place, value: row.value }.write().as_slice())?;
-        let event = (process > 0).then(|| event(revision, attempts, place, row.value)).transpose()?;
+        let made = EventRow { attempts: 1, place, value: row.value };
+        self.events.insert((process, revision), made.write().as_slice())?;
+        let event = event(revision, 1, place, row.value)?;
         drop(removed);
         self.unlink(place, revision, expires, resume)?;
         Ok(event)
+    }
+
+    /// Makes an event of an entry that has expired, given to no process yet. The entry's rows are for the caller to set anew, or to remove.
+    pub(super) fn leave_event(&mut self, place: &[u8]) -> Result<(), Fault> {
+        let Some(row) = self.entries.get(place)? else { return Err(Fault::damaged("entries")) };
+        let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
+        let made = EventRow { attempts: 0, place, value: row.value };
+        self.events.insert((0, row.revision), made.write().as_slice())?;
+        Ok(())
     }
 
     /// Gives events to this process: what no process was given, or one before it; then what is due, in the order of its time. One
@@ -117,8 +127,8 @@ impl Tables<'_> {
             let (owner, event) = match next {
                 Next::Waiting(of, number) => self.give(turn, of, number)?,
                 Next::Expired(place) => {
-                    let event = self.expire(&place, turn.process, 1)?;
-                    (row::read_owner(&place).ok_or_else(|| Fault::damaged("expiries"))?, event)
+                    let event = self.expire(&place, turn.process)?;
+                    (row::read_owner(&place).ok_or_else(|| Fault::damaged("expiries"))?, Some(event))
                 }
                 Next::Run(at, place) => {
                     let ran = self.run(turn, at, &place)?;

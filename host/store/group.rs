@@ -22,9 +22,9 @@ const GROUP_JOBS: usize = 256;
 /// millisecond on a disk; with a group of one, 16 tenants that set lists of 100 came to 219,000 sets a second, with two to 270,000.
 const GROUP_TIME: Duration = Duration::from_millis(2);
 
-/// The longest that a group of several jobs is expected to take. Two lists of 100 keys with `ttl` and `resume` take longer, and share no commit.
-/// A list and a small change do: whoever is alone in a group pays for its commit, and a small change that did would be made to wait behind lists.
-const GROUP_TIME_MAX: Duration = Duration::from_micros(2_500);
+/// A long change is not added to a group that would then be expected to take longer than this, without its commit, which takes two thirds as long again.
+/// So the longest lists share no commit, also not with small changes: those would wait for the list before them, and for this one.
+const GROUP_TIME_MAX: Duration = Duration::from_micros(1_500);
 
 /// The bytes of a group are not many more than these, read and written, of all owners and of each, but for a job that is larger alone.
 const GROUP_BYTES: usize = 512 << 10;
@@ -48,8 +48,11 @@ const ROW_NANOS: usize = 8_000;
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// A change is long if this is guessed of it. How long it takes then counts for its owner's next ones.
+/// A change is long if it is expected to take this.
 const LONG: Duration = Duration::from_micros(200);
+
+/// How long changes take of which this is guessed counts for their owner's next ones.
+const LEARNT: Duration = Duration::from_micros(50);
 
 /// The most that an owner's changes are expected to take, in hundredths of the guess.
 const SLOWEST: u32 = 800;
@@ -196,7 +199,7 @@ struct Line {
     entry: Option<(Duration, u64)>,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
-    /// How long its long changes took of late, in hundredths of what was guessed.
+    /// How long its changes took of late, but for short ones, in hundredths of what was guessed.
     slow: u32,
 }
 
@@ -253,10 +256,10 @@ impl Queue {
         Some(job)
     }
 
-    /// Remembers how long a job took of the thread, if it is a long one.
+    /// Remembers how long a job took of the thread, unless it is a short one.
     pub(super) fn learn(&mut self, job: &Job, took: Duration) {
         let guess = job.size.time;
-        if guess >= LONG
+        if guess >= LEARNT
             && let Some(line) = self.lines.get_mut(&job.task.owner().cloned())
         {
             let over = took.as_nanos() * 100 / guess.as_nanos().max(1);
@@ -337,11 +340,11 @@ impl Bounds {
         self.jobs >= GROUP_JOBS || self.bytes >= GROUP_BYTES || elapsed >= GROUP_TIME
     }
 
-    fn has_room_for(&self, owner: &Option<Owner>, bytes: usize, time: Duration) -> bool {
-        let time = self.elapsed.saturating_add(time);
+    fn has_room_for(&self, owner: &Option<Owner>, bytes: usize, takes: Duration) -> bool {
         let own = self.by_owner.get(owner).copied().unwrap_or_default();
         let fits = |has: usize, most: usize| has == 0 || has.saturating_add(bytes) <= most;
-        fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES) && (self.jobs == 0 || time <= GROUP_TIME_MAX)
+        let is_soon = self.jobs == 0 || takes < LONG || self.elapsed.saturating_add(takes) <= GROUP_TIME_MAX;
+        fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES) && is_soon
     }
 
     fn add(&mut self, owner: &Option<Owner>, bytes: usize) {
@@ -367,20 +370,24 @@ impl Size {
             place.saturating_mul(KEY_TIMES).saturating_add(OP_BYTES)
         };
         // bytes, and rows in other tables than that of the entries
-        let op = |op: &Op| match op {
-            Op::Set { scope, key, value, expires, resume } => {
-                let others = usize::from(expires.is_some()) + usize::from(*resume);
-                (row(scope, key).saturating_mul(1 + others).saturating_add(value.len()), others)
-            }
-            // as many are read as the caller compares with
-            Op::Check { scope, key, expected: Expected::Value(value) } => {
-                (row(scope, key).saturating_add(value.len()), 0)
-            }
-            Op::Check { scope, key, .. } | Op::Add { scope, key, .. } => (row(scope, key), 0),
-            // it may be in none of them, or in two
-            Op::Delete { scope, key } => (row(scope, key), 1),
-            Op::SetSchedule { plan, .. } => (plan.bytes().saturating_add(SCHEDULE_BYTES), 0),
-            Op::Settle { .. } | Op::DeleteSchedule { .. } => (OP_BYTES, 0),
+        let op = |op: &Op| {
+            let others = op.rows().saturating_sub(1);
+            let bytes = match op {
+                Op::Set { scope, key, value, expires, resume } => {
+                    let rows = 1 + usize::from(expires.is_some()) + usize::from(*resume);
+                    row(scope, key).saturating_mul(rows).saturating_add(value.len())
+                }
+                // as many are read as the caller compares with
+                Op::Check { scope, key, expected: Expected::Value(value) } => {
+                    row(scope, key).saturating_add(value.len())
+                }
+                Op::Check { scope, key, .. } | Op::Add { scope, key, .. } | Op::Delete { scope, key } => {
+                    row(scope, key)
+                }
+                Op::SetSchedule { plan, .. } => plan.bytes().saturating_add(SCHEDULE_BYTES),
+                Op::Settle { .. } | Op::DeleteSchedule { .. } => OP_BYTES,
+            };
+            (bytes, others)
         };
         let add = |(bytes, others): (usize, usize), (more, rows)| (bytes.saturating_add(more), others + rows);
         let (entries, (bytes, others)) = match task {

@@ -71,7 +71,7 @@ pub(super) struct Laps {
     processor: Duration,
     /// All time until here is somebody's, or was said to be everybody's.
     since: Duration,
-    took: HashMap<Option<Owner>, Duration>,
+    took: Took,
     /// Laps that weren't asked for yet.
     fresh: Vec<(Option<Owner>, Duration)>,
 }
@@ -105,20 +105,41 @@ impl Laps {
         self.fresh.drain(..)
     }
 
-    /// What is left to be said of each owner: its part of the time that was everybody's, by what its changes took, and its part of
-    /// all the processor time.
-    pub(super) fn finish(self) -> Vec<(Option<Owner>, Taken)> {
+    /// What is left to be said of owners: their parts of the time that was everybody's, and of the processor time, by what their changes took.
+    /// A commit also frees pages that the one before it left: 750 us for a small change after a list of 100, 330 us after another small one.
+    /// So of its processor time those have a part, too, whose changes that one had; what it waits for the disk is of this one's.
+    pub(super) fn finish(&self, before: &Took) -> Vec<(Option<Owner>, Taken)> {
         let (now, processor) = (self.meter.now(), self.meter.processor());
-        let (all, processor) = (now.saturating_sub(self.started), processor.saturating_sub(self.processor));
-        let sum: Duration = self.took.values().sum();
-        let part = |took: Duration, of: Duration| {
-            let nanos = took.as_nanos().saturating_mul(of.as_nanos()).checked_div(sum.as_nanos()).unwrap_or_default();
-            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        let all = now.saturating_sub(self.started);
+        let processor = processor.saturating_sub(self.processor).min(all);
+        let sum = |took: &Took| took.values().sum::<Duration>();
+        let (own, both) = (sum(&self.took), sum(&self.took).saturating_add(sum(before)));
+        let everybodys = all.saturating_sub(own);
+        let counted = part(everybodys, processor, all);
+        let waited = everybodys.saturating_sub(counted);
+        let of_both = |took| part(counted, took, both);
+        let of_own = |took| Taken {
+            shared: of_both(took).saturating_add(part(waited, took, own)),
+            processor: of_both(took).saturating_add(part(processor, took, all)),
         };
-        let taken =
-            |took| Taken { shared: part(took, all.saturating_sub(sum)), processor: part(took, processor.min(all)) };
-        self.took.into_iter().map(|(owner, took)| (owner, taken(took))).collect()
+        let of_before = |took| Taken { shared: of_both(took), processor: of_both(took) };
+        let before = before.iter().map(|(owner, took)| (owner.clone(), of_before(*took)));
+        self.took.iter().map(|(owner, took)| (owner.clone(), of_own(*took))).chain(before).collect()
     }
+
+    /// What the changes of the group took.
+    pub(super) fn into_took(self) -> Took {
+        self.took
+    }
+}
+
+/// What changes took, by owner.
+pub(super) type Took = HashMap<Option<Owner>, Duration>;
+
+/// As much of this as some is of all.
+fn part(of: Duration, some: Duration, all: Duration) -> Duration {
+    let nanos = of.as_nanos().saturating_mul(some.as_nanos()).checked_div(all.as_nanos()).unwrap_or_default();
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// What somebody took of the writer.

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task};
 use super::list::{self, Turn};
 use super::local::{Settings, Shared};
-use super::meter::{Charge, Laps, Meter};
+use super::meter::{Charge, Laps, Meter, Took};
 use super::tables::{Fault, Snapshot, Tables};
 use super::{Event, Op};
 
@@ -33,6 +33,8 @@ pub(super) struct Writer {
     looks: u32,
     /// Is told whose time a group was.
     charge: Charge,
+    /// What the changes of the last commit took: the next frees what they left.
+    took: Took,
     /// As of the last commit that is known to count.
     counters: Counters,
     /// None when it failed and could not be opened anew.
@@ -66,6 +68,7 @@ impl Writer {
             meter: settings.meter.clone(),
             looks: settings.looks,
             charge: settings.charge.clone(),
+            took: Took::new(),
             counters,
             database: None,
             failed: None,
@@ -114,14 +117,20 @@ impl Writer {
 
     /// Does a job, and those that wait and have room beside it, and commits them. An error is every job's.
     fn change(&mut self, jobs: &mut Vec<Job>, bounds: Bounds) -> Result<Group, StoreError> {
+        let commits = self.counters.commits;
         let mut laps = Laps::start(&self.meter);
         let done = self.ready().and_then(|()| self.commit(jobs, bounds, &mut laps));
         laps.fresh().for_each(|(owner, took)| self.queue.took(&owner, took));
-        for (owner, taken) in laps.finish() {
+        let is_committed = self.counters.commits != commits;
+        let before = if is_committed { std::mem::take(&mut self.took) } else { Took::new() };
+        for (owner, taken) in laps.finish(&before) {
             self.queue.took(&owner, taken.shared);
             if let Some(owner) = owner {
                 self.charge.took(&owner, taken.processor);
             }
+        }
+        if is_committed {
+            self.took = laps.into_took();
         }
         done
     }

@@ -119,55 +119,71 @@ fn floods() {
     }
 }
 
-/// How long a list holds the writer, by the length of its keys, which are 16 KiB at most: `cargo test --release long_keys -- --ignored --nocapture`.
+/// How long the longest lists hold the writer, by their keys and values: `cargo test --release long_lists -- --ignored --nocapture`.
+/// Keys are spread over 40,000, half of which there are. LISTS_OF names the bytes of values to measure.
 #[test]
 #[ignore = "measures"]
-fn long_keys() {
+fn long_lists() {
+    const PAST: Option<u64> = Some(1_000_000);
+    const LATER: Option<u64> = Some(9_000_000_000_000);
+
     let folder =
         tempfile::tempdir_in(std::env::var_os("KV_BENCH").map_or_else(std::env::temp_dir, Into::into)).unwrap();
     let quota = Quota { keys: u64::MAX, bytes: u64::MAX, ..Quota::default() };
     let owner = owner("guild:1");
-    for disk in [false, true] {
-        for (length, count, ttl, resume) in [
-            (16, 100, false, false),
-            (16, 100, true, true),
-            (160, 100, false, false),
-            (160, 100, true, true),
-            (320, 50, true, true),
-            (1_000, 16, false, false),
-            (1_000, 16, true, false),
-            (1_000, 16, true, true),
+    let sizes = std::env::var("LISTS_OF").unwrap_or_else(|_| "1 1900".into());
+    let sizes: Vec<usize> = sizes.split(' ').map(|bytes| bytes.parse().unwrap()).collect();
+    for (disk, bytes) in [false, true].into_iter().flat_map(|disk| sizes.iter().map(move |bytes| (disk, *bytes))) {
+        for (length, expires, resume) in [
+            (16, None, false),
+            (16, LATER, true),
+            (105, None, false),
+            (105, LATER, false),
+            (105, LATER, true),
+            (105, PAST, true),
+            (320, LATER, true),
+            (1_000, None, false),
+            (1_000, LATER, true),
         ] {
-            let path = folder.path().join(format!("{length} {count} {ttl} {resume}"));
+            let set = |key, expires| Op::Set { scope: scope("s"), key, value: vec![1; bytes], expires, resume };
+            let count = (200 / set(Vec::new(), expires).rows()).min(100).min((16 << 10) / (length + 1));
+            let path = folder.path().join(format!("{bytes} {length} {expires:?} {resume}"));
             let store = match disk {
                 true => Local::open(&path, &Settings::default()).unwrap(),
                 false => memory(),
             };
             let mut random = 1_u64;
-            let mut list = |count: usize| {
+            let mut draw = |of: u64| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (random >> 33) % of
+            };
+            let mut list = || {
                 let ops = (0..count).map(|_| {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let number = (random >> 33) % 40_000;
-                    let key = format!("{number:0>length$}").into_bytes();
-                    let expires = ttl.then_some(9_000_000_000_000 + number);
-                    Op::Set { scope: scope("s"), key, value: vec![1], expires, resume }
+                    let key = format!("{:0>length$}", draw(40_000)).into_bytes();
+                    let expires = expires.map(|from| from + draw(1_700_000_000));
+                    set(key, expires)
                 });
                 ops.collect::<Vec<_>>()
             };
             for _ in 0..30_000 / count {
-                wait(store.apply(&owner, &quota, list(count))).unwrap();
+                wait(store.apply(&owner, &quota, list())).unwrap();
             }
             let mut times: Vec<_> = (0..100)
                 .map(|_| {
-                    let ops = list(count);
+                    let ops = list();
                     let since = Instant::now();
                     wait(store.apply(&owner, &quota, ops)).unwrap();
                     since.elapsed()
                 })
                 .collect();
             times.sort();
+            let kind = match expires {
+                None => "no ttl",
+                PAST => "expired",
+                _ => "ttl",
+            };
             println!(
-                "disk {disk}, {count} keys of {length}, ttl {ttl}, resume {resume}: p50 {:?}, p90 {:?}, most {:?}",
+                "disk {disk}, {count} keys of {length} with {bytes} bytes, {kind}, resume {resume}: p50 {:?}, p90 {:?}, most {:?}",
                 times[50], times[90], times[99]
             );
         }

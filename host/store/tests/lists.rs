@@ -193,11 +193,11 @@ fn m8_the_keys_of_a_list_are_bounded() {
             .map(|i| Op::Set { scope: scope("s"), key: key(i), value: vec![1], expires: Some(9 << 40), resume: true })
             .collect()
     };
-    for (count, bytes) in [(100, 16), (100, 160), (16, 1_023)] {
+    for (count, bytes) in [(66, 16), (66, 240), (16, 1_023)] {
         assert!(store.done(&me, list(count, bytes)).is_ok(), "{count} of {bytes}");
     }
     let refused = |asked| StoreError::Quota { quantity: Quantity::ListKeyBytes, limit: 16 << 10, asked };
-    assert_eq!(store.done(&me, list(100, 163)).unwrap_err(), refused(100 * 164));
+    assert_eq!(store.done(&me, list(66, 248)).unwrap_err(), refused(66 * 249));
     assert_eq!(store.done(&me, list(16, 1_024)).unwrap_err(), refused(16 * 1_025));
     let checks = vec![check("scope", &[b'k'; 1_000], Expected::Absent); 17];
     assert_eq!(store.done(&me, checks).unwrap_err(), refused(17 * 1_005));
@@ -211,9 +211,52 @@ fn m8_the_keys_of_a_list_are_bounded() {
     // and a step of deleting them has as few
     let commits = store.commits();
     wait(store.delete_owner(&me)).unwrap();
-    let rows = 100 * 16 + 100 * 160 + 16 * 1_023;
+    let rows = 66 * 16 + 66 * 240 + 16 * 1_023;
     assert!(store.commits() - commits >= rows / (10 << 10), "{}", store.commits() - commits);
     assert_eq!(store.usage(&me).unwrap(), Usage::default());
+}
+
+/// 100 values of 2,100 bytes with `ttl` and `resume` held the writer for 8 ms and more: they are 500 rows.
+#[test]
+fn m8_the_rows_of_a_list_are_bounded() {
+    let store = memory();
+    let me = owner("guild:1");
+    let list = |count: usize, bytes: usize, expires, resume| -> Vec<Op> {
+        let set = |i: usize| Op::Set {
+            scope: scope("s"),
+            key: i.to_be_bytes().to_vec(),
+            value: vec![1; bytes],
+            expires,
+            resume,
+        };
+        (0..count).map(set).collect()
+    };
+    let later = Some(9 << 40);
+    for (count, bytes, expires, resume, rows) in [
+        (100, row::INLINE_BYTES_MAX, None, false, 100),
+        (100, 1, later, false, 200),
+        (100, 1, None, true, 200),
+        (66, 1, later, true, 198),
+        (67, 1, later, true, 201),
+        (100, 1, later, true, 300),
+        (66, row::INLINE_BYTES_MAX + 1, None, false, 198),
+        (67, row::INLINE_BYTES_MAX + 1, None, false, 201),
+        (40, row::INLINE_BYTES_MAX + 1, later, true, 200),
+        (100, 2_100, later, true, 500),
+    ] {
+        let done = store.done(&me, list(count, bytes, expires, resume));
+        let refused = StoreError::Quota { quantity: Quantity::ListRows, limit: 200, asked: rows };
+        match done {
+            Ok(_) => assert!(rows <= 200, "{rows}"),
+            Err(error) => assert_eq!(error, refused),
+        }
+    }
+    let keys = |count: usize| (0..count).map(usize::to_be_bytes);
+    assert!(store.done(&me, keys(100).map(|key| delete("s", &key)).collect()).is_ok());
+    let mut mixed: Vec<Op> = keys(99).map(|key| delete("s", &key)).collect();
+    mixed.extend(list(1, 2_100, later, false));
+    let error = store.done(&me, mixed).unwrap_err().to_string();
+    assert!(error.contains("rows that a list writes (a key is one;") && error.contains("202"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::blobs::{self, *};
 use super::super::group::{Bounds, Job, Queue, Task};
 use super::super::local::Room;
-use super::super::meter::{Charge, Laps, Meter};
+use super::super::meter::{Charge, Laps, Meter, Took};
 use super::blobs::{append, bytes, done, put, remove};
 use super::faults::{Disk, FOREVER};
 use super::*;
@@ -131,7 +131,8 @@ fn m8_of_equal_owners_the_one_is_next_whose_change_takes_least() {
     assert_eq!(order.iter().filter(|name| name.starts_with("list")).count(), 6, "{order:?}");
 }
 
-/// Two lists that each take as long as a group share no commit: who changed little would wait for both.
+/// Two lists that each take as long as a group share no commit, and no small change has one with such a list: it would wait for the list
+/// before, and for this one.
 #[test]
 fn m8_two_long_changes_share_no_commit() {
     let heavy = |of: &str| {
@@ -146,13 +147,56 @@ fn m8_two_long_changes_share_no_commit() {
     };
     let small = |of: &str| list(of, vec![set("s", b"k", b"v")]);
     let mut mixed = queue([small("guild:1"), heavy("guild:2"), small("guild:3"), heavy("guild:4")]);
-    let mut bounds = Bounds::default();
-    for of in ["guild:1", "guild:3", "guild:2"] {
-        assert_eq!(names(&[mixed.next(&mut bounds).unwrap()]), [of]);
+    for group in [&["guild:1", "guild:3"][..], &["guild:2"], &["guild:4"]] {
+        let mut bounds = Bounds::default();
+        for of in group {
+            assert_eq!(names(&[mixed.next(&mut bounds).unwrap()]), [*of]);
+        }
+        assert!(!bounds.is_full(Duration::from_micros(1_900)));
+        assert!(mixed.next(&mut bounds).is_none());
     }
-    assert!(!bounds.is_full(Duration::from_micros(1_900)));
-    assert!(mixed.next(&mut bounds).is_none());
-    assert_eq!(names(&[mixed.next(&mut Bounds::default()).unwrap()]), ["guild:4"]);
+}
+
+/// What a list left to be freed is freed by the next commit, of a small change alone. The list's owner pays for that, not who made the change;
+/// what the commit waited for the disk is paid by who made the change.
+#[test]
+fn m8_who_left_much_for_the_next_commit_pays_for_its_time() {
+    let ticks: Arc<dyn Meter> = Arc::new(Ticks::default());
+    let (small, large) = (Some(owner("guild:1")), Some(owner("guild:2")));
+    let before = Took::from([(large.clone(), Duration::from_millis(99))]);
+    let mut laps = Laps::start(&ticks);
+    laps.share();
+    laps.lap(small.as_ref());
+    let taken: std::collections::HashMap<_, _> = laps.finish(&before).into_iter().collect();
+    // three ticks: one was its change, and of the two others two thirds were processor time
+    let (small, large) = (taken[&small], taken[&large]);
+    let freeing = Duration::from_millis(2) * 2 / 3;
+    let near = |time: Duration, what: Duration| time.abs_diff(what) < Duration::from_micros(1);
+    assert!(near(large.shared, freeing * 99 / 100) && near(large.processor, freeing * 99 / 100), "{large:?}");
+    assert!(near(small.shared, Duration::from_millis(2) - freeing * 99 / 100), "{small:?}");
+    assert!(near(small.processor, Duration::from_millis(2) - freeing * 99 / 100), "{small:?}");
+    assert_eq!(laps.into_took().values().sum::<Duration>(), Duration::from_millis(1));
+
+    let told = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let tell = told.clone();
+    let charge = Charge::new(move |owner, time| {
+        if owner.as_str() == "guild:2" {
+            *tell.lock().unwrap() += time;
+        }
+    });
+    let settings = Settings { meter: Arc::new(Ticks::default()), charge, ..Settings::default() };
+    let store = Local::in_memory(&settings).unwrap();
+    let apply = |of: &str, op| wait(store.apply(&owner(of), &Quota::default(), vec![op]));
+    apply("guild:2", set("s", b"k", b"v")).unwrap();
+    let list = *told.lock().unwrap();
+    // what commits nothing frees nothing
+    apply("guild:1", check("s", b"k", Expected::Revision(1))).unwrap_err();
+    assert_eq!(*told.lock().unwrap(), list);
+    apply("guild:1", set("s", b"k", b"v")).unwrap();
+    let freed = *told.lock().unwrap();
+    assert!(freed > list, "{list:?}");
+    apply("guild:1", set("s", b"k", b"v")).unwrap();
+    assert_eq!(*told.lock().unwrap(), freed, "only the next commit");
 }
 
 /// Fourteen lists come at once, and each takes twice as long as expected: what comes between them waits for one.
@@ -317,7 +361,7 @@ fn t09_time_is_charged_to_whose_changes_took_it() {
         laps.lap(Some(&other));
     }
     assert_eq!(laps.fresh().map(|(_, took)| took.as_millis()).sum::<u128>(), 4);
-    let taken: std::collections::HashMap<_, _> = laps.finish().into_iter().collect();
+    let taken: std::collections::HashMap<_, _> = laps.finish(&Took::new()).into_iter().collect();
     let (one, other) = (taken[&Some(one)], taken[&Some(other)]);
     assert_eq!(other.shared, one.shared * 3);
     assert_eq!(one.shared + other.shared, Duration::from_millis(2), "the start and the end");

@@ -318,8 +318,12 @@ fn k6_quotas_are_kept() {
         free = function() kv.delete('s', 'k0') kv.set('s', 'again', 1) for i = 1, 4 do kv.delete('s', 'k' .. i) end kv.delete('s', 'again')\n\
             local u = kv.usage() return { u.keys, u.bytes, u.keys_max, u.bytes_max } end,\n\
         large = function(n) kv.set('s', 'large', string.rep('x', n)) end, two = function() kv.set('s', 'l2', string.rep('x', 950)) end,\n\
-        uncaught = function() for i = 1, 6 do kv.set('u', 'k' .. i, i) end end }";
+        uncaught = function() for i = 1, 6 do kv.set('u', 'k' .. i, i) end end,\n\
+        rows = function() local list = {} for i = 1, 67 do local set = { key = 'k', value = i, options = { ttl = 60, resume = true } }\n\
+            list[i] = { tag = 'set', value = set } end local ok, why = pcall(kv.apply, 's', list) return { ok, why } end }";
     let tenant = tenant(&motu, "k6:1", source, ALL);
+    let Value::Array(rows) = ask(&tenant, "rows", ()).unwrap() else { panic!() };
+    assert!(rows[1].as_str().unwrap().contains("is 200, and this would make it 201"), "{rows:?}");
     let Value::Array(keys) = ask(&tenant, "keys", ()).unwrap() else { panic!() };
     assert_eq!(keys[0], Value::from(5), "the fifth works");
     assert!(keys[1].as_str().unwrap().contains("quota of keys is 5"), "{:?}", keys[1]);
