@@ -36,6 +36,10 @@ const USUAL_PACE: u64 = 12_000;
 /// How many times a suspect is run alone. It is cleared, or fails, once more than half of them say so.
 const RUNS: usize = 5;
 
+/// Of things of one name that run in a test alone, as versions of a bundle do, the worst one in so many may be beyond the bounds: among tens of
+/// thousands of steps the machine's host holds some up, each time others. With 1,000 versions the worst was at 0.2 to 2 times the bounds.
+const FEW: usize = 100;
+
 /// What is so many times as bad as it may be is no busy machine's.
 const GROSS: f64 = 5.0;
 
@@ -276,8 +280,16 @@ fn alone(test: &str, run: usize) -> (f64, String) {
     assert!(output.status.success() && shown.contains(" 1 passed"), "{test}, alone: {shown}");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
-    // none: it was another test's, with the same bundle
-    let worst = text.lines().find(|line| line.split('\t').nth(1) == Some(test)).unwrap_or_default();
-    let badness = worst.split('\t').next().and_then(|badness| badness.parse().ok()).unwrap_or(0.0);
-    (badness, worst.to_owned())
+    let mut names = BTreeMap::<&str, Vec<(f64, &str)>>::new();
+    for line in text.lines() {
+        let mut columns = line.split('\t');
+        let (badness, of, what) = (columns.next(), columns.next(), columns.next());
+        if of == Some(test) {
+            let name = what.unwrap().split_once(' ').map_or("", |(_, name)| name);
+            names.entry(name).or_default().push((badness.unwrap().parse().unwrap(), line));
+        }
+    }
+    // the worst comes first. None: it was another test's, with the same bundle
+    let worst = names.values().filter_map(|lines| lines.get(lines.len() / FEW)).max_by(|a, b| a.0.total_cmp(&b.0));
+    worst.map_or_else(|| (0.0, String::new()), |(badness, line)| (*badness, (*line).to_owned()))
 }
