@@ -92,7 +92,7 @@ impl fmt::Display for Quantity {
             Quantity::ValueBytes => "bytes in a value",
             Quantity::ListOps => "operations in a list",
             Quantity::ListRows => {
-                "rows that a list writes (a key is one; `ttl` or `expires`, and `resume` are one more each, a value of over 2,048 bytes two; a delete is two)"
+                "rows that a list writes (a set is one; `ttl` or `expires`, and `resume` are one more each, a value of over 2,048 bytes two; a delete is two)"
             }
             Quantity::ListKeyBytes => "bytes of keys, each with its scope, in a list of operations",
             Quantity::ListBytes => "bytes in a list of operations",

@@ -22,8 +22,8 @@ const GROUP_JOBS: usize = 256;
 /// millisecond on a disk; with a group of one, 16 tenants that set lists of 100 came to 219,000 sets a second, with two to 270,000.
 const GROUP_TIME: Duration = Duration::from_millis(2);
 
-/// A long change is not added to a group that would then be expected to take longer than this, without its commit, which takes two thirds as long again.
-/// So the longest lists share no commit, also not with small changes: those would wait for the list before them, and for this one.
+/// The longest that a group is expected to take with one long change more, without its commit, which takes two thirds as long again. A longer change
+/// begins the next group: small changes that share its commit wait for the list before them, and for this one. Those that come while it is done do.
 const GROUP_TIME_MAX: Duration = Duration::from_micros(1_500);
 
 /// The bytes of a group are not many more than these, read and written, of all owners and of each, but for a job that is larger alone.
@@ -42,16 +42,16 @@ const SCHEDULE_BYTES: usize = 16 << 10;
 /// a tree of 40,000.
 const ENTRY_NANOS: usize = 4_000;
 
-/// Nanoseconds that each row of an entry in another table takes, about. Those rows are always spread.
-const ROW_NANOS: usize = 8_000;
+/// Nanoseconds that each row of an entry in another table takes, about, where those are spread.
+const ROW_NANOS: usize = 12_000;
 
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// A change is long if it is expected to take this.
+/// A change is long if it is expected to take at least this.
 const LONG: Duration = Duration::from_micros(200);
 
-/// How long changes take of which this is guessed counts for their owner's next ones.
+/// The shortest guess from which an owner's speed is learnt. Shorter changes vary too much.
 const LEARNT: Duration = Duration::from_micros(50);
 
 /// The most that an owner's changes are expected to take, in hundredths of the guess.
@@ -199,7 +199,7 @@ struct Line {
     entry: Option<(Duration, u64)>,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
-    /// How long its changes took of late, but for short ones, in hundredths of what was guessed.
+    /// How long its changes took of late, in hundredths of what was guessed. Those of which less than `LEARNT` was guessed don't count.
     slow: u32,
 }
 

@@ -30,7 +30,8 @@ pub(super) struct Turn<'l> {
 const KEYS_BYTES: usize = 16 << 10;
 
 /// The most rows that a list writes, as `Op::rows` counts them. 100 values over 2,048 bytes with `ttl` and `resume` held the writer for 8 ms, and 200
-/// rows of any kinds do for up to 5, what they are written over included.
+/// rows of any kind do for 1 to 6, with the commit (p90 of `long_lists` in `tests/bench.rs`), or 9 where they take the place of keys that have
+/// more rows, which must have been set before.
 const ROWS: usize = 200;
 
 impl Op {
@@ -43,8 +44,8 @@ impl Op {
                 1 + usize::from(expires.is_some()) + usize::from(*resume) + outside
             }
             Op::Delete { .. } => 2,
-            Op::Add { .. } | Op::Check { .. } | Op::SetSchedule { .. } | Op::DeleteSchedule { .. } => 1,
-            Op::Settle { .. } => 0,
+            Op::Add { .. } | Op::SetSchedule { .. } | Op::DeleteSchedule { .. } => 1,
+            Op::Check { .. } | Op::Settle { .. } => 0,
         }
     }
 }

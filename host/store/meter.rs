@@ -71,7 +71,7 @@ pub(super) struct Laps {
     processor: Duration,
     /// All time until here is somebody's, or was said to be everybody's.
     since: Duration,
-    took: Took,
+    took: Times,
     /// Laps that weren't asked for yet.
     fresh: Vec<(Option<Owner>, Duration)>,
 }
@@ -105,22 +105,24 @@ impl Laps {
         self.fresh.drain(..)
     }
 
-    /// What is left to be said of owners: their parts of the time that was everybody's, and of the processor time, by what their changes took.
-    /// A commit also frees pages that the one before it left: 750 us for a small change after a list of 100, 330 us after another small one.
+    /// The parts that owners have of the time that was everybody's, and of the processor time, by what their changes took. An owner with changes
+    /// in both groups is listed twice, and its parts add up. A commit also frees pages that the one before it left: 750 us for a small change after a list of 100, 330 us after another small one.
     /// So of its processor time those have a part, too, whose changes that one had; what it waits for the disk is of this one's.
-    pub(super) fn finish(&self, before: &Took) -> Vec<(Option<Owner>, Taken)> {
+    pub(super) fn finish(&self, before: &Times) -> Vec<(Option<Owner>, Taken)> {
         let (now, processor) = (self.meter.now(), self.meter.processor());
         let all = now.saturating_sub(self.started);
         let processor = processor.saturating_sub(self.processor).min(all);
-        let sum = |took: &Took| took.values().sum::<Duration>();
+        let sum = |took: &Times| took.values().sum::<Duration>();
         let (own, both) = (sum(&self.took), sum(&self.took).saturating_add(sum(before)));
         let everybodys = all.saturating_sub(own);
-        let counted = part(everybodys, processor, all);
+        // changes hardly wait, so their time is processor time
+        let counted = processor.saturating_sub(own).min(everybodys);
         let waited = everybodys.saturating_sub(counted);
+        let rest = processor.saturating_sub(counted);
         let of_both = |took| part(counted, took, both);
         let of_own = |took| Taken {
             shared: of_both(took).saturating_add(part(waited, took, own)),
-            processor: of_both(took).saturating_add(part(processor, took, all)),
+            processor: of_both(took).saturating_add(part(rest, took, own)),
         };
         let of_before = |took| Taken { shared: of_both(took), processor: of_both(took) };
         let before = before.iter().map(|(owner, took)| (owner.clone(), of_before(*took)));
@@ -128,15 +130,15 @@ impl Laps {
     }
 
     /// What the changes of the group took.
-    pub(super) fn into_took(self) -> Took {
+    pub(super) fn into_times(self) -> Times {
         self.took
     }
 }
 
-/// What changes took, by owner.
-pub(super) type Took = HashMap<Option<Owner>, Duration>;
+/// How long changes took, by owner.
+pub(super) type Times = HashMap<Option<Owner>, Duration>;
 
-/// As much of this as some is of all.
+/// `of × some / all`, or zero if `all` is.
 fn part(of: Duration, some: Duration, all: Duration) -> Duration {
     let nanos = of.as_nanos().saturating_mul(some.as_nanos()).checked_div(all.as_nanos()).unwrap_or_default();
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

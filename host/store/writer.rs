@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::group::{Bounds, ClaimStep, Done, Draft, Job, Queue, Task};
 use super::list::{self, Turn};
 use super::local::{Settings, Shared};
-use super::meter::{Charge, Laps, Meter, Took};
+use super::meter::{Charge, Laps, Meter, Times};
 use super::tables::{Fault, Snapshot, Tables};
 use super::{Event, Op};
 
@@ -33,8 +33,8 @@ pub(super) struct Writer {
     looks: u32,
     /// Is told whose time a group was.
     charge: Charge,
-    /// What the changes of the last commit took: the next frees what they left.
-    took: Took,
+    /// How long the changes of the last commit took: the next frees what they left.
+    previous: Times,
     /// As of the last commit that is known to count.
     counters: Counters,
     /// None when it failed and could not be opened anew.
@@ -68,7 +68,7 @@ impl Writer {
             meter: settings.meter.clone(),
             looks: settings.looks,
             charge: settings.charge.clone(),
-            took: Took::new(),
+            previous: Times::new(),
             counters,
             database: None,
             failed: None,
@@ -117,12 +117,13 @@ impl Writer {
 
     /// Does a job, and those that wait and have room beside it, and commits them. An error is every job's.
     fn change(&mut self, jobs: &mut Vec<Job>, bounds: Bounds) -> Result<Group, StoreError> {
+        let ready = self.ready(); // to open it anew is nobody's time
         let commits = self.counters.commits;
         let mut laps = Laps::start(&self.meter);
-        let done = self.ready().and_then(|()| self.commit(jobs, bounds, &mut laps));
+        let done = ready.and_then(|()| self.commit(jobs, bounds, &mut laps));
         laps.fresh().for_each(|(owner, took)| self.queue.took(&owner, took));
         let is_committed = self.counters.commits != commits;
-        let before = if is_committed { std::mem::take(&mut self.took) } else { Took::new() };
+        let before = if is_committed { std::mem::take(&mut self.previous) } else { Times::new() };
         for (owner, taken) in laps.finish(&before) {
             self.queue.took(&owner, taken.shared);
             if let Some(owner) = owner {
@@ -130,7 +131,7 @@ impl Writer {
             }
         }
         if is_committed {
-            self.took = laps.into_took();
+            self.previous = laps.into_times();
         }
         done
     }
@@ -256,13 +257,16 @@ fn work(
     let mut drafts = Vec::new();
     let mut changed = false;
     while let Some(job) = jobs.get(drafts.len()) {
-        let began = turn.laps.elapsed();
         let (draft, did) = do_task(&mut tables, shared, &mut turn, job)?;
-        queue.learn(job, turn.laps.elapsed().saturating_sub(began));
         changed |= did;
         drafts.push(draft);
         turn.laps.lap(job.task.owner());
-        turn.laps.fresh().for_each(|(owner, took)| queue.took(&owner, took));
+        let mut own = Duration::ZERO; // not what it freed of others
+        for (owner, took) in turn.laps.fresh() {
+            own += if owner.as_ref() == job.task.owner() { took } else { Duration::ZERO };
+            queue.took(&owner, took);
+        }
+        queue.learn(job, own);
         if !bounds.is_full(turn.laps.elapsed())
             && let Some(next) = queue.next(&mut bounds)
         {

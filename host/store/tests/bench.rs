@@ -124,6 +124,13 @@ fn floods() {
 #[test]
 #[ignore = "measures"]
 fn long_lists() {
+    /// What is measured is set like what is there, without all its rows, or deleted.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Then {
+        Same,
+        Plain,
+        Deleted,
+    }
     const PAST: Option<u64> = Some(1_000_000);
     const LATER: Option<u64> = Some(9_000_000_000_000);
 
@@ -134,20 +141,22 @@ fn long_lists() {
     let sizes = std::env::var("LISTS_OF").unwrap_or_else(|_| "1 1900".into());
     let sizes: Vec<usize> = sizes.split(' ').map(|bytes| bytes.parse().unwrap()).collect();
     for (disk, bytes) in [false, true].into_iter().flat_map(|disk| sizes.iter().map(move |bytes| (disk, *bytes))) {
-        for (length, expires, resume) in [
-            (16, None, false),
-            (16, LATER, true),
-            (105, None, false),
-            (105, LATER, false),
-            (105, LATER, true),
-            (105, PAST, true),
-            (320, LATER, true),
-            (1_000, None, false),
-            (1_000, LATER, true),
+        for (length, expires, resume, then) in [
+            (16, None, false, Then::Same),
+            (16, LATER, true, Then::Same),
+            (105, None, false, Then::Same),
+            (105, LATER, false, Then::Same),
+            (105, LATER, true, Then::Same),
+            (105, PAST, true, Then::Same),
+            (105, LATER, true, Then::Plain),
+            (105, LATER, true, Then::Deleted),
+            (320, LATER, true, Then::Same),
+            (1_000, None, false, Then::Same),
+            (1_000, LATER, true, Then::Same),
         ] {
             let set = |key, expires| Op::Set { scope: scope("s"), key, value: vec![1; bytes], expires, resume };
             let count = (200 / set(Vec::new(), expires).rows()).min(100).min((16 << 10) / (length + 1));
-            let path = folder.path().join(format!("{bytes} {length} {expires:?} {resume}"));
+            let path = folder.path().join(format!("{bytes} {length} {expires:?} {resume} {then:?}"));
             let store = match disk {
                 true => Local::open(&path, &Settings::default()).unwrap(),
                 false => memory(),
@@ -157,20 +166,24 @@ fn long_lists() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (random >> 33) % of
             };
-            let mut list = || {
+            let mut list = |then, count: usize| {
                 let ops = (0..count).map(|_| {
                     let key = format!("{:0>length$}", draw(40_000)).into_bytes();
                     let expires = expires.map(|from| from + draw(1_700_000_000));
-                    set(key, expires)
+                    match then {
+                        Then::Same => set(key, expires),
+                        Then::Plain => super::set("s", &key, b"v"),
+                        Then::Deleted => delete("s", &key),
+                    }
                 });
                 ops.collect::<Vec<_>>()
             };
             for _ in 0..30_000 / count {
-                wait(store.apply(&owner, &quota, list())).unwrap();
+                wait(store.apply(&owner, &quota, list(Then::Same, count))).unwrap();
             }
             let mut times: Vec<_> = (0..100)
                 .map(|_| {
-                    let ops = list();
+                    let ops = list(then, if then == Then::Same { count } else { 100 });
                     let since = Instant::now();
                     wait(store.apply(&owner, &quota, ops)).unwrap();
                     since.elapsed()
@@ -183,7 +196,7 @@ fn long_lists() {
                 _ => "ttl",
             };
             println!(
-                "disk {disk}, {count} keys of {length} with {bytes} bytes, {kind}, resume {resume}: p50 {:?}, p90 {:?}, most {:?}",
+                "disk {disk}, {count} keys of {length} with {bytes} bytes, {kind}, resume {resume}, {then:?}: p50 {:?}, p90 {:?}, most {:?}",
                 times[50], times[90], times[99]
             );
         }
