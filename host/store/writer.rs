@@ -266,7 +266,7 @@ fn work(
             own += if owner.as_ref() == job.task.owner() { took } else { Duration::ZERO };
             queue.took(&owner, took);
         }
-        queue.learn(job, own);
+        queue.learn(job, own, did);
         if !bounds.is_full(turn.laps.elapsed())
             && let Some(next) = queue.next(&mut bounds)
         {

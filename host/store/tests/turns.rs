@@ -289,10 +289,10 @@ fn m8_who_has_its_part_of_each_group_gets_no_credit_for_waiting() {
 fn m8_how_long_an_owners_lists_take_is_learnt() {
     let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
     let mut queue = Queue::new(coming);
-    let mut shares = |learnt: &[u32]| {
+    let mut shares = |learnt: &[u32], changed| {
         sender.send(job(list("guild:1", vec![set("s", b"k", b"v")]))).ok().unwrap();
         let long = job(list("guild:2", (0..100_u8).map(|i| set("s", &[i], b"v")).collect()));
-        learnt.iter().for_each(|times| queue.learn(&long, long.size.time * *times));
+        learnt.iter().for_each(|times| queue.learn(&long, long.size.time * *times, changed));
         sender.send(long).ok().unwrap();
         let mut bounds = Bounds::default();
         assert_eq!(names(&[queue.next(&mut bounds).unwrap()]), ["guild:1"]);
@@ -300,10 +300,12 @@ fn m8_how_long_an_owners_lists_take_is_learnt() {
         assert!(beside || queue.next(&mut Bounds::default()).is_some());
         beside
     };
-    assert!(shares(&[]));
-    assert!(!shares(&[8]));
-    assert!(!shares(&[0, 0]));
-    assert!(shares(&[0; 30]));
+    assert!(shares(&[], true));
+    assert!(!shares(&[8], true));
+    assert!(!shares(&[0, 0], true));
+    // lists that are refused take nothing, and tell nothing of the next
+    assert!(!shares(&[0; 30], false));
+    assert!(shares(&[0; 30], true));
 }
 
 #[test]
