@@ -152,7 +152,7 @@ fn m8_two_long_changes_share_no_commit() {
         for of in group {
             assert_eq!(names(&[mixed.next(&mut bounds).unwrap()]), [*of]);
         }
-        assert!(!bounds.is_full(Duration::from_micros(1_900)));
+        assert!(!bounds.is_full(Duration::from_micros(900)));
         assert!(mixed.next(&mut bounds).is_none());
     }
     let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
@@ -162,7 +162,7 @@ fn m8_two_long_changes_share_no_commit() {
     assert_eq!(names(&[queue.next(&mut bounds).unwrap()]), ["guild:1"]);
     sender.send(job(small("guild:2"))).ok().unwrap();
     sender.send(job(heavy("guild:3"))).ok().unwrap();
-    assert!(!bounds.is_full(Duration::from_micros(1_900)));
+    assert!(!bounds.is_full(Duration::from_micros(900)));
     assert_eq!(names(&[queue.next(&mut bounds).unwrap()]), ["guild:2"]);
     assert!(queue.next(&mut bounds).is_none());
 }
