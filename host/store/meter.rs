@@ -105,9 +105,10 @@ impl Laps {
         self.fresh.drain(..)
     }
 
-    /// The parts that owners have of the time that was everybody's, and of the processor time, by what their changes took. An owner with changes
-    /// in both groups is listed twice, and its parts add up. A commit also frees pages that the one before it left: 750 us for a small change after a list of 100, 330 us after another small one.
-    /// So of its processor time those have a part, too, whose changes that one had; what it waits for the disk is of this one's.
+    /// The parts that owners have of the time that was everybody's, and of the processor time, by what their changes took. A commit also frees
+    /// pages that the one before it left (a small change after a list of 100 takes 750 us, after another small one 330), so of its processor
+    /// time those have a part, too, whose changes that one had; what it waits for the disk is of this one's. An owner with changes in both is
+    /// listed twice, and its parts add up.
     pub(super) fn finish(&self, before: &Times) -> Vec<(Option<Owner>, Taken)> {
         let (now, processor) = (self.meter.now(), self.meter.processor());
         let all = now.saturating_sub(self.started);
