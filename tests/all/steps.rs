@@ -6,8 +6,8 @@
 //!
 //! A test with a suspect is run alone, up to five times, and fails by the median, so that a busy machine fails nothing. Plain work
 //! runs beside it: where a piece of that takes longer than [`SHORT`], which a machine's host may cause for minutes, the bounds are
-//! wider by twice as much, and five times as wide at most. Of a hundred versions of a bundle the worst doesn't count, unless it is five times
-//! beyond the bounds: each run it is another. The host is optimised for this (`opt-level` in `Cargo.toml`). `MOTU_STEPS=off` looks at nothing;
+//! wider by twice as much, and five times as wide at most. Of a hundred versions of a bundle, and of 10,000 steps of one thing, the worst doesn't
+//! count, unless it is five times beyond the bounds: each run it is another. The host is optimised for this (`opt-level` in `Cargo.toml`). `MOTU_STEPS=off` looks at nothing;
 //! `MOTU_STEPS=FILE` has the steps of a run written to a file, worst first. With a thread for each tenant, nobody shares one, and
 //! nothing is looked at.
 
@@ -41,7 +41,7 @@ const RUNS: usize = 5;
 /// of steps the machine's host holds some up, others in each run. With 1,000 versions the worst was at 0.2 to 2 times the bounds.
 const OUTLIERS: usize = 100;
 
-/// And so is one in so many steps of one thing: of 50,000 steps the longest was at 0.5 to 2.4 times the bounds.
+/// One in so many steps of one thing may be beyond the bounds, by up to [`GROSS`] times, for the same reason: of 50,000 steps the longest was at 0.5 to 2.4 times the bounds.
 const OUTLIER_STEPS: u64 = 10_000;
 
 /// What is so many times as bad as it may be is no busy machine's.
@@ -96,7 +96,7 @@ impl Worst {
         }
         let paid = RATIO_MAX * step.fuel * 1000 / USUAL_PACE;
         let unpaid = nanos.saturating_sub(paid);
-        if Worst::of(nanos, unpaid) > 1.0 {
+        if Worst::badness_of(nanos, unpaid) > 1.0 {
             self.over += 1;
         }
         if unpaid > self.dearest.0 {
@@ -106,12 +106,13 @@ impl Worst {
 
     /// How far it is beyond what is allowed: 1 is at the bound.
     fn badness(&self) -> f64 {
-        let badness = Worst::of(self.longest.0, self.dearest.0);
+        let badness = Worst::badness_of(self.longest.0, self.dearest.0);
         let are_outliers = self.over <= self.steps / OUTLIER_STEPS && badness <= GROSS;
         if are_outliers { badness.min(1.0) } else { badness }
     }
 
-    fn of(nanos: u64, unpaid: u64) -> f64 {
+    /// How far a step that took `nanos`, so many of them unpaid, is beyond what is allowed.
+    fn badness_of(nanos: u64, unpaid: u64) -> f64 {
         let over = |nanos: u64, most: Duration| nanos as f64 / most.as_nanos() as f64;
         over(nanos, STEP_MAX).max(over(unpaid, SHORT))
     }
