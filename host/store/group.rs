@@ -365,6 +365,12 @@ pub(super) struct Size {
 }
 
 impl Size {
+    /// The longest that doing the task counts for. What was guessed may be eight times too short, and pages that a disk is waited for
+    /// take longer; beyond that it was the machine that stood still.
+    pub(super) fn time_max(&self) -> Duration {
+        self.time.saturating_mul(100).saturating_add(Duration::from_millis(1))
+    }
+
     fn of(task: &Task) -> Size {
         let row = |scope: &Scope, key: &[u8]| {
             let place = key.len().saturating_add(scope.as_str().len());

@@ -257,6 +257,7 @@ fn work(
     let mut drafts = Vec::new();
     let mut changed = false;
     while let Some(job) = jobs.get(drafts.len()) {
+        turn.laps.at_most(job.size.time_max());
         let (draft, did) = do_task(&mut tables, shared, &mut turn, job)?;
         changed |= did;
         drafts.push(draft);

@@ -209,6 +209,43 @@ fn m8_who_left_much_for_the_next_commit_pays_for_its_time() {
     assert_eq!(*told.lock().unwrap(), freed, "only the next commit");
 }
 
+/// The machine stands still for a second while a small change is made, and again while it is committed. Nobody pays for that, or who made
+/// the change would wait until all others have had as much.
+#[test]
+fn m8_that_the_machine_stands_still_is_paid_by_nobody() {
+    /// Each look at the time is a second later; each at the processor's, half a second.
+    struct Still(AtomicU64);
+    impl Meter for Still {
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.0.fetch_add(1, Ordering::SeqCst))
+        }
+
+        fn processor(&self) -> Duration {
+            Duration::from_millis(500 * self.0.load(Ordering::SeqCst))
+        }
+    }
+    let told = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let tell = told.clone();
+    let charge = Charge::new(move |_, time| *tell.lock().unwrap() += time);
+    let settings = Settings { meter: Arc::new(Still(AtomicU64::new(0))), charge, ..Settings::default() };
+    let store = Local::in_memory(&settings).unwrap();
+    for i in 0..10 {
+        wait(store.apply(&owner("guild:1"), &Quota::default(), vec![set("s", &[i], b"v")])).unwrap();
+    }
+    let each = *told.lock().unwrap() / 10;
+    assert!(each > Duration::from_millis(1) && each < Duration::from_millis(10), "{each:?}");
+
+    let mut laps = Laps::start(&(Arc::new(Still(AtomicU64::new(0))) as Arc<dyn Meter>));
+    laps.at_most(Duration::from_millis(1));
+    laps.lap(Some(&owner("guild:1")));
+    laps.share();
+    let taken = laps.finish(&Times::new());
+    assert_eq!(taken.len(), 1);
+    let (_, taken) = &taken[0];
+    assert_eq!(taken.shared, Duration::from_millis(3), "as much as the lap, and 2 ms");
+    assert_eq!(taken.processor, Duration::from_millis(4), "with the lap itself");
+}
+
 /// Fourteen lists come at once, and each takes twice as long as expected: what comes between them waits for one.
 #[test]
 fn m8_a_small_change_goes_between_long_ones_however_long_they_take() {
