@@ -60,6 +60,7 @@ return {
         while true do end
     end,
     result = function(n) task.wait(0.02) return table.create(n, true) end,
+    texts = function(n) task.wait(0.02) return table.create(n, string.rep('y', 2000)) end,
     zone = function(name) return (pcall(time.format, 0, name)) end,
 }";
 
@@ -209,13 +210,19 @@ fn t07_calls_with_many_values_that_are_given_up_hold_nobody_up() {
     until("nothing is held", || motu.tenant(&id).status()["main"].memory_bytes == 0);
 }
 
-/// What reads a result of many values isn't the thread that waits for it.
+/// What reads a result of many values, or of many bytes, isn't the thread that waits for it.
 fn t07_many_values_of_a_result_are_read_aside() {
     let (motu, _) = made(limits());
     let tenant = tenant(&motu, "t07:result", SOURCE, &[]);
-    for (count, is_here) in [(100_u32, true), (100_000, false)] {
+    let text = Value::from("y".repeat(2000));
+    for (event, each, count, is_here) in [
+        ("result", &Value::Boolean(true), 100_u32, true),
+        ("result", &Value::Boolean(true), 100_000, false),
+        ("texts", &text, 30, true),
+        ("texts", &text, 500, false),
+    ] {
         let (before, payload) = (motu.stats().answered, Value::from(count));
-        let mut dispatching = pin!(tenant.dispatch_value("result", &payload));
+        let mut dispatching = pin!(tenant.dispatch_value(event, &payload));
         let mut context = Context::from_waker(Waker::noop());
         assert!(dispatching.as_mut().poll(&mut context).is_pending());
         until("it has ended", || motu.stats().answered > before);
@@ -226,13 +233,13 @@ fn t07_many_values_of_a_result_are_read_aside() {
             polled = dispatching.as_mut().poll(&mut context);
             polled.is_ready() || !is_here
         });
-        assert_eq!(polled.is_ready(), is_here, "{count}");
+        assert_eq!(polled.is_ready(), is_here, "{event} {count}");
         let mut answers = match polled {
             Poll::Ready(answers) => answers.unwrap(),
             Poll::Pending => run(dispatching).unwrap(),
         };
         let Value::Array(items) = answers.remove(0).result.unwrap().value else { panic!() };
-        assert_eq!(items, vec![Value::Boolean(true); count as usize]);
+        assert_eq!(items, vec![each.clone(); count as usize]);
     }
 }
 
