@@ -14,6 +14,8 @@ mod compile;
 mod component;
 #[path = "build/files.rs"]
 mod files;
+#[path = "build/flags.rs"]
+mod flags;
 #[path = "build/luau.rs"]
 mod luau;
 #[path = "build/module.rs"]

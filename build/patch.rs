@@ -126,6 +126,12 @@ const PATCHES: &[Patch] = &[
               void motu_before_create(lua_State* L);\nvoid motu_before_close(lua_State* co);\n\nstatic int costatus(lua_State* L)\n",
     },
     Patch {
+        file: "luau/Compiler/src/Types.cpp",
+        why: "a long chain of type aliases must not take the stack; what lies deeper has no type in the bytecode",
+        old: "            if (seenAliases.contains((*alias)->name))\n",
+        new: "            if (seenAliases.contains((*alias)->name) || seenAliases.size() >= 100)\n",
+    },
+    Patch {
         file: "luau/VM/src/lveclib.cpp",
         why: "an opaque file's errors show no names of a vector's parts",
         old: "    luaL_error(L, \"attempt to index vector with '%s'\", name);",

@@ -7,7 +7,7 @@ use crate::bindings::World;
 use crate::compile::{self, Unit};
 use crate::files::{self, Result, Tree};
 use crate::zig::Zig;
-use crate::{luau, patch};
+use crate::{flags, luau, patch};
 use std::path::Path;
 
 /// Exceptions in the exnref form: wasmtime takes no other.
@@ -79,6 +79,7 @@ pub(crate) fn core_module(root: &Path, out: &Path, world: &World) -> Result<Vec<
     patch::apply(&mut luau)?;
     let mut ours = world.bindings.clone();
     files::add_folder(&mut ours, "guest", &root.join("guest"), &["cpp", "c", "S", "h"])?;
+    flags::check(&luau, &ours)?;
     let units = units(&luau, &ours);
 
     let source = out.join("src");

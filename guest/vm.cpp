@@ -4,15 +4,10 @@
 #include "vm.h"
 
 #include "coroutine.h"
+#include "flags.h"
 #include "hot.h"
 #include "library.h"
 #include "memory.h"
-
-#include "Luau/Common.h"
-
-LUAU_FASTFLAG(LuauIntegerLibrary)
-LUAU_FASTFLAG(LuauSandboxFreezesVectorMetatable)
-LUAU_FASTINT(LuauRecursionLimit)
 
 extern "C" void __wasm_call_ctors();
 
@@ -23,15 +18,6 @@ namespace {
 
 lua_State *main_thread;
 Entry the_entry;
-
-// Luau's defaults, but for three.
-void set_flags() {
-    FFlag::LuauIntegerLibrary.value = true; // or no script could make a 64-bit integer
-    FFlag::LuauSandboxFreezesVectorMetatable.value = true;
-    // How deep the source may nest. At Luau's own 1000 the compiler overflows the 1 MiB of wasm stack from about 890
-    // on; it must be a compile error well before that.
-    FInt::LuauRecursionLimit.value = 500;
-}
 
 } // namespace
 

@@ -13,6 +13,9 @@ trials![
     i4_buffer_and_text_loops_stop_in_budget,
     i4_block_moves_are_paid_for,
     i4_one_call_is_stopped_in_the_middle,
+    l01_an_array_never_gets_a_negative_size,
+    l02_types_that_refer_to_themselves_compile,
+    l03_a_sparse_table_moves_in_the_time_of_its_elements,
     i4_a_deadline_stops_block_moves,
     i4_parser_loops_stop_in_budget,
     i4_results_and_payloads_stop_in_budget,
@@ -213,13 +216,50 @@ fn i4_block_moves_are_paid_for() {
 }
 
 /// One call that alone is worth more than the budget.
+/// Luau's own issue 2970: it wrote over the whole memory.
+fn l01_an_array_never_gets_a_negative_size() {
+    let go = "local d = {} d[-2147483648] = 1 return (pcall(table.move, { 1 }, 1, 2147483647, 1, d))";
+    let instance = instance_with(limits(), &hostile(go));
+    assert_eq!(event(&instance, "go").unwrap().value, Value::Boolean(false));
+    let uncaught = go.replace("return (pcall(table.move, ", "return (table.move(");
+    let error = event(&instance_with(limits(), &hostile(&uncaught)), "go").unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Script, "table overflow"), "{error:?}");
+}
+
+fn l02_types_that_refer_to_themselves_compile() {
+    let chain: String = (1..10_000).map(|i| format!("type A{i} = A{}\n", i - 1)).collect();
+    for types in [
+        "type A0 = A0 | A0",
+        "type A0 = { A0 } | B | A0 type B = A0 | B",
+        &format!("type A0 = number\n{chain}type A = A9999"),
+        &format!("type A0 = A9999\n{chain}"),
+    ] {
+        let last = if types.contains("type A =") { "A" } else { "A0" };
+        let source =
+            format!("{types}\nlocal function f(x: {last}) return x end\nreturn {{ go = function() return f(7) end }}");
+        assert_eq!(event(&instance_with(limits(), &source), "go").unwrap().value, Value::Number(7.0), "{types:.60}");
+    }
+}
+
+fn l03_a_sparse_table_moves_in_the_time_of_its_elements() {
+    let fuel = |body: &str| {
+        let ended = event(&instance_with(limits(), &hostile(body)), "go").unwrap();
+        assert_eq!(ended.value, Value::Boolean(true), "{body}");
+        ended.usage.fuel
+    };
+    // of Luau's own conformance tests
+    let moved = fuel("return table.move({ [2147483647] = 1 }, 1, 2147483647, -2147483646)[0] == 1");
+    let few = fuel("return table.move({ [100] = 1 }, 1, 100, -99)[0] == 1");
+    assert!(moved < 3 * few, "{moved} beside {few}");
+}
+
 fn i4_one_call_is_stopped_in_the_middle() {
     let limits = Limits { event_fuel: Some(20_000_000), memory_bytes: 64 << 20, ..limits() };
     for body in [
         "return pcall(string.find, string.rep('a', 3000), string.rep('a*', 30) .. 'b')",
         "return pcall(string.find, string.rep('a', 2000000), string.rep('a', 1000000) .. 'b', 1, true)",
         "return pcall(table.sort, table.create(1000000, 1), function() return false end)",
-        "return pcall(table.move, {}, 1, 100000000, 2)",
+        "return pcall(table.move, table.create(1000000, 1), 1, 1000000, 2 ^ 30)",
         "return pcall(table.concat, table.create(1000000, ''), '')",
         "return pcall(string.gsub, string.rep('a', 10000000), 'a', 'b')",
         "return pcall(string.rep, 'ab', 20000000, 'c')",
