@@ -43,13 +43,13 @@ pub(crate) struct Run {
     /// The event's payload. What JSON lacks is tagged: {"$bytes": base64}, {"$vector": [x, y, z]}, ...
     #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
-    /// Fuel for loading and the event together, or `unlimited`. About one unit for each wasm instruction.
+    /// Fuel for loading, and as much for the event, or `unlimited`. About one unit for each wasm instruction.
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<Amount>,
     /// Memory in MiB, 4096 at most, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) memory_mib: Option<Amount>,
-    /// Time for loading and the event together, in milliseconds, or `unlimited`.
+    /// Time for loading, and as much for the event, in milliseconds, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) deadline_ms: Option<Amount>,
     /// Whom the script runs for, as kind:id.
@@ -170,7 +170,7 @@ impl Amount {
 const MIB: u64 = 1 << 20;
 
 impl Run {
-    /// The limits of loading and of the event, each with the whole budget.
+    /// The limits of loading and of the event.
     pub(crate) fn limits(&self) -> Result<Limits, String> {
         limits(self.fuel, self.memory_mib, self.deadline_ms)
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{FunctionName, Grants, Limits, LogLine, Motu, Tier, Usage, Value};
+use motu::{FunctionName, Grants, LogLine, Motu, Tier, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
     }
 
-    let instance = loaded.instance(run.tenant.clone()).with_limits(left(run, limits, before))?;
+    let instance = loaded.instance(run.tenant.clone()).with_limits(limits)?;
     let instance = instance.with_grants(grants);
     let answered = match &run.event {
         Some(event) => instance.dispatch_value(event, &payload).await,
@@ -78,17 +78,6 @@ fn may_keep(grants: &Grants) -> impl Iterator<Item = &'static str> {
 fn note(text: &str) {
     // Nothing can be done about a stderr that is closed.
     let _ = writeln!(io::stderr().lock(), "note: {text}");
-}
-
-/// What the command line gave is one account: the event has what loading left.
-fn left(run: &Run, mut limits: Limits, used: Usage) -> Limits {
-    if run.fuel.is_some() {
-        limits.event_fuel = limits.event_fuel.map(|fuel| fuel.saturating_sub(used.fuel));
-    }
-    if run.deadline_ms.is_some() {
-        limits.event_deadline = limits.event_deadline.map(|deadline| deadline.saturating_sub(used.elapsed));
-    }
-    limits
 }
 
 /// A line of the script's log, as one line on stderr.

@@ -175,17 +175,16 @@ fn limits() {
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
 }
 
-/// What loading used is not there for the event.
+/// What is given is the limit of loading and of the event alike, and messages have that number.
 #[test]
-fn fuel_is_one_account() {
-    let source = "for i = 1, 100000 do end return { e = function() for i = 1, 100000 do end return 1 end }";
-    let fuel = |args: &[&str]| run(source, &[&["--json"], args].concat()).json()["fuel"].as_u64().unwrap();
-    let (load, both) = (fuel(&[]), fuel(&["--event", "e"]));
-    assert!(both > load + 100_000, "{load} {both}");
-    let ran = run(source, &["--json", "--event", "e", "--fuel", &both.to_string()]);
-    assert_eq!(ran.code, 0, "{}", ran.out);
-    let ran = run(source, &["--json", "--event", "e", "--fuel", &(both - 50_000).to_string()]);
-    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("fuel")), "{}", ran.out);
+fn w03_a_limit_is_the_number_that_was_given() {
+    let spin = "for i = 1, 100000 do end return { e = function() while true do end end }";
+    let ran = run(spin, &["--json", "--event", "e", "--fuel", "10000000"]);
+    assert_eq!(ran.json()["message"], "out of fuel: the budget of 10000000 is used up", "{}", ran.out);
+    let ran = run(spin, &["--json", "--event", "e", "--fuel", "unlimited", "--deadline-ms", "100"]);
+    assert!(ran.json()["message"].as_str().unwrap().contains("100 ms"), "{}", ran.out);
+    let ran = run("while true do end", &["--json", "--fuel", "10000000"]);
+    assert_eq!(ran.json()["message"], "out of fuel: the budget of 10000000 is used up", "{}", ran.out);
 }
 
 /// Three times, each in a process of its own: what was counted is there again, and each tenant counts for itself.
