@@ -99,7 +99,9 @@ impl Failure {
             ErrorKind::Denied => {
                 Some("`motu check` on the same path lists the grants that it needs; give them with --grant")
             }
-            ErrorKind::Host => Some("a host function failed, or the machine: a script can catch the first with pcall"),
+            ErrorKind::Host => {
+                Some("the machine failed, or a host function of the service's own, which a script can catch with pcall")
+            }
             ErrorKind::Internal => Some("this is a fault in Motu; please report it with the bundle and the command"),
             _ => None,
         }

@@ -65,10 +65,10 @@ int call(lua_State *L) {
     guest_list_u8_free(&arguments);
     lua_settop(L, 0); // there may be as many as a stack can hold
     if (called.tag == MOTU_GUEST_HOST_CALLED_PENDING) {
-        add_pending(L, Kind::call, true, wait);
+        add_pending(L, Kind::call, true, wait).function = &function;
         return lua_yield(L, 0);
     }
-    bool answered = push_answer(L, called.val.ready);
+    bool answered = push_answer(L, &function, called.val.ready);
     motu_guest_types_answer_free(&called.val.ready);
     if (!answered)
         lua_error(L);
@@ -103,7 +103,7 @@ void push_host_function(lua_State *L, const HostFunction &function) {
     lua_pushcclosure(L, call, function.name.c_str(), 1);
 }
 
-bool push_answer(lua_State *thread, const motu_guest_types_answer_t &answer) {
+bool push_answer(lua_State *thread, const HostFunction *function, const motu_guest_types_answer_t &answer) {
     if (!lua_checkstack(thread, 4)) // can't be, below a call that yielded
         __builtin_trap();
     switch (answer.tag) {
@@ -119,7 +119,7 @@ bool push_answer(lua_State *thread, const motu_guest_types_answer_t &answer) {
             lua_pushlstring(thread, text.data(), text.size());
             lua_remove(thread, -2);
         }
-        remember_refusal(thread, answer.val.refused.kind);
+        remember_refusal(thread, answer.val.refused.kind, function);
         return false;
     default: // only a sleep ends so
         lua_pushnil(thread);

@@ -6,6 +6,7 @@
 #include "codec.h"
 #include "lstate.h"
 #include "lualib.h"
+#include "show.h"
 #include "text.h"
 #include "vm.h"
 
@@ -15,18 +16,22 @@ namespace {
 constexpr int first_frames = 20;
 constexpr int last_frames = 10;
 
+struct Refusal {
+    motu_guest_types_failure_kind_t kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+    const HostFunction *function = nullptr; // that threw it
+};
+
 // What was refused last. Only that one: a script that catches many rethrows the last, or says something of its own.
 char refusal_key; // its address is the key of the value in the registry
-motu_guest_types_failure_kind_t refusal_kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+Refusal last_refusal;
 
-// The kind of the error value on top of the stack.
-motu_guest_types_failure_kind_t kind_of_error(lua_State *coroutine) {
-    if (refusal_kind == MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT)
-        return refusal_kind;
+// What is known of the error value on top of the stack.
+Refusal refusal_of(lua_State *coroutine) {
+    lua_rawcheckstack(coroutine, 1);
     lua_rawgetp(coroutine, LUA_REGISTRYINDEX, &refusal_key);
     bool same = lua_rawequal(coroutine, -1, -2);
     lua_pop(coroutine, 1);
-    return same ? refusal_kind : MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
+    return same ? last_refusal : Refusal();
 }
 
 // A line of a traceback, or "" for a frame that isn't shown.
@@ -90,7 +95,7 @@ bool push_message(lua_State *helper) {
 
 std::string message_in(lua_State *helper) {
     if (!push_message(helper))
-        return std::string("error value of type ") + lua_typename(helper, lua_type(helper, 1));
+        return "error value " + show(helper, 1);
     size_t size = 0;
     const char *message = lua_tolstring(helper, -1, &size);
     return cut({message, size}, text_bytes_max);
@@ -100,6 +105,12 @@ std::string string_message(lua_State *coroutine) {
     size_t size = 0;
     const char *message = lua_tolstring(coroutine, -1, &size);
     return cut({message, size}, text_bytes_max);
+}
+
+// "path:line: module.function: " if the error value, which is no string, is a host function's. A string has both itself.
+std::string before_message(lua_State *coroutine) {
+    const HostFunction *function = refusal_of(coroutine).function;
+    return function ? place_of(coroutine) + function->shown + ": " : std::string();
 }
 
 guest_option_list_u8_t encode_error_value(lua_State *helper) {
@@ -157,28 +168,29 @@ exports_motu_guest_vm_failure_t compile_failure(std::string_view message) {
 std::string message_of(lua_State *coroutine, lua_State *from) {
     if (lua_type(coroutine, -1) == LUA_TSTRING)
         return string_message(coroutine);
+    std::string before = before_message(coroutine);
     std::string message = message_in(push_helper(coroutine, from));
     lua_pop(main_state(), 1);
-    return message;
+    return before + message;
 }
 
-void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind) {
+void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind, const HostFunction *function) {
     lua_rawcheckstack(L, 1);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &refusal_key);
-    refusal_kind = kind;
+    last_refusal = {kind, function};
 }
 
 exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from) {
     std::string traceback = traceback_of(coroutine);
-    lua_rawcheckstack(coroutine, 1);
-    motu_guest_types_failure_kind_t kind = kind_of_error(coroutine);
+    motu_guest_types_failure_kind_t kind = refusal_of(coroutine).kind;
     exports_motu_guest_vm_failure_t failure;
     if (lua_type(coroutine, -1) == LUA_TSTRING) {
         failure = script_failure(string_message(coroutine), traceback);
     } else {
+        std::string before = before_message(coroutine);
         lua_State *helper = push_helper(coroutine, from);
-        failure = script_failure(message_in(helper), traceback);
+        failure = script_failure(before + message_in(helper), traceback);
         failure.value = encode_error_value(helper);
         lua_pop(main_state(), 1);
     }

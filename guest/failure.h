@@ -3,6 +3,7 @@
 
 #include "guest.h"
 #include "lua.h"
+#include "module.h"
 
 #include <string>
 #include <string_view>
@@ -22,8 +23,8 @@ exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from
 std::string message_of(lua_State *coroutine, lua_State *from);
 
 // The value on top of the stack is about to be thrown because something was refused. If it ends a handler as it is,
-// that failure is of this kind.
-void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind);
+// that failure is of this kind, and names the host function that refused (or null).
+void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind, const HostFunction *function);
 
 // The frames of a coroutine that failed or yielded, innermost first, one a line. The middle of a long one is left out.
 std::string traceback_of(lua_State *coroutine);

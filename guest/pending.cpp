@@ -47,7 +47,7 @@ uint32_t &counter(Kind kind) { return kind == Kind::call ? calls : timers; }
     luaL_where(L, 1);
     lua_pushfstring(L, "over the limit %s of %s", limit, std::to_string(most).c_str());
     lua_concat(L, 2);
-    remember_refusal(L, MOTU_GUEST_TYPES_FAILURE_KIND_LIMIT);
+    remember_refusal(L, MOTU_GUEST_TYPES_FAILURE_KIND_LIMIT, nullptr);
     lua_error(L);
 }
 

@@ -104,9 +104,10 @@ void run_sleeper(Pending *pending) {
 void run_caller(Pending *pending, exports_motu_guest_vm_answer_t &answer) {
     lua_State *main = main_state();
     lua_State *thread = pending->task->thread;
+    const HostFunction *function = pending->function;
     push_thread(main, thread);
     drop(pending);
-    if (push_answer(thread, answer))
+    if (push_answer(thread, function, answer))
         run(nullptr, thread, 1);
     else
         run_with_error(thread);

@@ -7,6 +7,7 @@
 #include "bundle.h"
 #include "guest.h"
 #include "lua.h"
+#include "module.h"
 
 #include <cstdint>
 
@@ -29,6 +30,7 @@ struct Pending {
     uint64_t since;     // sleep: when it began, by the monotonic clock
     int arguments;      // reference of a table with `count` of them; else they lie on the coroutine's own stack
     int count;
+    const HostFunction *function; // call: which
     Task *task;
     Pending *next, *previous;             // of the same task, the oldest first
     Pending *queue_next, *queue_previous; // the deferred ones, the oldest first

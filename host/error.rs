@@ -15,7 +15,7 @@ use crate::value::Value;
 pub enum ErrorKind {
     /// A file of the bundle isn't Luau.
     Compile,
-    /// The script raised an error that nothing caught, or returned what can't cross.
+    /// The script raised an error that nothing caught, or a host function did that its WIT has; or it returned what can't cross.
     Script,
     /// Motu was called wrongly: an unreadable bundle, a payload that can't cross, an event that nothing handles.
     Usage,
@@ -39,7 +39,8 @@ pub enum ErrorKind {
     Quarantined,
     /// Motu is being drained, or the tenant's bundle is gone: nothing was run.
     Stopped,
-    /// The machine failed Motu: no memory could be mapped, say. Or a host function failed, and the script didn't catch it.
+    /// The machine failed Motu: no memory could be mapped, say. Or a host function failed in a way that its WIT doesn't have, and the script
+    /// didn't catch it.
     Host,
     /// A fault of Motu's own. Please report it.
     Internal,

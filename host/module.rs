@@ -16,6 +16,7 @@ use crate::functions::tariff::crossing;
 use crate::functions::{Arguments, Heavy, VALUE_BYTES, VALUES_AT_ONCE, VALUES_LIGHT};
 use crate::guest::motu::guest::types::{Answer, FailureKind, Refusal};
 use crate::value::Value;
+use crate::wire::token::{Reader, Token};
 use crate::wit::{self, Function, Mismatch, Package};
 
 /// What a host function fails with; scripts see its text.
@@ -107,8 +108,9 @@ impl HostModule {
     /// `session.new` for its constructor.
     ///
     /// The arguments come as the one parameter's own type, or as a tuple of several, or as `()`. `R` is the WIT's result:
-    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value. An error of the future itself is
-    /// the host's own, and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
+    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value; a text has the function's name before
+    /// it. An event that ends by it is of kind [`Script`](ErrorKind::Script). An error of the future itself is the host's own,
+    /// and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
     /// [`Denied`](ErrorKind::Denied) keeps its kind. Both types are held against the WIT now; what doesn't fit is an error
     /// of [`build`](crate::MotuBuilder::build).
     ///
@@ -343,7 +345,7 @@ where
         };
         match wit::short_result(&called.described, &result, bounds.depth, bounds.bytes, VALUES_AT_ONCE) {
             Err(mismatch) if mismatch.is_too_many() => (),
-            short => return answered(short),
+            short => return answered(&called.described, short),
         }
         // it is at least so many values
         let bytes = (VALUE_BYTES * VALUES_AT_ONCE as u64).min(bounds.bytes.into());
@@ -373,16 +375,27 @@ where
 }
 
 pub(crate) fn answer<R: Serialize>(function: &Function, result: &R, bounds: Bounds) -> Answer {
-    answered(wit::result(function, result, bounds.depth, bounds.bytes))
+    answered(function, wit::result(function, result, bounds.depth, bounds.bytes))
 }
 
-fn answered(result: Result<wit::Answer, Mismatch>) -> Answer {
+fn answered(function: &Function, result: Result<wit::Answer, Mismatch>) -> Answer {
     match result {
         Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
-        Ok(wit::Answer::Error(value)) => Answer::Refused(Refusal { kind: FailureKind::Host, value }),
+        // the error that the WIT has: it answers what the script asked for, and is the script's to catch
+        Ok(wit::Answer::Error(value)) => {
+            Answer::Refused(Refusal { kind: FailureKind::Script, value: named(function, value) })
+        }
         Err(mismatch) if mismatch.is_over_limit() => refused(FailureKind::Limit, &mismatch.to_string()),
         Err(mismatch) => refused(FailureKind::Host, &mismatch.to_string()),
     }
+}
+
+/// What a function throws; if that is a text, with the function's name before it.
+fn named(function: &Function, thrown: Vec<u8>) -> Vec<u8> {
+    let Ok(Token::String(text)) = Reader::new(&thrown).token() else { return thrown };
+    let mut named = format!("{}: ", function.called).into_bytes();
+    named.extend_from_slice(text);
+    Value::string(named).encode().unwrap_or(thrown)
 }
 
 /// Arguments that aren't what the WIT says.

@@ -207,7 +207,7 @@ fn refusals_are_thrown_where_the_call_stands() {
     world.begin(2, "twice");
     let wait = world.last_wait();
     let step = world.resume(wait, &refused(FailureKind::Host, Value::from([("message", Value::string("what"))])));
-    assert_eq!(ended(&step), [(2, "FailureKind::Host: what".to_owned())]);
+    assert_eq!(ended(&step), [(2, "FailureKind::Host: init.luau:5: fns.first: what".to_owned())]);
     // caught, also by a handler of errors
     world.begin(3, "caught");
     let wait = world.last_wait();

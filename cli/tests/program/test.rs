@@ -99,7 +99,7 @@ fn a_file_that_does_not_load_is_an_error_and_the_others_run() {
         "\nFAIL (the file itself)\n  a.test.luau:2: error[compile]: Expected",
         "\n  b.test.luau:1: error[script]: can't require \"./nowhere\"",
         "  ok   passes",
-        "\n  d.test.luau:1: error[script]: error value of type table",
+        "\n  d.test.luau:1: error[script]: error value {code = 1}",
         "      [info] before\n",
         "\n1 passed, 3 with errors, in ",
     ] {

@@ -11,7 +11,32 @@ trials![
     random_repeats_with_a_seed_and_bytes_do_not,
     codec_both_ways,
     codec_is_paid_for_and_bounded,
+    w01_what_the_wit_says_may_fail_is_the_scripts,
 ];
+
+/// The error of a `result` that nothing catches: at once or after a wait, a text or a value.
+fn w01_what_the_wit_says_may_fail_is_the_scripts() {
+    let motu = builder(limits()).build().unwrap();
+    for (call, message) in [
+        ("require('@motu/json').decode('{')", "json.decode: expected a key in double quotes"),
+        ("require('@motu/codec').decode_base64('!')", "codec.decode_base64: byte 1 of the text"),
+        ("require('@motu/time').parse('x')", "time.parse: \"x\" is no date"),
+        ("require('@motu/time').format(0, 'Nowhere/No', nil)", "time.format: "),
+        ("require('@motu/kv').apply('s', { { tag = 'check', value = { key = 'k', revision = 7 } } })", "kv.apply: "),
+        ("require('@motu/http').fetch('nonsense')", "http.fetch: "),
+    ] {
+        let source = format!(
+            "return {{ go = function()\nreturn {call} end,\ncaught = function() return pcall(function() {call} end) end }}"
+        );
+        let tenant = tenant(&motu, "w01:a", &source, &["motu:*/*"]);
+        let error = ask(&tenant, "go", ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Script, "{call}: {error:?}");
+        assert_eq!(error.fault(), motu::Fault::Script);
+        assert!(error.message().starts_with(&format!("init.luau:2: {message}")), "{call}: {error}");
+        assert!(error.traceback().contains("init.luau:2 function go"), "{call}: {error:?}");
+        assert_eq!(ask(&tenant, "caught", ()).unwrap(), Value::Boolean(false), "{call}");
+    }
+}
 
 fn json_both_ways() {
     let motu = builder(limits()).build().unwrap();
@@ -28,7 +53,8 @@ fn json_both_ways() {
     let Value::Array(bad) = ask(&tenant, "bad", ()).unwrap() else { panic!() };
     assert_eq!(bad, [Value::Boolean(false), Value::from(6), Value::from(1), Value::from(7)]);
     let error = ask(&tenant, "thrown", ()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Host);
+    assert_eq!(error.kind(), ErrorKind::Script);
+    assert!(error.message().starts_with("init.luau:6: json.decode: expected "), "{error}");
     assert!(error.value().unwrap().get("offset").is_some());
     assert!(ask(&tenant, "nan", ()).unwrap_err().message().contains("value.a[1]"));
 }

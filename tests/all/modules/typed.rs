@@ -150,7 +150,8 @@ fn records_variants_and_results_cross() {
     let caught = ask(&tenant, "caught", Value::from([("tag", Value::string("all"))])).unwrap();
     assert_eq!(caught, Value::from_iter([Value::Boolean(false), Value::string("too_many"), Value::from(7)]));
     let error = ask(&tenant, "find", tagged("by_name", Value::string(""))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Host);
+    assert_eq!(error.kind(), ErrorKind::Script);
+    assert!(error.message().ends_with(": crm.find: error value {tag = \"not_found\"}"), "{error}");
     assert_eq!(error.value().unwrap().get("tag").and_then(Value::as_str), Some("not_found"));
 }
 

@@ -32,8 +32,13 @@ fn p7_providers_may_be_in_any_language() {
             return { words.shout('hello'), ok, why, words.longest({ 'a', 'bcd', 'efg' }), words.longest({}) == nil }
         end }";
     let tenant = super::tenant(&motu, "types:zig", source, &["test:words/*"]);
-    let wanted =
-        ["HELLO".into(), false.into(), "init.luau:3: only ASCII can be shouted".into(), "bcd".into(), true.into()];
+    let wanted = [
+        "HELLO".into(),
+        false.into(),
+        "init.luau:3: words.shout: only ASCII can be shouted".into(),
+        "bcd".into(),
+        true.into(),
+    ];
     assert_eq!(super::ask(&tenant, "go", Value::Nil).unwrap(), Value::Array(wanted.to_vec()));
 }
 
