@@ -23,7 +23,7 @@ void motu::set_flags() {
     FFlag::LuauTableArrayAdjustCheck.value = true;
     // `table.move` over a long range that is nearly empty takes the time of its elements
     DFFlag::LuauTableMoveTimeoutFix.value = true;
-    // `string.split` takes a sixth of the time, and its separator is never looked for before the string
+    // `string.split` doesn't look at each byte by itself
     DFFlag::LuauOptimizeStringSplit.value = true;
     // a type that refers to itself twice doesn't send the compiler round for ever
     FFlag::LuauCompileRecursiveAliases.value = true;

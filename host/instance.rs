@@ -206,7 +206,8 @@ impl Instance {
     }
 }
 
-/// The result as an `R`, read here, since it may be for this thread only. The tenant is charged for it if it is many values, or many bytes (M8).
+/// The result as an `R`, read here, since it may be for this thread only. The tenant is charged for it if it is many values, or many
+/// bytes (M8).
 pub(crate) fn read<R: DeserializeOwned>(
     shared: &Shared,
     tenant: &Tenant,
@@ -228,8 +229,8 @@ pub(crate) fn read<R: DeserializeOwned>(
     Ok(Outcome { value, tier: Tier::Interpreter, usage })
 }
 
-/// Results of more bytes take as long as many values do: 500 texts of 2,000 bytes take 0.5 ms with their drop, and made a neighbour's
-/// events wait 10 to 20 ms when four tenants gave them, which nobody was charged for.
+/// The most bytes of a result that is decoded where it is asked for: longer ones take as long as many values do. Four tenants that gave 500
+/// texts of 2,000 bytes made a neighbour's events wait 10 to 20 ms, which nobody was charged for.
 const BYTES_LIGHT: usize = 64 << 10;
 
 /// Whether a result is decoded where it is asked for, at nobody's cost.
@@ -237,8 +238,8 @@ fn is_light(result: &[u8]) -> bool {
     result.len() <= BYTES_LIGHT && has_at_most(result, VALUES_LIGHT)
 }
 
-/// Decodes a result: here if it has few values and bytes, else beside all threads that others wait for, in the tenant's turns and for its time (M8).
-/// The time of decoding is part of the event's. Returns [`Deadline`](ErrorKind::Deadline) if the event's deadline passes meanwhile.
+/// Decodes a result: here if it has few values and bytes, else beside all threads that others wait for, in the tenant's turns and for its
+/// time (M8). The time of decoding is part of the event's. Returns [`Deadline`](ErrorKind::Deadline) if the event's deadline passes meanwhile.
 pub(crate) async fn outcome(
     shared: &Shared,
     (tenant, deadline): (&Tenant, Option<Duration>),

@@ -285,8 +285,8 @@ impl TenantRef {
         Ok(answers)
     }
 
-    /// [`dispatch`](Self::dispatch) with values as Luau has them. A result of more than 512 values, or of over 64 KiB, is decoded on a blocking thread of
-    /// the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight. One that is decoded only after the
+    /// [`dispatch`](Self::dispatch) with values as Luau has them. A result of more than 512 values, or of over 64 KiB, is decoded
+    /// on a blocking thread of the [host functions' runtime](crate::MotuBuilder::runtime), in turns of the tenants by weight. One that is decoded only after the
     /// event's deadline is refused with the kind [`Deadline`](crate::ErrorKind::Deadline); what the handler did is done.
     ///
     /// # Errors

@@ -90,8 +90,8 @@ impl Laps {
     }
 
     /// The laps from here on count for so much at most, together. What is over is nobody's: the machine stood still, or gave the process
-    /// memory, which a thread's processor time has in it where the machine is a virtual one. With all of that a set that takes 15 us was
-    /// once charged so much that its owner's next ones waited 1.6 s, until four others had had as much.
+    /// memory, which a thread's processor time has in it where the machine is a virtual one: 52 ms of it were seen in a change of one job.
+    /// Whoever is charged for that waits until all others have had as much; a tenant's sets once waited 1.6 s.
     pub(super) fn at_most(&mut self, left: Duration) {
         self.left = left;
     }
