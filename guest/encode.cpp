@@ -413,15 +413,6 @@ private:
         }
     }
 
-    static bool is_identifier(std::string_view name) {
-        if (name.empty() || name.size() > 64 || (name[0] >= '0' && name[0] <= '9'))
-            return false;
-        for (char c : name)
-            if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
-                return false;
-        return true;
-    }
-
     lua_State *L;
     const char *root;
     size_t depth_max;

@@ -14,15 +14,6 @@ constexpr int entries_max = 8;
 constexpr int depth_max = 3;
 constexpr size_t bytes_max = 256;
 
-bool is_name(std::string_view text) {
-    if (text.empty() || (text[0] >= '0' && text[0] <= '9'))
-        return false;
-    for (char c : text)
-        if (!(c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
-            return false;
-    return true;
-}
-
 // Numbers, booleans, nil and vectors, as `tostring` has them.
 std::string plain(lua_State *L, int index) {
     size_t size = 0;
@@ -41,7 +32,7 @@ std::string_view text_at(lua_State *L, int index) {
 void add_value(std::string &to, lua_State *L, int index, int depth);
 
 void add_key(std::string &to, lua_State *L, int index, int depth) {
-    if (lua_type(L, index) == LUA_TSTRING && is_name(text_at(L, index))) {
+    if (lua_type(L, index) == LUA_TSTRING && is_identifier(text_at(L, index))) {
         to += text_at(L, index);
         return;
     }

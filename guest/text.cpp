@@ -65,4 +65,13 @@ std::string quoted(std::string_view text) {
     return result + (whole ? "\"" : "...\"");
 }
 
+bool is_identifier(std::string_view name) {
+    if (name.empty() || name.size() > 64 || (name[0] >= '0' && name[0] <= '9'))
+        return false;
+    for (char c : name)
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+            return false;
+    return true;
+}
+
 } // namespace motu

@@ -21,4 +21,7 @@ std::string cut(std::string_view text, size_t bytes_max);
 // In double quotes, with quotes, backslashes and control characters escaped, at most about 64 bytes long.
 std::string quoted(std::string_view text);
 
+// Whether Luau takes it after a dot, if it is no keyword. Longer ones than 64 bytes are none.
+bool is_identifier(std::string_view name);
+
 } // namespace motu
