@@ -205,13 +205,13 @@ impl Tables<'_> {
             free(place.value(), row.value.bytes());
             bytes += row.value.bytes_here();
             places += place.value().len();
-            let outside = matches!(row.value, Held::Outside(_));
+            let outside = row.value.bytes_outside();
             entries.push((place.value().to_vec(), row.revision, row.expires, row.resume, outside));
         }
         for (place, revision, expires, resume, outside) in entries {
             self.unlink(&place, revision, expires, resume)?;
-            if outside {
-                self.blobs.discard_content(owner, revision)?;
+            if let Some(bytes) = outside {
+                self.blobs.discard_value(owner, revision, bytes)?;
             }
             self.entries.remove(place.as_slice())?;
         }
@@ -233,13 +233,13 @@ impl Tables<'_> {
                     } else {
                         free(row.place, row.value.bytes());
                     }
-                    events.push((key.value(), row.place.to_vec(), matches!(row.value, Held::Outside(_))));
+                    events.push((key.value(), row.place.to_vec(), row.value.bytes_outside()));
                 }
             }
             for (key, place, outside) in events {
                 self.events.remove(key)?;
-                if outside {
-                    self.blobs.discard_content(owner, key.1)?;
+                if let Some(bytes) = outside {
+                    self.blobs.discard_value(owner, key.1, bytes)?;
                 }
                 self.end_run(key.1, &place)?;
             }

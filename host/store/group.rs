@@ -3,7 +3,7 @@
 //! Each owner has a virtual time, which goes on with what its changes take of the thread (`meter`). Whoever will have taken least is next, so
 //! heavy changes come the less often, and nobody waits for all that another asked before. One that rested gets no credit for it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ const ROW_NANOS: usize = 12_000;
 
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
+
+/// How far behind the clock one that comes anew may begin, so that it goes before the long changes of who is behind: as long as the longest take.
+const BEHIND: Duration = Duration::from_millis(5);
 
 /// A change is long if it is expected to take at least this.
 const LONG: Duration = Duration::from_micros(200);
@@ -186,6 +189,8 @@ pub(super) struct Queue {
     /// until each who asks meanwhile has had as much. How long a job takes goes by what is asked, not by what the owner's last ones took:
     /// lists that were refused would let heavy ones go before.
     order: BTreeMap<(Duration, u64), Option<Owner>>,
+    /// The same entries by where their owners are now.
+    starts: BTreeSet<(Duration, u64)>,
     /// Where whoever had the last turn was in virtual time when it began.
     clock: Duration,
     /// Numbers the entries of `order`.
@@ -196,8 +201,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Line {
     at: Duration,
-    /// Its entry in `order`, if it has one.
-    entry: Option<(Duration, u64)>,
+    /// Its entries in `order` and in `starts`, if it has them.
+    entry: Option<((Duration, u64), (Duration, u64))>,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
     /// How long its changes took of late, in hundredths of what was guessed. Those of which less than `LEARNT` was guessed don't count.
@@ -214,7 +219,14 @@ impl Line {
 
 impl Queue {
     pub(super) fn new(coming: mpsc::UnboundedReceiver<Job>) -> Queue {
-        Queue { coming, lines: HashMap::new(), order: BTreeMap::new(), clock: Duration::ZERO, entries: 0 }
+        Queue {
+            coming,
+            lines: HashMap::new(),
+            order: BTreeMap::new(),
+            starts: BTreeSet::new(),
+            clock: Duration::ZERO,
+            entries: 0,
+        }
     }
 
     /// The first job of a group; waits for one. None when nobody can ask any more.
@@ -238,15 +250,9 @@ impl Queue {
             let first = self.lines.get(owner).and_then(|line| Some((line.waiting.front()?, line)));
             first.is_none_or(|(job, line)| group.has_room_for(owner, job.size.bytes, line.expected(job)))
         };
-        let (key, owner) = self
-            .order
-            .iter()
-            .take(GROUP_JOBS)
-            .find(|(_, owner)| fits(owner))
-            .map(|(key, owner)| (*key, owner.clone()))?;
-        self.order.remove(&key);
+        let owner = self.order.values().take(GROUP_JOBS).find(|owner| fits(owner))?.clone();
+        self.step_out(&owner);
         let line = self.lines.get_mut(&owner)?;
-        line.entry = None;
         let job = line.waiting.pop_front()?;
         // an owner whose job a group had no room for is behind the clock by what others did meanwhile: with that as credit, its next jobs
         // would all go before those of owners that come anew
@@ -284,28 +290,35 @@ impl Queue {
 
     /// An owner has taken so much of the thread.
     pub(super) fn took(&mut self, owner: &Option<Owner>, time: Duration) {
+        let floor = self.floor();
         let line = self.lines.entry(owner.clone()).or_default();
         if line.waiting.is_empty() {
-            line.at = line.at.max(self.clock); // what is done for one that rests counts, too
+            line.at = line.at.max(floor); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
-        if let Some(entry) = line.entry.take() {
-            self.order.remove(&entry);
+        if self.step_out(owner) {
             self.line_up(owner);
         }
     }
 
+    /// Where one that comes anew begins. Short changes of owners that are ahead go before long ones of owners that are behind, so the clock
+    /// may be ahead of some who wait: who came at the clock would wait for all their long changes first.
+    fn floor(&self) -> Duration {
+        let least = self.starts.first().map_or(self.clock, |(at, _)| *at);
+        least.clamp(self.clock.saturating_sub(BEHIND), self.clock)
+    }
+
     fn put(&mut self, job: Job) {
-        let owner = job.task.owner().cloned();
+        let (owner, floor) = (job.task.owner().cloned(), self.floor());
         if self.lines.len() == self.lines.capacity() {
-            // before it grows; one that took no more than who has the turn has nothing to be remembered for
-            self.lines.retain(|_, line| !line.waiting.is_empty() || line.at > self.clock);
+            // before it grows; one that took no more than who comes anew has nothing to be remembered for
+            self.lines.retain(|_, line| !line.waiting.is_empty() || line.at > floor);
             let live = self.lines.len();
             self.lines.reserve(live); // else each newcomer would look through all, while few go
         }
         let line = self.lines.entry(owner.clone()).or_default();
         if line.waiting.is_empty() {
-            line.at = line.at.max(self.clock);
+            line.at = line.at.max(floor);
         }
         line.waiting.push_back(job);
         self.line_up(&owner);
@@ -317,10 +330,21 @@ impl Queue {
             && let Some(job) = line.waiting.front()
         {
             self.entries += 1;
-            let entry = (line.at.saturating_add(line.expected(job)), self.entries);
-            line.entry = Some(entry);
-            self.order.insert(entry, owner.clone());
+            let (done, start) = ((line.at.saturating_add(line.expected(job)), self.entries), (line.at, self.entries));
+            line.entry = Some((done, start));
+            self.order.insert(done, owner.clone());
+            self.starts.insert(start);
         }
+    }
+
+    /// Whether the owner waited.
+    fn step_out(&mut self, owner: &Option<Owner>) -> bool {
+        let entry = self.lines.get_mut(owner).and_then(|line| line.entry.take());
+        if let Some((done, start)) = entry {
+            self.order.remove(&done);
+            self.starts.remove(&start);
+        }
+        entry.is_some()
     }
 }
 

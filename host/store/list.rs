@@ -156,8 +156,8 @@ struct Added {
 /// An event that the list settles.
 pub(super) struct Settled {
     place: Vec<u8>,
-    /// The value is a content of its own.
-    outside: bool,
+    /// The bytes of its value, if that is a content of its own.
+    outside: Option<u64>,
     /// What is no longer charged for of entries, and of schedules.
     entries: Usage,
     pub(super) schedules: Usage,
@@ -314,7 +314,7 @@ impl Checked<'_> {
                         (Usage { keys: 1, bytes: row::cost(owner, row.place, row.value.bytes()) }, Usage::default())
                     }
                 };
-                let outside = matches!(row.value, Held::Outside(_));
+                let outside = row.value.bytes_outside();
                 let settled = Settled { place: row.place.to_vec(), outside, entries, schedules };
                 if !is_owners || self.settles.insert(*event, settled).is_some() {
                     return Ok(Err(StoreError::NoEvent { index }));
@@ -423,8 +423,8 @@ impl Checked<'_> {
         let mut written = 0;
         for (event, settled) in &self.settles {
             tables.events.remove((turn.process, *event))?;
-            if settled.outside {
-                tables.blobs.discard_content(owner, *event)?;
+            if let Some(bytes) = settled.outside {
+                tables.blobs.discard_value(owner, *event, bytes)?;
             }
             tables.end_run(*event, &settled.place)?;
         }
@@ -442,7 +442,7 @@ impl Checked<'_> {
                 if stored.due {
                     tables.leave_event(place)?;
                 } else if stored.outside {
-                    tables.blobs.discard_content(owner, stored.revision)?;
+                    tables.blobs.discard_value(owner, stored.revision, stored.bytes)?;
                 }
                 tables.unlink(place, stored.revision, stored.expires, stored.resume && !resume)?;
             }

@@ -121,6 +121,11 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// Its bytes, if they are a content of its own.
+    pub(super) fn bytes_outside(&self) -> Option<u64> {
+        if let Held::Outside(bytes) = self { Some(*bytes) } else { None }
+    }
+
     fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Held::Here(value) => bytes.extend_from_slice(value),

@@ -320,6 +320,38 @@ fn m8_who_has_its_part_of_each_group_gets_no_credit_for_waiting() {
     assert!(served.len() <= 3, "{served:?}");
 }
 
+/// Small changes that fill a group go before lists that don't fit, and bring the clock beyond these. Who comes then begins where the lists are:
+/// it waits for none of them, and has no more of that than five milliseconds.
+#[test]
+fn m8_who_comes_anew_goes_before_the_lists_of_who_is_behind() {
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let put = |of: &str, ops| sender.send(job(list(of, ops))).ok().unwrap();
+    let small = || vec![set("s", b"k", b"v")];
+    let long = || (0..100_u8).map(|i| set_until("s", &[i], &[0; 3_000], 1 << 40)).collect();
+    (0..4).for_each(|i| put(&format!("list:{i}"), long()));
+    (0..20).for_each(|_| put("busy:1", small()));
+    let mut bounds = Bounds::default();
+    let serve = |queue: &mut Queue, bounds: &mut Bounds| {
+        let job = queue.next(bounds).unwrap();
+        let of = job.task.owner().unwrap().clone();
+        queue.took(&Some(of.clone()), Duration::from_millis(if of.as_str().starts_with("list") { 5 } else { 1 }));
+        of.as_str().to_owned()
+    };
+    (0..10).for_each(|_| assert_eq!(serve(&mut queue, &mut bounds), "busy:1")); // the lists are at 0, and this one at 10 ms
+    put("comes:1", small());
+    let mut order = Vec::new();
+    for _ in 0..10 {
+        let of = serve(&mut queue, &mut Bounds::default());
+        if of == "comes:1" {
+            put("comes:1", small());
+        }
+        order.push(of);
+    }
+    let credit = order.iter().take_while(|of| *of == "comes:1").count();
+    assert!((1..=5).contains(&credit), "{order:?}");
+}
+
 /// Once lists of an owner took eight times as long as was guessed, the next is added to no group of small changes. It is forgotten as others take
 /// less, and never goes below what was guessed.
 #[test]
@@ -611,15 +643,36 @@ fn t20_keys_are_listed_without_their_values() {
 /// nothing is left of it.
 #[test]
 fn t20_a_large_value_leaves_nothing_behind() {
+    leaves_nothing_behind(3 * CHUNK_BYTES + 7, 4);
+}
+
+/// As long as it is a page at most, it goes with what replaces it.
+#[test]
+fn t20_a_value_that_is_little_more_than_a_rows_leaves_nothing_behind() {
+    leaves_nothing_behind(3_000, 1);
+    leaves_nothing_behind(4_096, 1);
+    leaves_nothing_behind(4_097, 1);
+    let store = memory();
+    let me = owner("guild:1");
+    let all = |bytes: usize| (0..60_u8).map(|i| set("s", &[i], &vec![i; bytes])).collect::<Vec<_>>();
+    store.done(&me, all(3_000)).unwrap();
+    assert_eq!(store.chunks(), 60);
+    store.done(&me, all(3_000)).unwrap();
+    assert_eq!((store.chunks(), *store.due().borrow()), (60, None));
+    store.done(&me, all(1)).unwrap();
+    assert_eq!((store.chunks(), *store.due().borrow()), (0, None));
+}
+
+fn leaves_nothing_behind(size: usize, chunks: u64) {
     let (time, settings) = clock(1_000);
     let store = Local::in_memory(&settings).unwrap();
     let me = owner("guild:1");
-    let large = |seed| bytes(seed, 3 * CHUNK_BYTES + 7);
+    let large = |seed| bytes(seed, size);
     store.done(&me, vec![set("s", b"a", &large(1)), set("s", b"b", &large(2))]).unwrap();
     store.done(&me, vec![set("s", b"a", &large(3)), set("s", b"a", &large(4)), delete("s", b"b")]).unwrap();
     assert_eq!((store.value(&me, "s", b"a"), store.value(&me, "s", b"b")), (Some(large(4)), None));
     store.swept();
-    assert_eq!(store.chunks(), 4);
+    assert_eq!(store.chunks(), chunks);
     store.done(&me, vec![set("s", b"a", b"small"), set_until("s", b"e", &large(5), 2_000)]).unwrap();
     store.done(&me, vec![set_until("s", b"f", &large(6), 2_000)]).unwrap();
     time.store(2_000, Ordering::SeqCst);
@@ -631,7 +684,7 @@ fn t20_a_large_value_leaves_nothing_behind() {
     assert_eq!(found, [large(5), large(6)]);
     store.done(&me, vec![Op::Settle { event: numbers[0] }]).unwrap();
     store.swept();
-    assert_eq!(store.chunks(), 4);
+    assert_eq!(store.chunks(), chunks);
     store.done(&me, vec![set("s", b"g", &large(7))]).unwrap();
     wait(store.delete_owner(&me)).unwrap();
     assert_eq!((store.chunks(), store.usage(&me).unwrap()), (0, Usage::default()));
