@@ -184,24 +184,53 @@ pub(super) enum Done {
 pub(super) struct Queue {
     coming: mpsc::UnboundedReceiver<Job>,
     lines: HashMap<Option<Owner>, Line>,
-    /// Those with a job that waits, by where they will be in virtual time once it is done, and then first come, first served. So of owners
+    order: Order,
+    /// Where whoever had the last turn was in virtual time when it began.
+    clock: Duration,
+}
+
+/// The owners with a job that waits.
+#[derive(Default)]
+struct Order {
+    /// By where they will be in virtual time once it is done, and then first come, first served. So of owners
     /// that are equal the one is next whose job takes least: a set doesn't wait for the lists of all that came just before it. A list waits
     /// until each who asks meanwhile has had as much. How long a job takes goes by what is asked, not by what the owner's last ones took:
     /// lists that were refused would let heavy ones go before.
-    order: BTreeMap<(Duration, u64), Option<Owner>>,
-    /// The same entries by where their owners are now.
+    ends: BTreeMap<(Duration, u64), Option<Owner>>,
+    /// By where they are now.
     starts: BTreeSet<(Duration, u64)>,
-    /// Where whoever had the last turn was in virtual time when it began.
-    clock: Duration,
-    /// Numbers the entries of `order`.
+    /// Numbers the entries.
     entries: u64,
+}
+
+impl Order {
+    /// An owner waits with its first job, if it has one and doesn't wait already.
+    fn enter(&mut self, owner: &Option<Owner>, line: &mut Line) {
+        if line.entry.is_none()
+            && let Some(job) = line.waiting.front()
+        {
+            self.entries += 1;
+            let end = (line.at.saturating_add(line.expected(job)), self.entries);
+            let start = (line.at, self.entries);
+            line.entry = Some((end, start));
+            self.ends.insert(end, owner.clone());
+            self.starts.insert(start);
+        }
+    }
+
+    /// The owner that waits no more, if it did.
+    fn leave(&mut self, line: &mut Line) -> Option<Option<Owner>> {
+        let (end, start) = line.entry.take()?;
+        self.starts.remove(&start);
+        self.ends.remove(&end)
+    }
 }
 
 /// What one owner has here; the host itself has one too.
 #[derive(Default)]
 struct Line {
     at: Duration,
-    /// Its entries in `order` and in `starts`, if it has them.
+    /// Its end and its start in the order, if it waits.
     entry: Option<((Duration, u64), (Duration, u64))>,
     /// Its changes that wait, in their order.
     waiting: VecDeque<Job>,
@@ -219,14 +248,7 @@ impl Line {
 
 impl Queue {
     pub(super) fn new(coming: mpsc::UnboundedReceiver<Job>) -> Queue {
-        Queue {
-            coming,
-            lines: HashMap::new(),
-            order: BTreeMap::new(),
-            starts: BTreeSet::new(),
-            clock: Duration::ZERO,
-            entries: 0,
-        }
+        Queue { coming, lines: HashMap::new(), order: Order::default(), clock: Duration::ZERO }
     }
 
     /// The first job of a group; waits for one. None when nobody can ask any more.
@@ -250,16 +272,16 @@ impl Queue {
             let first = self.lines.get(owner).and_then(|line| Some((line.waiting.front()?, line)));
             first.is_none_or(|(job, line)| group.has_room_for(owner, job.size.bytes, line.expected(job)))
         };
-        let owner = self.order.values().take(GROUP_JOBS).find(|owner| fits(owner))?.clone();
-        self.step_out(&owner);
-        let line = self.lines.get_mut(&owner)?;
+        let owner = self.order.ends.values().take(GROUP_JOBS).find(|owner| fits(owner))?;
+        let line = self.lines.get_mut(owner)?;
+        let owner = self.order.leave(line)?;
         let job = line.waiting.pop_front()?;
         // an owner whose job a group had no room for is behind the clock by what others did meanwhile: with that as credit, its next jobs
         // would all go before those of owners that come anew
         line.at = line.at.max(self.clock.saturating_sub(line.expected(&job)));
         self.clock = self.clock.max(line.at);
-        group.add(&owner, job.size.bytes);
-        self.line_up(&owner);
+        self.order.enter(&owner, line);
+        group.add(owner, job.size.bytes);
         Some(job)
     }
 
@@ -296,15 +318,15 @@ impl Queue {
             line.at = line.at.max(floor); // what is done for one that rests counts, too
         }
         line.at = line.at.saturating_add(time);
-        if self.step_out(owner) {
-            self.line_up(owner);
+        if let Some(owner) = self.order.leave(line) {
+            self.order.enter(&owner, line);
         }
     }
 
     /// Where one that comes anew begins. Short changes of owners that are ahead go before long ones of owners that are behind, so the clock
     /// may be ahead of some who wait: who came at the clock would wait for all their long changes first.
     fn floor(&self) -> Duration {
-        let least = self.starts.first().map_or(self.clock, |(at, _)| *at);
+        let least = self.order.starts.first().map_or(self.clock, |(at, _)| *at);
         least.clamp(self.clock.saturating_sub(BEHIND), self.clock)
     }
 
@@ -321,30 +343,7 @@ impl Queue {
             line.at = line.at.max(floor);
         }
         line.waiting.push_back(job);
-        self.line_up(&owner);
-    }
-
-    fn line_up(&mut self, owner: &Option<Owner>) {
-        if let Some(line) = self.lines.get_mut(owner)
-            && line.entry.is_none()
-            && let Some(job) = line.waiting.front()
-        {
-            self.entries += 1;
-            let (done, start) = ((line.at.saturating_add(line.expected(job)), self.entries), (line.at, self.entries));
-            line.entry = Some((done, start));
-            self.order.insert(done, owner.clone());
-            self.starts.insert(start);
-        }
-    }
-
-    /// Whether the owner waited.
-    fn step_out(&mut self, owner: &Option<Owner>) -> bool {
-        let entry = self.lines.get_mut(owner).and_then(|line| line.entry.take());
-        if let Some((done, start)) = entry {
-            self.order.remove(&done);
-            self.starts.remove(&start);
-        }
-        entry.is_some()
+        self.order.enter(&owner, line);
     }
 }
 
@@ -372,11 +371,11 @@ impl Bounds {
         fits(self.bytes, GROUP_BYTES) && fits(own, OWNER_BYTES) && is_soon
     }
 
-    fn add(&mut self, owner: &Option<Owner>, bytes: usize) {
+    fn add(&mut self, owner: Option<Owner>, bytes: usize) {
         let bytes = bytes.max(1);
         self.jobs += 1;
         self.bytes = self.bytes.saturating_add(bytes);
-        let own = self.by_owner.entry(owner.clone()).or_default();
+        let own = self.by_owner.entry(owner).or_default();
         *own = own.saturating_add(bytes);
     }
 }

@@ -107,7 +107,10 @@ impl Laps {
         let took = now.saturating_sub(std::mem::replace(&mut self.since, now)).min(self.left);
         self.left = self.left.saturating_sub(took);
         *self.took.entry(owner.cloned()).or_default() += took;
-        self.fresh.push((owner.cloned(), took));
+        match self.fresh.last_mut() {
+            Some((of, before)) if of.as_ref() == owner => *before += took,
+            _ => self.fresh.push((owner.cloned(), took)),
+        }
     }
 
     /// The time since the last lap was everybody's, as a commit's is.

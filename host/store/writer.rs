@@ -291,7 +291,7 @@ fn work(
 /// again and again doesn't fill the store with what no quota counts.
 fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, job: &Job) -> Result<(Draft, bool), Fault> {
     let done = do_alone(tables, shared, turn, &job.task)?;
-    if matches!(job.task, Task::Apply { .. } | Task::Blobs(_)) {
+    if tables.blobs.discarded > 0 && matches!(job.task, Task::Apply { .. } | Task::Blobs(_)) {
         turn.laps.lap(job.task.owner());
         tables.blobs.clean(job.size.bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
     }
