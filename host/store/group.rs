@@ -49,9 +49,6 @@ const ROW_NANOS: usize = 12_000;
 /// Nanoseconds that reading or writing a byte takes, about.
 const BYTE_NANOS: usize = 2;
 
-/// How far behind the clock one that comes anew may begin, so that it goes before the long changes of who is behind: as long as the longest take.
-const BEHIND: Duration = Duration::from_millis(5);
-
 /// A change is long if it is expected to take at least this.
 const LONG: Duration = Duration::from_micros(200);
 
@@ -270,7 +267,7 @@ impl Queue {
         // over owners who had their part of this group already, or whose job is too large for what is left of it
         let fits = |owner: &Option<Owner>| {
             let first = self.lines.get(owner).and_then(|line| Some((line.waiting.front()?, line)));
-            first.is_none_or(|(job, line)| group.has_room_for(owner, job.size.bytes, line.expected(job)))
+            first.is_some_and(|(job, line)| group.has_room_for(owner, job.size.bytes, line.expected(job)))
         };
         let owner = self.order.ends.values().take(GROUP_JOBS).find(|owner| fits(owner))?;
         let line = self.lines.get_mut(owner)?;
@@ -324,16 +321,16 @@ impl Queue {
     }
 
     /// Where one that comes anew begins. Short changes of owners that are ahead go before long ones of owners that are behind, so the clock
-    /// may be ahead of some who wait: who came at the clock would wait for all their long changes first.
+    /// may be ahead of some who wait: who came at the clock would wait for all their long changes first. Its own change has its turn so,
+    /// and no more: who is served is behind the clock by what that takes at most.
     fn floor(&self) -> Duration {
-        let least = self.order.starts.first().map_or(self.clock, |(at, _)| *at);
-        least.clamp(self.clock.saturating_sub(BEHIND), self.clock)
+        self.order.starts.first().map_or(self.clock, |(at, _)| self.clock.min(*at))
     }
 
     fn put(&mut self, job: Job) {
         let (owner, floor) = (job.task.owner().cloned(), self.floor());
         if self.lines.len() == self.lines.capacity() {
-            // before it grows; one that took no more than who comes anew has nothing to be remembered for
+            // before it grows; one that took no more than who comes anew has nothing to be remembered for, but how slow it was
             self.lines.retain(|_, line| !line.waiting.is_empty() || line.at > floor);
             let live = self.lines.len();
             self.lines.reserve(live); // else each newcomer would look through all, while few go

@@ -30,8 +30,8 @@ pub(super) struct Turn<'l> {
 const KEYS_BYTES: usize = 16 << 10;
 
 /// The most rows that a list writes, as `Op::rows` counts them. 100 values over 2,048 bytes with `ttl` and `resume` held the writer for 8 ms, and 200
-/// rows of any kind do for 1 to 6, with the commit (p90 of `long_lists` in `tests/bench.rs`), or up to 7 where they take the place of keys that
-/// have more rows, which must have been set before (`scenarios/m8-full.toml`).
+/// rows of any kind do for 1 to 6, with the commit (p90 of `long_lists` in `tests/bench.rs`), or up to 9 where they take the place of keys that
+/// have more rows, which must have been set before.
 const ROWS: usize = 200;
 
 impl Op {

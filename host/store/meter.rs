@@ -78,6 +78,8 @@ pub(super) struct Laps {
     took: Times,
     /// The most that the laps to come count for.
     left: Duration,
+    /// What laps took beyond that.
+    over: Duration,
     /// Laps that weren't asked for yet.
     fresh: Vec<(Option<Owner>, Duration)>,
 }
@@ -86,7 +88,16 @@ impl Laps {
     pub(super) fn start(meter: &Arc<dyn Meter>) -> Laps {
         let (now, processor) = (meter.now(), meter.processor());
         let (took, fresh) = (HashMap::new(), Vec::new());
-        Laps { meter: meter.clone(), started: now, processor, since: now, took, left: Duration::MAX, fresh }
+        Laps {
+            meter: meter.clone(),
+            started: now,
+            processor,
+            since: now,
+            took,
+            left: Duration::MAX,
+            over: Duration::ZERO,
+            fresh,
+        }
     }
 
     /// The laps from here on count for so much at most, together. What is over is nobody's: the machine stood still, or gave the process
@@ -104,8 +115,10 @@ impl Laps {
     /// The time since the last lap was this one's.
     pub(super) fn lap(&mut self, owner: Option<&Owner>) {
         let now = self.meter.now();
-        let took = now.saturating_sub(std::mem::replace(&mut self.since, now)).min(self.left);
+        let all = now.saturating_sub(std::mem::replace(&mut self.since, now));
+        let took = all.min(self.left);
         self.left = self.left.saturating_sub(took);
+        self.over = self.over.saturating_add(all.saturating_sub(took));
         *self.took.entry(owner.cloned()).or_default() += took;
         match self.fresh.last_mut() {
             Some((of, before)) if of.as_ref() == owner => *before += took,
@@ -129,7 +142,7 @@ impl Laps {
     /// listed twice, and its parts add up. All of it counts for as much as the changes took and `COMMIT_TIME` at most.
     pub(super) fn finish(&self, before: &Times) -> Vec<(Option<Owner>, Taken)> {
         let (now, processor) = (self.meter.now(), self.meter.processor());
-        let all = now.saturating_sub(self.started);
+        let all = now.saturating_sub(self.started).saturating_sub(self.over);
         let processor = processor.saturating_sub(self.processor).min(all);
         let sum = |took: &Times| took.values().sum::<Duration>();
         let (own, both) = (sum(&self.took), sum(&self.took).saturating_add(sum(before)));

@@ -262,12 +262,12 @@ fn work(
         changed |= did;
         drafts.push(draft);
         turn.laps.lap(job.task.owner());
-        let mut own = Duration::ZERO; // not what it freed of others
-        for (owner, took) in turn.laps.fresh() {
-            own += if owner.as_ref() == job.task.owner() { took } else { Duration::ZERO };
-            queue.took(&owner, took);
-        }
-        queue.learn(job, own, did);
+        let fresh: Vec<_> = turn.laps.fresh().collect();
+        // not what it freed of others
+        let own: Duration =
+            fresh.iter().filter(|(owner, _)| owner.as_ref() == job.task.owner()).map(|(_, took)| *took).sum();
+        queue.learn(job, own, did); // first: how long the owner's next is expected to take goes by it
+        fresh.iter().for_each(|(owner, took)| queue.took(owner, *took));
         if !bounds.is_full(turn.laps.elapsed())
             && let Some(next) = queue.next(&mut bounds)
         {
@@ -291,9 +291,10 @@ fn work(
 /// again and again doesn't fill the store with what no quota counts.
 fn do_task(tables: &mut Tables<'_>, shared: &Shared, turn: &mut Turn<'_>, job: &Job) -> Result<(Draft, bool), Fault> {
     let done = do_alone(tables, shared, turn, &job.task)?;
-    if tables.blobs.discarded > 0 && matches!(job.task, Task::Apply { .. } | Task::Blobs(_)) {
+    let made = tables.blobs.made(); // also of those that free it by and by
+    if made > 0 && matches!(job.task, Task::Apply { .. } | Task::Blobs(_)) {
         turn.laps.lap(job.task.owner());
-        tables.blobs.clean(job.size.bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
+        tables.blobs.clean(made, job.size.bytes, &mut |owner| turn.laps.lap(Some(owner)))?;
     }
     Ok(done)
 }

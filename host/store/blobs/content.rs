@@ -14,6 +14,10 @@ use super::tables::{Bytes, Tables};
 /// What a row counts for at least when it is freed: many small ones are work too, 4 us each.
 const ROW_BYTES: usize = 4 << 10;
 
+/// The most bytes of a value whose content goes at once. It has one chunk.
+const AT_ONCE_BYTES: u64 = 4 << 10;
+const _: () = assert!(AT_ONCE_BYTES <= CHUNK_BYTES as u64);
+
 impl Tables<'_> {
     /// Writes what follows the first `start` bytes of a content.
     pub(in super::super) fn write_content(
@@ -80,7 +84,7 @@ impl Tables<'_> {
     /// The content of a value is nobody's any more. A small one goes at once: as trash it would be written down, found and freed, five
     /// rows for one, and a list of 100 took 4 ms of the writer.
     pub(in super::super) fn discard_value(&mut self, owner: &Owner, number: u64, bytes: u64) -> Result<(), Fault> {
-        if bytes > ROW_BYTES as u64 {
+        if bytes > AT_ONCE_BYTES {
             return self.discard_content(owner, number);
         }
         let chunk = row::chunk(&row::content_prefix(owner, number), 0); // it has no tail: nothing is appended to a value
@@ -88,12 +92,19 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// How many contents have become trash since this was called last.
+    pub(in super::super) fn made(&mut self) -> usize {
+        std::mem::take(&mut self.discarded)
+    }
+
     /// Frees twice as much trash as a change of so many bytes has made, so that there is never more of it than is freed by and by.
-    pub(in super::super) fn clean(&mut self, bytes: usize, freed: &mut dyn FnMut(&Owner)) -> Result<(), Fault> {
-        let made = std::mem::take(&mut self.discarded);
-        if made > 0 {
-            self.free(bytes.max(made.saturating_mul(ROW_BYTES)).saturating_mul(2), freed)?;
-        }
+    pub(in super::super) fn clean(
+        &mut self,
+        made: usize,
+        bytes: usize,
+        freed: &mut dyn FnMut(&Owner),
+    ) -> Result<(), Fault> {
+        self.free(bytes.max(made.saturating_mul(ROW_BYTES)).saturating_mul(2), freed)?;
         Ok(())
     }
 

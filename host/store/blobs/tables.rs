@@ -38,7 +38,7 @@ pub(in super::super) struct Tables<'t> {
     usage: Table<'t, &'static str, (u64, u64)>,
     pub(super) secrets: Table<'t, u32, [u8; 32]>,
     /// Contents that have become trash since somebody asked.
-    pub(in super::super) discarded: usize,
+    pub(super) discarded: usize,
 }
 
 impl<'t> Tables<'t> {
