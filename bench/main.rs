@@ -64,6 +64,7 @@ const PEER: &str = if cfg!(feature = "jit") { "built with its JIT, interpreter" 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let quick = arguments.quick;
+    native::set_flags()?;
     if let Some(which) = arguments.measure {
         println!("{}", measure(which, quick)?);
         return Ok(());

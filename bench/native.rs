@@ -1,7 +1,30 @@
 //! The peer: native Luau through mlua, as a service would use it today.
 
+use anyhow::ensure;
 use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, Table};
+
+/// The switches of Luau that `guest/flags.cpp` sets.
+const FLAGS: [&str; 10] = [
+    "LuauTableArrayAdjustCheck",
+    "LuauTableMoveTimeoutFix",
+    "LuauOptimizeStringSplit",
+    "LuauCompileRecursiveAliases",
+    "LuauCompileConcatTargetTop",
+    "LuauCompileNoFoldVectorEqW",
+    "LuauCompileUndoEmitAdjust",
+    "LuauNoDuplicateBinaryPrefix",
+    "LuauSandboxFreezesVectorMetatable",
+    "LuauIntegerLibrary",
+];
+
+/// Sets the peer's switches as Motu's are: both run the same code. Before the first VM.
+pub(crate) fn set_flags() -> anyhow::Result<()> {
+    for flag in FLAGS {
+        ensure!(Lua::set_fflag(flag, true).is_ok(), "the peer's Luau has no switch {flag}");
+    }
+    Ok(())
+}
 
 /// What Motu compiles with.
 pub(crate) fn compiler() -> Compiler {

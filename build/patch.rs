@@ -132,6 +132,30 @@ const PATCHES: &[Patch] = &[
         new: "            if (seenAliases.contains((*alias)->name) || seenAliases.size() >= 100)\n",
     },
     Patch {
+        file: "luau/VM/src/lstrlib.cpp",
+        why: "a length of 64 bits is not cut to the 32 of a size here",
+        old: "            size_t len = (size_t)unpackint(L, data + pos, h.islittle, size, 0);\n            \
+              luaL_argcheck(L, len <= ld - pos - size, 2, \"data string too short\");\n",
+        new: "            uint64_t wide = uint64_t(unpackint(L, data + pos, h.islittle, size, 0));\n            \
+              luaL_argcheck(L, wide <= ld - pos - size, 2, \"data string too short\");\n            size_t len = size_t(wide);\n",
+    },
+    Patch {
+        file: "luau/VM/src/lmathlib.cpp",
+        why: "an upper limit beyond an int is an error: C++ doesn't say what it becomes, and processors differ",
+        old: "        int u = luaL_checkinteger(L, 1);\n        luaL_argcheck(L, 1 <= u, 1, \"interval is empty\");\n",
+        new: "        int u = luaL_checkinteger(L, 1);\n        \
+              luaL_argcheck(L, lua_tonumber(L, 1) < 2147483648.0, 1, \"interval is too large\");\n        \
+              luaL_argcheck(L, 1 <= u, 1, \"interval is empty\");\n",
+    },
+    Patch {
+        file: "luau/VM/src/lmathlib.cpp",
+        why: "the same, of both limits",
+        old: "        luaL_argcheck(L, l <= u, 2, \"interval is empty\");\n",
+        new: "        luaL_argcheck(L, lua_tonumber(L, 1) > -2147483649.0, 1, \"interval is too large\");\n        \
+              luaL_argcheck(L, lua_tonumber(L, 2) < 2147483648.0, 2, \"interval is too large\");\n        \
+              luaL_argcheck(L, l <= u, 2, \"interval is empty\");\n",
+    },
+    Patch {
         file: "luau/VM/src/lveclib.cpp",
         why: "an opaque file's errors show no names of a vector's parts",
         old: "    luaL_error(L, \"attempt to index vector with '%s'\", name);",

@@ -25,6 +25,9 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         for diagnostic in &found.diagnostics {
             let _ = writeln!(text, "{}", report::plain(&diagnostic.to_string()));
         }
+        if found.left_out > 0 {
+            let _ = writeln!(text, "and {} more, in these files and in those after them", found.left_out);
+        }
         return Ok((text, ExitCode::FAILURE));
     }
     // Only running the top level shows which events are handled, and what it raises.

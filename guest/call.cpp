@@ -23,16 +23,33 @@ namespace {
     lua_error(L);
 }
 
-// Over a limit it doesn't return.
+int call(lua_State *L);
+int call_replaceable(lua_State *L);
+
+// Whether the first argument is the table that the function is in: it was called as if it were a method.
+bool is_given_its_module(lua_State *L, const HostFunction &function) {
+    if (function.is_method || !lua_istable(L, 1))
+        return false;
+    lua_rawgetfield(L, 1, function.name.c_str());
+    lua_CFunction found = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    return found == call || found == call_replaceable;
+}
+
+// Over the limit of bytes it doesn't return. What lies too deep is an ordinary error: none of it was copied.
 guest_list_u8_t take_arguments(lua_State *L, const HostFunction &function) {
     uint32_t bytes_max = limits().result_bytes, depth_max = limits().result_depth;
     Encoded encoded = encode_arguments(L, 1, lua_gettop(L), function.shown.c_str(), bytes_max, depth_max);
     if (encoded.outcome == Crossing::too_many_bytes)
         exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_BYTES,
                  "over " + std::to_string(bytes_max) + " bytes at " + encoded.detail);
-    if (encoded.outcome == Crossing::too_deep)
-        exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_DEPTH,
-                 "deeper than " + std::to_string(depth_max) + " tables at " + encoded.detail);
+    if (encoded.outcome == Crossing::too_deep) {
+        std::string most = std::to_string(depth_max);
+        raise(L, "over the limit result_depth of " + most + ": deeper than " + most + " tables at " + encoded.detail);
+    }
+    if (encoded.outcome != Crossing::done && is_given_its_module(L, function))
+        raise(L, function.shown + " is called with a colon, which gives it its module; write " + function.shown +
+                     "(...), with a dot");
     if (encoded.outcome != Crossing::done)
         raise(L, encoded.detail);
     return encoded.bytes;

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -34,19 +35,25 @@ constexpr size_t message_bytes_max = 2048; // a syntax error quotes the token it
 // From a file's path to the files that it requires while its top level runs, with the line of the first such require.
 using Graph = std::map<std::string_view, std::map<const File *, unsigned>>;
 
-// What was found, in order, each thing once; of too many, the first.
+// What was found, in order, each thing once; of too many, the first, and how many more there are.
 class Findings {
 public:
     void add(const std::string &path, unsigned line, std::string_view message) {
         found_.emplace(path, line, cut(message, message_bytes_max));
-        if (found_.size() > diagnostics_max)
-            found_.erase(std::prev(found_.end()));
+        if (found_.size() <= diagnostics_max)
+            return;
+        const auto &[left_path, left_line, left_message] = *found_.rbegin();
+        std::hash<std::string> hash;
+        left_out_.insert((hash(left_path) * 31 + left_line) * 31 + hash(left_message));
+        found_.erase(std::prev(found_.end()));
     }
 
     const std::set<std::tuple<std::string, unsigned, std::string>> &all() const { return found_; }
+    size_t left_out() const { return left_out_.size(); }
 
 private:
     std::set<std::tuple<std::string, unsigned, std::string>> found_;
+    std::set<size_t> left_out_; // each by a hash: the same is found more than once
 };
 
 // Finds the calls of the global `require`, and what is used of the host's modules: by the name of a local that a
@@ -299,7 +306,9 @@ void exports_motu_guest_vm_check(exports_motu_guest_vm_list_file_t *incoming,
     take_files(incoming);
     take_modules(modules);
     std::set<uint32_t> calls;
-    ret->diagnostics = list(check_files(calls));
+    Findings findings = check_files(calls);
+    ret->diagnostics = list(findings);
+    ret->left_out = findings.left_out();
     ret->calls = {nullptr, calls.size()};
     if (calls.empty())
         return;

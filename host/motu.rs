@@ -431,7 +431,8 @@ impl Motu {
         let functions = &self.0.shared.functions;
         let grants =
             found.calls.iter().filter_map(|number| Some(Grant::from(functions.get(*number)?.name()))).collect();
-        Ok(Checked { diagnostics: found.diagnostics.into_iter().map(diagnostic).collect(), grants })
+        let diagnostics = found.diagnostics.into_iter().map(diagnostic).collect();
+        Ok(Checked { diagnostics, left_out: found.left_out, grants })
     }
 
     /// The names of all host functions, each as the grant of just this one, sorted.
@@ -578,8 +579,10 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What is wrong, sorted by path and line. Empty if nothing is.
+    /// What is wrong, sorted by path and line: the first 200. Empty if nothing is.
     pub diagnostics: Vec<Diagnostic>,
+    /// How many more diagnostics there are.
+    pub left_out: u32,
     /// A grant for each host function that the bundle's files name. A function that is reached in another way than by the
     /// name that a `require` was given is not found.
     pub grants: Grants,

@@ -74,6 +74,9 @@ impl Report {
             _ => time(finished.elapsed),
         };
         let _ = writeln!(text, "  {mark}{} ({after})", one_line(&finished.case.title()));
+        if finished.outcome == Outcome::Passed {
+            text.push_str(&indented(&log(finished), 4));
+        }
     }
 
     /// What came to what, so far.

@@ -48,6 +48,20 @@ fn every_file_is_looked_at() {
 }
 
 #[test]
+fn n07_what_is_not_shown_is_counted() {
+    let broken: Vec<(String, &str)> = (0..300).map(|i| (format!("m{i:03}.luau"), "return {")).collect();
+    let mut files: Vec<(&str, &str)> = broken.iter().map(|(path, source)| (path.as_str(), *source)).collect();
+    files.push(("init.luau", "return {}"));
+    let ran = check(&files);
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!((ran.code, lines.len()), (1, 201), "{}{}", ran.out, ran.err);
+    assert!(lines[199].starts_with("m199.luau:1: "), "{}", lines[199]);
+    assert_eq!(lines[200], "and 100 more, in these files and in those after them");
+    let ran = check(&files[100..]);
+    assert_eq!((ran.code, ran.out.lines().count()), (1, 200), "{}", ran.out);
+}
+
+#[test]
 fn what_only_loading_shows() {
     let ran = check(&[("init.luau", "error('no')")]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));

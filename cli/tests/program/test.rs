@@ -227,6 +227,14 @@ fn junit() {
 
 /// As `motu run` shows them.
 #[test]
+fn w04_a_task_that_fails_in_a_case_that_passes_is_shown() {
+    let ran = test("it('passes', function() print('quiet') task.spawn(function() error({ code = 5 }) end) end)", &[]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("\n    log:\n      [error] error value {code = 5}"), "{}", ran.out);
+    assert!(!ran.out.contains("quiet"), "{}", ran.out);
+}
+
+#[test]
 fn thrown_tables_and_logged_fields_are_shown() {
     let thrown = "error({ code = { 1, reason = 'db down' } })";
     let source = "require('@motu/log').warn('careful', { user = 'x\\27[31m' })";

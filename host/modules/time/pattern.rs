@@ -48,6 +48,28 @@ pub(super) fn check(pattern: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The pattern with a zone's abbreviation in the place of each `%Z` without a flag or width: what formats writes it in capitals, and one in
+/// Guam is ChST. An abbreviation has no percent sign.
+pub(super) fn with_abbreviation(pattern: &str, abbreviation: &str) -> String {
+    let (mut named, mut rest) = (String::with_capacity(pattern.len()), pattern);
+    while let Some((before, after)) = rest.split_once('%') {
+        named.push_str(before);
+        if let Some(behind) = after.strip_prefix('Z') {
+            named.push_str(abbreviation);
+            rest = behind;
+        } else {
+            // with what follows, which may be a percent sign
+            let next = after.chars().next().map_or(0, char::len_utf8);
+            let (directive, behind) = after.split_at(next);
+            named.push('%');
+            named.push_str(directive);
+            rest = behind;
+        }
+    }
+    named.push_str(rest);
+    named
+}
+
 /// What is behind a directive of which the percent sign is read.
 fn directive(after: &str) -> Result<&str, String> {
     let unflagged = after.strip_prefix(FLAGS).unwrap_or(after);

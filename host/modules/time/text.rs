@@ -54,7 +54,9 @@ pub(crate) fn format(at: f64, zone: &str, pattern: Option<&str>) -> Result<Strin
     let at = local(at, zone)?;
     if let Some(pattern) = pattern {
         pattern::check(pattern)?;
-        return strtime::format(pattern, &at).map_err(|error| format!("the pattern {}: {error}", quoted(pattern)));
+        let offset = at.time_zone().to_offset_info(at.timestamp());
+        let named = pattern::with_abbreviation(pattern, offset.abbreviation());
+        return strtime::format(&named, &at).map_err(|error| format!("the pattern {}: {error}", quoted(pattern)));
     }
     let printer = DateTimePrinter::new().precision(if at.millisecond() == 0 { None } else { Some(3) });
     if *at.time_zone() == TimeZone::UTC {

@@ -57,6 +57,19 @@ fn rfc_3339_is_written() {
 }
 
 #[test]
+fn n06_an_abbreviation_has_the_case_that_the_database_has() {
+    let instant = at("2016-11-30T08:15:22Z");
+    for (zone, pattern, written) in [
+        ("Pacific/Guam", "%Z", "ChST"),
+        ("Pacific/Guam", "%H:%M %Z, %Z %%Z %^Z %#Z %%%Z", "18:15 ChST, ChST %Z CHST chst %ChST"),
+        ("Asia/Kolkata", "%Z", "IST"),
+        ("America/Sao_Paulo", "%Z", "-02"),
+    ] {
+        assert_eq!(format(instant, zone, Some(pattern)).unwrap(), written, "{zone} {pattern}");
+    }
+}
+
+#[test]
 fn patterns_write_and_read() {
     let instant = at("2026-03-05T15:04:05.067Z");
     for (pattern, written) in [
