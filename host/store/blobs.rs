@@ -4,9 +4,9 @@
 //! at all, and on disk when it is answered. A read sees the last commit: the old blob or the new one, whole, and only the chunks
 //! that its range touches.
 //!
-//! Content that nothing names any more is *trash*, but for a small value's, which goes at once: it counts for nobody, and is freed in steps, so
-//! that no commit is long. Each
-//! write frees twice what it writes, so there is never much more trash than there was content; `Store::claim` frees the rest.
+//! Content that nothing names any more is *trash*: it counts for nobody, and is freed in steps, so that no commit is long. Each
+//! write frees twice what it writes, so there is never much more trash than there was content; `Store::claim` frees the rest. The
+//! content of a small value is never trash: it goes with what replaces it.
 //!
 //! A blob that expires is gone for all readers from its time on. No event comes of it. It stays charged until a change of some
 //! blob, or `Store::claim`, has come to it.

@@ -25,6 +25,7 @@ mod races;
 mod scheduled;
 mod schedules;
 mod turns;
+mod values;
 mod versions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
