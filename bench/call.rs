@@ -103,16 +103,16 @@ pub(crate) fn rows(quick: bool) -> anyhow::Result<Vec<Row>> {
         }
         rows.push(Row::new(GROUP, name, median(&ours_ns), median(&native_ns), "ns").id(goal));
     }
-    rows.extend(store(&runtime, quick)?);
     Ok(rows)
 }
 
 /// Gets of a warm key, and lists of 100 that set keys, by 16 tenants at once, on disk.
-fn store(runtime: &tokio::runtime::Runtime, quick: bool) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn store(quick: bool) -> anyhow::Result<Vec<Row>> {
     const TENANTS: u32 = 16;
     const LIST: u32 = 100;
     let (rounds, gets, lists): (u32, u32, u32) = if quick { (3, 20_000, 10) } else { (9, 100_000, 40) };
     let folder = std::env::temp_dir().join(format!("motu-bench-{}", std::process::id()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let motu = open(Some(&folder))?;
     let script = "local kv = require('@motu/kv')\n\
         local function empty() end\n\

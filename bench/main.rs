@@ -55,6 +55,7 @@ enum Measure {
     Caught,
     Dispatch,
     Call,
+    Store,
     Tariff,
 }
 
@@ -80,6 +81,7 @@ fn main() -> anyhow::Result<()> {
     rows.extend(child::<Vec<_>>(Measure::Caught, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Dispatch, quick)?);
     rows.extend(child::<Vec<_>>(Measure::Call, quick)?);
+    rows.extend(child::<Vec<_>>(Measure::Store, quick)?);
     if arguments.json {
         println!("{}", report::json(&rows)?);
     } else {
@@ -119,6 +121,7 @@ fn measure(which: Measure, quick: bool) -> anyhow::Result<String> {
         Measure::Caught => serde_json::to_string(&event::caught(quick)?),
         Measure::Dispatch => serde_json::to_string(&dispatch::rows(quick)?),
         Measure::Call => serde_json::to_string(&call::rows(quick)?),
+        Measure::Store => serde_json::to_string(&call::store(quick)?),
         Measure::Tariff => serde_json::to_string(&tariff::rows(quick)?),
     };
     Ok(text?)

@@ -9,7 +9,7 @@ use super::error::{Quantity, StoreError};
 use super::meter::Laps;
 use super::row::{self, EventRow, Held, Row};
 use super::tables::{Fault, Tables};
-use super::{Applied, Expected, Op, Owner, Quota, Usage, schedules};
+use super::{Applied, Expected, Op, Owner, Quota, Scope, Usage, schedules};
 use crate::value::Value;
 use crate::wire::token::{Reader, Token};
 
@@ -46,6 +46,17 @@ impl Op {
             Op::Delete { .. } => 2,
             Op::Add { .. } | Op::SetSchedule { .. } | Op::DeleteSchedule { .. } => 1,
             Op::Check { .. } | Op::Settle { .. } => 0,
+        }
+    }
+
+    /// The key that it has to do with.
+    fn key(&self) -> Option<(&Scope, &[u8])> {
+        match self {
+            Op::Set { scope, key, .. }
+            | Op::Delete { scope, key }
+            | Op::Add { scope, key, .. }
+            | Op::Check { scope, key, .. } => Some((scope, key)),
+            Op::Settle { .. } | Op::SetSchedule { .. } | Op::DeleteSchedule { .. } => None,
         }
     }
 }
@@ -112,6 +123,7 @@ impl Usage {
 
 /// A key that the list has to do with.
 struct Draft {
+    place: Vec<u8>,
     stored: Option<Stored>,
     becomes: Becomes,
 }
@@ -136,6 +148,22 @@ enum Becomes {
     Nothing,
     /// What this operation sets, with this revision.
     Set(usize, u64),
+}
+
+impl Stored {
+    fn read(tables: &Tables<'_>, now: u64, owner: &Owner, place: &[u8]) -> Result<Option<Stored>, Fault> {
+        let Some(row) = tables.entries.get(place)? else { return Ok(None) };
+        let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
+        Ok(Some(Stored {
+            cost: row::cost(owner, place, row.value.bytes()),
+            bytes: row.value.bytes(),
+            outside: matches!(row.value, Held::Outside(_)),
+            revision: row.revision,
+            expires: row.expires,
+            resume: row.resume,
+            due: row.is_due(now),
+        }))
+    }
 }
 
 /// What an operation sets.
@@ -166,7 +194,10 @@ pub(super) struct Settled {
 /// A list that is being checked.
 struct Checked<'o> {
     ops: &'o [Op],
-    drafts: BTreeMap<Vec<u8>, Draft>,
+    /// In the order of their places: so they are read and written, and neighbours share a page.
+    drafts: Vec<Draft>,
+    /// Which of them each operation has to do with.
+    draft_of: Vec<Option<usize>>,
     /// By operation.
     added: BTreeMap<usize, Added>,
     schedules: schedules::Drafts<'o>,
@@ -184,15 +215,7 @@ pub(super) fn apply(
     quota: &Quota,
     ops: &[Op],
 ) -> Result<Result<Applied, StoreError>, Fault> {
-    let mut list = Checked {
-        ops,
-        drafts: BTreeMap::new(),
-        added: BTreeMap::new(),
-        schedules: schedules::Drafts::default(),
-        settles: BTreeMap::new(),
-        revisions: Vec::with_capacity(ops.len()),
-        sums: Vec::new(),
-    };
+    let mut list = Checked::read(tables, turn.now, owner, ops)?;
     let mut revision = turn.revision;
     for index in 0..ops.len() {
         if let Err(refused) = list.check(tables, turn, &mut revision, owner, index)? {
@@ -230,7 +253,44 @@ pub(super) fn apply(
     Ok(Ok(Applied { revisions: list.revisions, sums: list.sums }))
 }
 
-impl Checked<'_> {
+impl<'o> Checked<'o> {
+    /// Reads what the list has to do with.
+    fn read(tables: &Tables<'_>, now: u64, owner: &Owner, ops: &'o [Op]) -> Result<Checked<'o>, Fault> {
+        let place_of = |(index, op): (usize, &Op)| {
+            let (scope, key) = op.key()?;
+            Some((row::place(owner, scope, key), index))
+        };
+        let mut places: Vec<_> = ops.iter().enumerate().filter_map(place_of).collect();
+        places.sort_unstable();
+        let mut drafts: Vec<Draft> = Vec::with_capacity(places.len());
+        let mut draft_of = vec![None; ops.len()];
+        for (place, index) in places {
+            if drafts.last().is_none_or(|last| last.place != place) {
+                let stored = Stored::read(tables, now, owner, &place)?;
+                drafts.push(Draft { place, stored, becomes: Becomes::Same });
+            }
+            if let Some(of) = draft_of.get_mut(index) {
+                *of = drafts.len().checked_sub(1);
+            }
+        }
+        Ok(Checked {
+            ops,
+            drafts,
+            draft_of,
+            added: BTreeMap::new(),
+            schedules: schedules::Drafts::default(),
+            settles: BTreeMap::new(),
+            revisions: Vec::with_capacity(ops.len()),
+            sums: Vec::new(),
+        })
+    }
+
+    /// What an operation has to do with.
+    fn draft(&mut self, index: usize) -> Result<&mut Draft, Fault> {
+        let draft = self.draft_of.get(index).copied().flatten().and_then(|draft| self.drafts.get_mut(draft));
+        draft.ok_or_else(|| Fault("an operation of a list has no key".into()))
+    }
+
     /// The next operation: whether it can be done after those before it, and what it would change.
     fn check(
         &mut self,
@@ -243,43 +303,39 @@ impl Checked<'_> {
         let ops = self.ops;
         let mut given = None;
         match ops.get(index) {
-            Some(Op::Set { scope, key, .. }) => {
+            Some(Op::Set { .. }) => {
                 *revision = revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
                 given = Some(*revision);
-                self.draft(tables, turn.now, owner, row::place(owner, scope, key))?.becomes =
-                    Becomes::Set(index, *revision);
+                self.draft(index)?.becomes = Becomes::Set(index, *revision);
             }
-            Some(Op::Delete { scope, key }) => {
-                let draft = self.draft(tables, turn.now, owner, row::place(owner, scope, key))?;
+            Some(Op::Delete { .. }) => {
+                let draft = self.draft(index)?;
                 let unseen = draft.stored.as_ref().is_none_or(|stored| stored.due);
                 if !(unseen && matches!(draft.becomes, Becomes::Same)) {
                     draft.becomes = Becomes::Nothing;
                 }
             }
-            Some(Op::Add { scope, key, by }) => {
+            Some(Op::Add { by, .. }) => {
                 *revision = revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
-                let place = row::place(owner, scope, key);
-                let (sum, added) = match self.add(tables, turn.now, owner, &place, *by)? {
+                let (sum, added) = match self.add(tables, index, *by)? {
                     Ok(added) => added,
                     Err(refused) => return Ok(Err(refused)),
                 };
-                self.draft(tables, turn.now, owner, place)?.becomes = Becomes::Set(index, *revision);
+                self.draft(index)?.becomes = Becomes::Set(index, *revision);
                 self.added.insert(index, added);
                 self.sums.push(sum);
                 given = Some(*revision);
             }
-            Some(Op::Check { scope, key, expected }) => {
-                let place = row::place(owner, scope, key);
-                self.draft(tables, turn.now, owner, place.clone())?;
-                let Some(draft) = self.drafts.get(&place) else { return Ok(Err(StoreError::Conflict { index })) };
-                let holds = match draft.becomes {
+            Some(Op::Check { expected, .. }) => {
+                let Draft { place, stored, becomes } = &*self.draft(index)?;
+                let holds = match *becomes {
                     Becomes::Nothing => matches!(expected, Expected::Absent),
                     Becomes::Set(of, revision) => match expected {
                         Expected::Absent => false,
                         Expected::Revision(wanted) => *wanted == revision,
                         Expected::Value(wanted) => self.new_of(of).is_some_and(|new| new.value == wanted),
                     },
-                    Becomes::Same => match (&draft.stored, expected) {
+                    Becomes::Same => match (stored, expected) {
                         (Some(stored), Expected::Absent) => stored.due,
                         (None, expected) => matches!(expected, Expected::Absent),
                         (Some(stored), Expected::Revision(wanted)) => !stored.due && *wanted == stored.revision,
@@ -333,31 +389,6 @@ impl Checked<'_> {
         Ok(Ok(()))
     }
 
-    fn draft(&mut self, tables: &Tables<'_>, now: u64, owner: &Owner, place: Vec<u8>) -> Result<&mut Draft, Fault> {
-        use std::collections::btree_map::Entry::{Occupied, Vacant};
-        match self.drafts.entry(place) {
-            Occupied(draft) => Ok(draft.into_mut()),
-            Vacant(draft) => {
-                let stored = match tables.entries.get(draft.key().as_slice())? {
-                    None => None,
-                    Some(row) => {
-                        let row = Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))?;
-                        Some(Stored {
-                            cost: row::cost(owner, draft.key(), row.value.bytes()),
-                            bytes: row.value.bytes(),
-                            outside: matches!(row.value, Held::Outside(_)),
-                            revision: row.revision,
-                            expires: row.expires,
-                            resume: row.resume,
-                            due: row.is_due(now),
-                        })
-                    }
-                };
-                Ok(draft.insert(Draft { stored, becomes: Becomes::Same }))
-            }
-        }
-    }
-
     /// What an operation sets, if it is one that does.
     fn new_of(&self, index: usize) -> Option<New<'_>> {
         match self.ops.get(index)? {
@@ -371,17 +402,11 @@ impl Checked<'_> {
     }
 
     /// Adds to the number that a key has at this point of the list, 0 if it has none: the sum, and what the key becomes.
-    fn add(
-        &mut self,
-        tables: &Tables<'_>,
-        now: u64,
-        owner: &Owner,
-        place: &[u8],
-        by: f64,
-    ) -> Result<Result<(f64, Added), StoreError>, Fault> {
-        let draft = self.draft(tables, now, owner, place.to_vec())?;
-        let (becomes, is_there) = (draft.becomes, draft.stored.as_ref().is_some_and(|stored| !stored.due));
-        let row = if matches!(becomes, Becomes::Same) && is_there { tables.entries.get(place)? } else { None };
+    fn add(&mut self, tables: &Tables<'_>, index: usize, by: f64) -> Result<Result<(f64, Added), StoreError>, Fault> {
+        let Draft { place, stored, becomes } = &*self.draft(index)?;
+        let (becomes, is_there) = (*becomes, stored.as_ref().is_some_and(|stored| !stored.due));
+        let row =
+            if matches!(becomes, Becomes::Same) && is_there { tables.entries.get(place.as_slice())? } else { None };
         let row =
             row.as_ref().map(|row| Row::read(row.value()).ok_or_else(|| Fault::damaged("entries"))).transpose()?;
         let before = match becomes {
@@ -402,7 +427,7 @@ impl Checked<'_> {
         for settled in self.settles.values() {
             freed = Usage { keys: freed.keys + settled.entries.keys, bytes: freed.bytes + settled.entries.bytes };
         }
-        for (place, draft) in &self.drafts {
+        for draft in &self.drafts {
             if matches!(draft.becomes, Becomes::Same) {
                 continue;
             }
@@ -412,7 +437,10 @@ impl Checked<'_> {
             if let Becomes::Set(index, _) = draft.becomes
                 && let Some(New { value, .. }) = self.new_of(index)
             {
-                more = Usage { keys: more.keys + 1, bytes: more.bytes + row::cost(owner, place, value.len() as u64) };
+                more = Usage {
+                    keys: more.keys + 1,
+                    bytes: more.bytes + row::cost(owner, &draft.place, value.len() as u64),
+                };
             }
         }
         before.changed(more, freed)
@@ -428,8 +456,8 @@ impl Checked<'_> {
             }
             tables.end_run(*event, &settled.place)?;
         }
-        for (place, draft) in &self.drafts {
-            let place = place.as_slice();
+        for draft in &self.drafts {
+            let place = draft.place.as_slice();
             if matches!(draft.becomes, Becomes::Same) {
                 continue;
             }

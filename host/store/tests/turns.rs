@@ -166,6 +166,34 @@ fn m8_two_long_changes_share_no_commit() {
     assert!(queue.next(&mut bounds).is_none());
 }
 
+/// Where only long changes come, more of them share a commit, until one comes that is short.
+#[test]
+fn m8_long_changes_share_commits_where_nobody_waits_with_short_ones() {
+    let long = |i: u8| list(&format!("guild:{i}"), (0..100).map(|key| set("s", &[key], b"v")).collect());
+    let (sender, coming) = tokio::sync::mpsc::unbounded_channel();
+    let mut queue = Queue::new(coming);
+    let mut round = |short: bool| {
+        (0..20).for_each(|i| sender.send(job(long(i))).ok().unwrap());
+        if short {
+            sender.send(job(list("guild:20", vec![set("s", b"k", b"v")]))).ok().unwrap();
+        }
+        let (mut bounds, mut taken) = (Bounds::default(), 0_u32);
+        queue.first(&mut bounds).unwrap();
+        loop {
+            taken += 1;
+            if bounds.is_full(Duration::from_micros(250) * taken) || queue.next(&mut bounds).is_none() {
+                break;
+            }
+        }
+        while queue.next(&mut Bounds::default()).is_some() {} // all others
+        taken
+    };
+    let taken: Vec<_> = (0..11).map(|group| round(group == 9)).collect();
+    assert_eq!(taken[..8], [4; 8]);
+    assert!(taken[8] > 10, "{taken:?}");
+    assert_eq!(taken[10], 4, "{taken:?}");
+}
+
 /// What a list left to be freed is freed by the next commit, of a small change alone. The list's owner pays for that, not who made the change;
 /// what the commit waited for the disk is paid by who made the change.
 #[test]
