@@ -145,7 +145,7 @@ struct Body {
     /// Taken from the inbox, and not looked at yet.
     incoming: VecDeque<(Instant, Message)>,
     /// By their numbers, which are in the order in which they were sent.
-    mailbox: BTreeMap<EventId, Waiting>,
+    mailbox: Mailbox,
     /// What the payloads in it take.
     mailbox_bytes: u64,
     /// Events that have ended and weren't answered yet.
@@ -208,6 +208,9 @@ enum Came {
     /// It has more to compute.
     GivesWay(Begun),
 }
+
+/// In boxes: a map of small values takes no memory that the allocator has no quick way to.
+type Mailbox = BTreeMap<EventId, Box<Waiting>>;
 
 /// An event in the mailbox.
 struct Waiting {

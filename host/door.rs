@@ -50,8 +50,6 @@ const SHARDS: usize = 4;
 #[derive(Default)]
 struct Events {
     shards: [Mutex<Shard>; SHARDS],
-    /// How many there are: counted before one is put in, and when it was taken out.
-    count: AtomicU64,
 }
 
 /// Every so manyth event. In order, since a map by hashes would be copied whole as it grows, 4 ms for a million.
@@ -69,21 +67,16 @@ impl Events {
     }
 
     fn insert(&self, event: EventId, pending: Pending) {
-        self.count.fetch_add(1, Ordering::AcqRel);
         self.shard(event).insert(event, pending);
     }
 
     fn remove(&self, event: EventId) -> Option<Pending> {
-        let pending = self.shard(event).remove(&event)?;
-        self.count.fetch_sub(1, Ordering::AcqRel);
-        Some(pending)
+        self.shard(event).remove(&event)
     }
 
     /// Takes all of them.
     fn take(&self) -> Vec<Shard> {
-        let all: Vec<_> = self.shards().map(|mut shard| std::mem::take(&mut *shard)).collect();
-        self.count.fetch_sub(all.iter().map(|shard| shard.len() as u64).sum(), Ordering::AcqRel);
-        all
+        self.shards().map(|mut shard| std::mem::take(&mut *shard)).collect()
     }
 
     /// Gives back what empty shards keep, a kilobyte each.
@@ -93,8 +86,13 @@ impl Events {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.shards().all(|shard| shard.is_empty())
+    }
+
+    /// Counted for who asks: a count that callers and workers keep is one more place that they take from each other.
     fn len(&self) -> u64 {
-        self.count.load(Ordering::Acquire)
+        self.shards().map(|shard| shard.len() as u64).sum()
     }
 }
 
@@ -227,7 +225,7 @@ impl Front for Waiters {
                 self.fuel.fetch_add(usage.fuel, Ordering::Relaxed);
                 let pending = self.events.remove(event);
                 let Some(pending) = pending else { return };
-                if !self.live.load(Ordering::Acquire) && self.events.len() == 0 {
+                if !self.live.load(Ordering::Acquire) && self.events.is_empty() {
                     self.events.shrink();
                 }
                 if self.totals.closed.load(Ordering::Acquire) {
@@ -366,7 +364,7 @@ impl Door {
     }
 
     fn is_empty(&self) -> bool {
-        self.front.events.len() == 0
+        self.front.events.is_empty()
     }
 
     fn quarantine(&self) -> Option<String> {

@@ -84,7 +84,7 @@ impl Body {
         self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
     }
 
-    pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Waiting> {
+    pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Box<Waiting>> {
         let waiting = self.mailbox.remove(&event)?;
         self.mailbox_bytes -= waiting.payload.len() as u64;
         if let Some(at) = waiting.over() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::sync::Arc;
 
 use super::run::LOOK_EVERY;
-use super::{Account, Actor, Body, LARGE_BYTES, Waiting, over};
+use super::{Account, Actor, Body, LARGE_BYTES, Mailbox, Waiting, over};
 use crate::error::{Error, ErrorKind};
 use crate::metering::Turn;
 use crate::strategy::{EventId, Notice};
@@ -25,7 +25,7 @@ enum Ending {
     /// They were started, and went with their VM.
     Lost { events: btree_map::IntoIter<EventId, Account>, cause: Arc<str> },
     /// They were never started.
-    Refused { events: btree_map::IntoIter<EventId, Waiting>, error: Arc<Error> },
+    Refused { events: btree_map::IntoIter<EventId, Box<Waiting>>, error: Arc<Error> },
 }
 
 impl Endings {
@@ -53,7 +53,7 @@ impl Endings {
         }
     }
 
-    pub(super) fn refuse(&mut self, events: BTreeMap<EventId, Waiting>, error: &Error) {
+    pub(super) fn refuse(&mut self, events: Mailbox, error: &Error) {
         if !events.is_empty() {
             self.bytes += events.values().map(|waiting| waiting.payload.len() as u64).sum::<u64>();
             self.all.push_back(Ending::Refused { events: events.into_iter(), error: Arc::new(error.clone()) });

@@ -205,7 +205,7 @@ impl Body {
         let bytes = waiting.payload.len() as u64;
         actor.gauge.hold(bytes);
         self.mailbox_bytes += bytes;
-        self.mailbox.insert(waiting.event, waiting);
+        self.mailbox.insert(waiting.event, Box::new(waiting));
         actor.stage(Stage::Queued);
     }
 
