@@ -39,9 +39,6 @@ void motu::set_flags() {
     FFlag::LuauSandboxFreezesVectorMetatable.value = true;
     // or no script could make a 64-bit integer
     FFlag::LuauIntegerLibrary.value = true;
-    // How deep the source may nest. At Luau's own 1000 the compiler overflows the 1 MiB of wasm stack from about 890
-    // on; it must be a compile error well before that.
-    FInt::LuauRecursionLimit.value = 500;
 }
 
 // Off, for they mend what can't happen here, since running out of memory ends the instance: LuauTableRobustOom,

@@ -8,11 +8,11 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, Inlining, OperatorCost, Strat
 
 use crate::image::{EXCEPTION_HEAP_BYTES_MAX, MEMORY_RESERVATION_BYTES, Memories, Stacks};
 
-/// The native stack that wasm code may use. Luau's own recursion limits fire long before.
-const WASM_STACK_BYTES: usize = 1 << 20;
+/// The native stack that wasm code may use. Source that nests as deep as Luau takes it (1,000 levels) needs more than 1 MiB of it.
+const WASM_STACK_BYTES: usize = 2 << 20;
 
 /// The stack of a fiber: wasm code's, and the host functions' that it calls.
-const FIBER_STACK_BYTES: usize = 2 << 20;
+const FIBER_STACK_BYTES: usize = 3 << 20;
 
 /// The fuel of a `nop`, which is no code and costs nothing otherwise. The only ones in the guest are those that
 /// `build/bulk.rs` puts where memory grows: 800 for each 64 KiB, so 200,000 fuel for what the kernel does for them.

@@ -8,6 +8,7 @@ trials![
     nested_source_is_a_compile_error,
     mixed_nesting_is_a_compile_error,
     moderate_nesting_compiles,
+    l04_chains_as_long_as_native_luau_takes_compile,
     nested_json_of_luaurc_is_an_error
 ];
 
@@ -200,6 +201,24 @@ fn moderate_nesting_compiles() {
             format!("local t, x\nlocal function f() {}{middle}{} end", open.repeat(depth), close.repeat(depth));
         try_load(limits.clone(), source.as_str()).unwrap_or_else(|error| panic!("{open:?}: {error}"));
     }
+}
+
+/// Native Luau takes up to a thousand.
+fn l04_chains_as_long_as_native_luau_takes_compile() {
+    for (head, more, end) in [
+        ("if x then", " elseif x then", " end"),
+        ("return 'a'", " .. 'a'", ""),
+        ("return x", " + x", ""),
+        ("return x", " or x", ""),
+        ("return x", " and x", ""),
+    ] {
+        let source = |times: usize| format!("local x = 1\n{head}{}{end}", more.repeat(times));
+        for times in [490, 700, 980] {
+            try_load(limits(), source(times)).unwrap_or_else(|error| panic!("{head}{more} x {times}: {error}"));
+        }
+    }
+    let error = try_load(limits(), format!("return {}1{}", "(".repeat(1_100), ")".repeat(1_100))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Compile, "{error}");
 }
 
 fn nested_json_of_luaurc_is_an_error() {
