@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use motu::Motu;
+use motu::{Bundle, Diagnostic, Loaded, Motu, Tenant, Value};
 
 use crate::args::Check;
 use crate::failure::Failure;
@@ -20,14 +20,15 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     let bundle = bundle::open(&check.path)?;
     let motu = check.providers.add_to(Motu::builder().on_log(run::log))?.build()?;
     let found = motu.check(&bundle).await?;
-    if !found.diagnostics.is_empty() {
-        let mut text = String::new();
-        for diagnostic in &found.diagnostics {
-            let _ = writeln!(text, "{}", report::plain(&diagnostic.to_string()));
-        }
-        if found.left_out > 0 {
-            let _ = writeln!(text, "and {} more, in these files and in those after them", found.left_out);
-        }
+    let mut text = String::new();
+    for diagnostic in &found.diagnostics {
+        let _ = writeln!(text, "{}", report::plain(&diagnostic.to_string()));
+        text.push_str(&pointed_at(diagnostic));
+    }
+    if found.left_out > 0 {
+        let _ = writeln!(text, "and {} more, in these files and in those after them", found.left_out);
+    }
+    if found.diagnostics.iter().any(|diagnostic| !diagnostic.warning) {
         return Ok((text, ExitCode::FAILURE));
     }
     // Only running the top level shows which events are handled, and what it raises.
@@ -37,10 +38,10 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         files => format!("{files} files"),
     };
     let handlers = match loaded.handlers() {
-        [] => "no handlers".to_owned(),
+        [] => format!("no handlers: {}", entry(&bundle, &loaded).await),
         names => format!("handlers: {}", report::plain(&names.join(", "))),
     };
-    let mut text = format!("ok: {files}, {handlers}\n");
+    let _ = writeln!(text, "ok: {files}, {handlers}");
     if !found.grants.is_empty() {
         text.push_str("needs:\n");
         for grant in &found.grants {
@@ -48,4 +49,25 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         }
     }
     Ok((text, ExitCode::SUCCESS))
+}
+
+/// The line, and a mark below its column.
+fn pointed_at(diagnostic: &Diagnostic) -> String {
+    let Some(line) = &diagnostic.source else { return String::new() };
+    let column = usize::try_from(diagnostic.column).unwrap_or(usize::MAX).saturating_sub(1);
+    let before = line.get(..column).unwrap_or(line);
+    let blanks: String = before.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
+    format!("  {}\n  {blanks}^\n", report::plain(line))
+}
+
+/// What the entry returned, if that has no handlers.
+async fn entry(bundle: &Bundle, loaded: &Loaded) -> String {
+    let path = bundle.entry();
+    let example = "a table of functions by event, as in `return { greet = greet }`";
+    let Ok(tenant) = "motu:check".parse::<Tenant>() else { return String::new() };
+    match loaded.instance(tenant).value().await.map(|outcome| outcome.value) {
+        Ok(Value::Nil) => format!("{path} returns nothing, where events need {example}"),
+        Ok(Value::Array(_) | Value::Map(_)) | Err(_) => format!("{path} returns no {example}"),
+        Ok(value) => format!("{path} returns a {}, where events need {example}", value.type_name()),
+    }
 }

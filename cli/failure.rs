@@ -60,7 +60,9 @@ impl Failure {
             ErrorKind::Compile | ErrorKind::Script => EXIT_SCRIPT,
             ErrorKind::Usage => EXIT_USAGE,
             ErrorKind::Fuel | ErrorKind::Deadline | ErrorKind::Memory | ErrorKind::Limit => EXIT_LIMIT,
-            ErrorKind::InstanceLost | ErrorKind::Quarantined | ErrorKind::QueueFull => EXIT_LIMIT,
+            ErrorKind::InstanceLost | ErrorKind::Cancelled | ErrorKind::Quarantined | ErrorKind::QueueFull => {
+                EXIT_LIMIT
+            }
             ErrorKind::Denied => EXIT_DENIED,
             _ => EXIT_FAULT,
         })

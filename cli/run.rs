@@ -32,6 +32,7 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     }
     let motu = run.providers.add_to(builder)?.build()?;
     let grants: Grants = run.grants.iter().cloned().collect();
+    refuse_vain(&motu, &grants)?;
     if run.state.is_none() {
         let modules: Vec<&str> = may_keep(&grants).collect();
         if !modules.is_empty() {
@@ -59,6 +60,14 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
     let usage = report::sum(before, outcome.usage);
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+/// A grant that allows nothing is a mistake of whoever types it.
+pub(crate) fn refuse_vain(motu: &Motu, grants: &Grants) -> Result<(), Failure> {
+    match motu.vain_grants(grants).first() {
+        Some(vain) => Err(Failure::usage(vain.to_string())),
+        None => Ok(()),
+    }
 }
 
 /// The modules with which it may keep something.

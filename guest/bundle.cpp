@@ -32,7 +32,7 @@ lua_State *loader;
 void report(std::vector<Diagnostic> &diagnostics, const File &file, const Luau::Location &location, const char *what) {
     constexpr size_t message_bytes_max = 1024;
     std::string message = file.opaque ? "syntax error (the source is opaque)" : cut(what, message_bytes_max);
-    diagnostics.push_back({file.path, location.begin.line + 1, std::move(message)});
+    diagnostics.push_back({file.path, location.begin.line + 1, location.begin.column + 1, std::move(message)});
 }
 
 void compile_file(File &file, std::vector<Diagnostic> &diagnostics) {
@@ -52,8 +52,12 @@ void compile_file(File &file, std::vector<Diagnostic> &diagnostics) {
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);
     Luau::ParseResult parsed = Luau::Parser::parse(file.source.data(), file.source.size(), names, allocator);
+    unsigned last = ~0u;
     for (const Luau::ParseError &error : parsed.errors) {
-        report(diagnostics, file, error.getLocation(), error.what());
+        unsigned line = error.getLocation().begin.line;
+        if (line != last) // what the parser makes of the rest of a line is a guess
+            report(diagnostics, file, error.getLocation(), error.what());
+        last = line;
         if (file.opaque)
             break; // its errors all read the same
     }

@@ -26,6 +26,7 @@ struct File {
 struct Diagnostic {
     std::string path;
     unsigned line = 0; // from 1
+    unsigned column = 1;
     std::string message;
 };
 

@@ -1,8 +1,11 @@
 // The export `check`: what is wrong with a bundle, as far as can be known without running it. That is syntax and
-// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` files.
+// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` files, and
+// as warnings globals that are not there.
 //
 // A file that nothing requires is checked like any other, and its being unused is not an error.
 #include "bundle.h"
+#include "findings.h"
+#include "globals.h"
 #include "guest.h"
 #include "memory.h"
 #include "module.h"
@@ -29,32 +32,9 @@
 namespace motu {
 namespace {
 
-constexpr size_t diagnostics_max = 200;
-constexpr size_t message_bytes_max = 2048; // a syntax error quotes the token it stumbled on, which has no length limit
-
-// From a file's path to the files that it requires while its top level runs, with the line of the first such require.
-using Graph = std::map<std::string_view, std::map<const File *, unsigned>>;
-
-// What was found, in order, each thing once; of too many, the first, and how many more there are.
-class Findings {
-public:
-    void add(const std::string &path, unsigned line, std::string_view message) {
-        found_.emplace(path, line, cut(message, message_bytes_max));
-        if (found_.size() <= diagnostics_max)
-            return;
-        const auto &[left_path, left_line, left_message] = *found_.rbegin();
-        std::hash<std::string> hash;
-        left_out_.insert((hash(left_path) * 31 + left_line) * 31 + hash(left_message));
-        found_.erase(std::prev(found_.end()));
-    }
-
-    const std::set<std::tuple<std::string, unsigned, std::string>> &all() const { return found_; }
-    size_t left_out() const { return left_out_.size(); }
-
-private:
-    std::set<std::tuple<std::string, unsigned, std::string>> found_;
-    std::set<size_t> left_out_; // each by a hash: the same is found more than once
-};
+// From a file's path to the files that it requires while its top level runs, with the place of the first such require.
+using Edges = std::map<const File *, Luau::Position>;
+using Graph = std::map<std::string_view, Edges>;
 
 // Finds the calls of the global `require`, and what is used of the host's modules: by the name of a local that a
 // `require` was put into, or of the call itself. It recurses as deep as the syntax tree, which the parser keeps to the
@@ -75,7 +55,7 @@ public:
 
     bool visit(Luau::AstExprCall *call) override {
         if (Luau::AstExprConstantString *path = required(call))
-            check({path->value.data, path->value.size}, call->location.begin.line + 1);
+            check({path->value.data, path->value.size}, path->location.begin);
         return true;
     }
 
@@ -87,13 +67,13 @@ public:
     }
 
     bool visit(Luau::AstExprIndexName *index) override {
-        use(index->expr, {index->index.value, strlen(index->index.value)}, index->indexLocation.begin.line + 1);
+        use(index->expr, {index->index.value, strlen(index->index.value)}, index->indexLocation.begin);
         return true;
     }
 
     bool visit(Luau::AstExprIndexExpr *index) override {
         if (auto *name = index->index->as<Luau::AstExprConstantString>())
-            use(index->expr, {name->value.data, name->value.size}, name->location.begin.line + 1);
+            use(index->expr, {name->value.data, name->value.size}, name->location.begin);
         return true;
     }
 
@@ -128,7 +108,7 @@ private:
         return path ? find_host_module({path->value.data, path->value.size}) : nullptr;
     }
 
-    void use(Luau::AstExpr *expr, std::string_view name, unsigned line) {
+    void use(Luau::AstExpr *expr, std::string_view name, const Luau::Position &at) {
         const HostModule *module = module_of(expr);
         if (!module)
             return;
@@ -141,24 +121,24 @@ private:
         if (found)
             return;
         if (file_.opaque)
-            return findings_.add(file_.path, line, "there is no such host function (the source is opaque)");
+            return findings_.add(file_.path, at, "there is no such host function (the source is opaque)");
         std::string message = "there is no function " + quoted(name) + " in " + module->path + ", which has ";
         std::set<std::string_view> names;
         for (const HostFunction &function : module->functions)
             names.insert(function.table.empty() ? function.name : function.table);
         for (std::string_view known : names)
             message.append(known == *names.begin() ? "" : ", ").append(known);
-        findings_.add(file_.path, line, message);
+        findings_.add(file_.path, at, message);
     }
 
-    void check(std::string_view wanted, unsigned line) {
+    void check(std::string_view wanted, const Luau::Position &at) {
         if (find_host_module(wanted) || find_stand_in(wanted))
             return;
         Resolution found = resolve(file_, wanted);
         if (!found.file)
-            findings_.add(file_.path, line, found.error);
+            findings_.add(file_.path, at, found.error);
         else if (function_depth_ == 0)
-            graph_[file_.path].emplace(found.file, line);
+            graph_[file_.path].emplace(found.file, at);
     }
 
     const File &file_;
@@ -170,22 +150,23 @@ private:
 };
 
 // A file with a syntax error has no requires to speak of: what the parser makes of it is a guess.
-void check_requires(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls) {
+void check_source(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls, Globals &globals) {
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);
     Luau::ParseResult parsed = Luau::Parser::parse(file.source.data(), file.source.size(), names, allocator);
     if (!parsed.errors.empty() || !parsed.root)
-        return;
+        return globals.add_broken(file);
     RequireVisitor visitor(file, findings, graph, calls);
     parsed.root->visit(&visitor);
+    globals.add(file, *parsed.root);
 }
 
-// Luau names the line, when it does, in the text of the error.
+// From 0. Luau names the line, when it does, in the text of the error.
 unsigned line_in(const std::string &message) {
     static const char word[] = "at line ";
     size_t at = message.find(word);
     unsigned long line = at == std::string::npos ? 0 : std::strtoul(message.c_str() + at + strlen(word), nullptr, 10);
-    return line ? unsigned(line) : 1;
+    return line ? unsigned(line - 1) : 0;
 }
 
 void check_config(const File &file, Findings &findings) {
@@ -193,7 +174,7 @@ void check_config(const File &file, Findings &findings) {
     Luau::ConfigOptions options;
     options.aliasOptions = Luau::ConfigOptions::AliasOptions{std::nullopt, false};
     if (std::optional<std::string> error = Luau::parseConfig(file.source, config, options))
-        findings.add(file.path, line_in(*error), file.opaque ? "syntax error (the source is opaque)" : *error);
+        findings.add(file.path, {line_in(*error), 0}, file.opaque ? "syntax error (the source is opaque)" : *error);
 }
 
 bool is_config(std::string_view path) {
@@ -215,8 +196,6 @@ public:
 
 private:
     enum class State { New, OnStack, Done };
-
-    using Edges = std::map<const File *, unsigned>;
 
     struct Frame {
         const File *file;
@@ -240,21 +219,21 @@ private:
                 stack_.pop_back();
                 continue;
             }
-            auto [target, line] = *top.next++;
+            auto [target, at] = *top.next++;
             State state = state_[target];
             if (state == State::OnStack)
-                report(*top.file, line, *target);
+                report(*top.file, at, *target);
             else if (state == State::New)
                 push(*target);
         }
     }
 
-    void report(const File &requirer, unsigned line, const File &target) {
+    void report(const File &requirer, const Luau::Position &at, const File &target) {
         auto first = std::find_if(stack_.begin(), stack_.end(), [&](const Frame &f) { return f.file == &target; });
         std::string chain;
         for (auto it = first; it != stack_.end(); ++it)
             chain += it->file->path + " -> ";
-        findings_.add(requirer.path, line, "the modules require each other: " + chain + target.path);
+        findings_.add(requirer.path, at, "the modules require each other: " + chain + target.path);
     }
 
     const Graph &graph_;
@@ -266,15 +245,17 @@ private:
 Findings check_files(std::set<uint32_t> &calls) {
     Findings findings;
     Graph graph;
+    Globals globals;
     for (const Diagnostic &error : compile_files(false))
-        findings.add(error.path, error.line, error.message);
+        findings.add(error.path, {error.line - 1, error.column - 1}, error.message);
     for (const File &file : files()) {
         if (is_config(file.path))
             check_config(file, findings);
         else if (is_luau(file.path))
-            check_requires(file, findings, graph, calls);
+            check_source(file, findings, graph, calls, globals);
     }
     CycleFinder(graph, findings).run();
+    globals.report(findings);
     return findings;
 }
 
@@ -289,10 +270,12 @@ exports_motu_guest_vm_list_diagnostic_t list(const motu::Findings &findings) {
         return result;
     result.ptr = static_cast<exports_motu_guest_vm_diagnostic_t *>(motu::allocate(result.len * sizeof *result.ptr));
     auto *next = result.ptr;
-    for (const auto &[path, line, message] : findings.all()) {
-        guest_string_dup_n(&next->path, path.data(), path.size());
-        next->line = line;
-        next->message = motu::copy_text(message);
+    for (const motu::Finding &found : findings.all()) {
+        guest_string_dup_n(&next->path, found.path.data(), found.path.size());
+        next->line = found.line;
+        next->column = found.column;
+        next->warning = found.warning;
+        next->message = motu::copy_text(found.message);
         ++next;
     }
     return result;

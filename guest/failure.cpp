@@ -10,11 +10,15 @@
 #include "text.h"
 #include "vm.h"
 
+#include <algorithm>
+#include <vector>
+
 namespace motu {
 namespace {
 
 constexpr int first_frames = 20;
 constexpr int last_frames = 10;
+constexpr size_t wrapped_max = 200; // as many as Luau lets run in each other
 
 struct Refusal {
     motu_guest_types_failure_kind_t kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
@@ -47,6 +51,45 @@ std::string frame_text(lua_State *coroutine, int level) {
         text += ":" + std::to_string(frame.currentline);
     if (!name.empty())
         text += " function " + std::string(name);
+    return text;
+}
+
+// The coroutine whose error came out of this one's innermost call, if that was made by `coroutine.wrap`.
+lua_State *failed_in(lua_State *coroutine) {
+    lua_Debug frame = {};
+    lua_rawcheckstack(coroutine, 2);
+    if (!lua_getinfo(coroutine, 0, "f", &frame))
+        return nullptr;
+    lua_State *inner = nullptr;
+    if (lua_iscfunction(coroutine, -1) && lua_getupvalue(coroutine, -1, 1)) {
+        inner = lua_tothread(coroutine, -1);
+        lua_pop(coroutine, 1);
+    }
+    lua_pop(coroutine, 1);
+    bool failed = inner && inner->status >= LUA_ERRRUN && inner->status <= LUA_ERRERR;
+    return failed ? inner : nullptr;
+}
+
+// Whether the error value on top of the stack says that a coroutine was dead already: what it had died of is another error.
+bool was_dead(lua_State *coroutine) {
+    static const char dead[] = "cannot resume dead coroutine";
+    size_t size = 0;
+    const char *message = lua_type(coroutine, -1) == LUA_TSTRING ? lua_tolstring(coroutine, -1, &size) : "";
+    return std::string_view(message, size).find(dead) != std::string_view::npos;
+}
+
+std::string frames_of(lua_State *coroutine) {
+    std::string text;
+    int depth = lua_stackdepth(coroutine);
+    for (int level = 0; level < depth; level++) {
+        if (depth > first_frames + last_frames && level == first_frames) {
+            level = depth - last_frames;
+            text += "... (" + std::to_string(level - first_frames) + " frames)\n";
+        }
+        std::string frame = frame_text(coroutine, level);
+        if (!frame.empty())
+            text += frame + "\n";
+    }
     return text;
 }
 
@@ -121,17 +164,16 @@ guest_option_list_u8_t encode_error_value(lua_State *helper) {
 } // namespace
 
 std::string traceback_of(lua_State *coroutine) {
-    std::string text;
-    int depth = lua_stackdepth(coroutine);
-    for (int level = 0; level < depth; level++) {
-        if (depth > first_frames + last_frames && level == first_frames) {
-            level = depth - last_frames;
-            text += "... (" + std::to_string(level - first_frames) + " frames)\n";
+    std::vector<lua_State *> chain = {coroutine};
+    if (lua_gettop(coroutine) > 0 && !was_dead(coroutine))
+        while (lua_State *inner = chain.size() < wrapped_max ? failed_in(chain.back()) : nullptr) {
+            if (std::find(chain.begin(), chain.end(), inner) != chain.end())
+                break; // each may have called the other, in vain
+            chain.push_back(inner);
         }
-        std::string frame = frame_text(coroutine, level);
-        if (!frame.empty())
-            text += frame + "\n";
-    }
+    std::string text;
+    for (auto inner = chain.rbegin(); inner != chain.rend() && text.size() <= text_bytes_max; ++inner)
+        text += frames_of(*inner);
     if (!text.empty())
         text.pop_back();
     return text;

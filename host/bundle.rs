@@ -246,6 +246,39 @@ impl Bundle {
     }
 }
 
+/// Finds lines of a bundle's files: those of a file in their order, in one walk through it.
+pub(crate) struct Lines<'b> {
+    bundle: &'b Bundle,
+    path: String,
+    /// The number of the line that `rest` begins with, from 1.
+    line: u32,
+    rest: &'b [u8],
+}
+
+impl<'b> Lines<'b> {
+    /// No longer ones are given.
+    const BYTES_MAX: usize = 200;
+
+    pub(crate) fn of(bundle: &'b Bundle) -> Lines<'b> {
+        Lines { bundle, path: String::new(), line: 1, rest: &[] }
+    }
+
+    pub(crate) fn find(&mut self, path: &str, line: u32) -> Option<&'b str> {
+        if path != self.path || line < self.line {
+            let file = self.bundle.files.get(path).filter(|file| !file.opaque)?;
+            (self.path, self.line, self.rest) = (path.to_owned(), 1, &file.contents);
+        }
+        while self.line < line {
+            let end = self.rest.iter().position(|byte| *byte == b'\n')?;
+            self.rest = self.rest.get(end + 1..)?;
+            self.line += 1;
+        }
+        let text = self.rest.split(|byte| *byte == b'\n').next()?;
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if text.len() > Self::BYTES_MAX { None } else { str::from_utf8(text).ok() }
+    }
+}
+
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bundle").field("entry", &self.entry).field("digest", &self.digest).finish_non_exhaustive()

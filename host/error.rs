@@ -34,6 +34,8 @@ pub enum ErrorKind {
     /// The instance ended while the event was under way, for a reason that is not the event's own: the message says which.
     /// The event was started and is not run again.
     InstanceLost,
+    /// Nobody waits for the event's answer any more: whoever dispatched it gave it up.
+    Cancelled,
     /// The instance was ended too often in too short a time, and is given nothing to do for a while. The message has the
     /// reason.
     Quarantined,
@@ -60,6 +62,7 @@ impl ErrorKind {
             ErrorKind::Denied => "denied",
             ErrorKind::QueueFull => "queue_full",
             ErrorKind::InstanceLost => "instance_lost",
+            ErrorKind::Cancelled => "cancelled",
             ErrorKind::Quarantined => "quarantined",
             ErrorKind::Stopped => "stopped",
             ErrorKind::Host => "host",
@@ -78,9 +81,12 @@ impl ErrorKind {
             | ErrorKind::Limit
             | ErrorKind::InstanceLost
             | ErrorKind::Quarantined => Fault::Script,
-            ErrorKind::Usage | ErrorKind::Denied | ErrorKind::QueueFull | ErrorKind::Stopped | ErrorKind::Host => {
-                Fault::Operator
-            }
+            ErrorKind::Usage
+            | ErrorKind::Denied
+            | ErrorKind::QueueFull
+            | ErrorKind::Cancelled
+            | ErrorKind::Stopped
+            | ErrorKind::Host => Fault::Operator,
             ErrorKind::Internal => Fault::Motu,
         }
     }

@@ -13,6 +13,7 @@ mod lane;
 pub(crate) mod tariff;
 #[cfg(test)]
 mod tests;
+mod vain;
 mod watchdog;
 
 use std::borrow::Cow;

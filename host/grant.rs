@@ -118,8 +118,16 @@ impl Grant {
             })
     }
 
+    /// What arguments it asks for: their names, and the text that each must be, if the pattern is one.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.arguments.iter().map(|argument| match argument.pattern.pieces() {
+            [text] => (&*argument.name, Some(&**text)),
+            _ => (&*argument.name, None),
+        })
+    }
+
     /// Whether it is about this function, whatever the arguments.
-    fn names(&self, function: &FunctionName<'_>) -> bool {
+    pub(crate) fn names(&self, function: &FunctionName<'_>) -> bool {
         self.function.is(function.function)
             && self.interface.is(function.interface)
             && self.package.is(function.package)

@@ -91,7 +91,7 @@ pub use modules::blob::LinkedBlob;
 pub use modules::http::{
     HttpSettings, HttpSettingsError, Lookup, NetworkError, Networks, Resolver, Resolving, SystemResolver,
 };
-pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats};
+pub use motu::{Checked, Diagnostic, Loaded, Motu, MotuBuilder, Placement, Stats, VainGrant};
 pub use outcome::{Outcome, Tier, Usage};
 #[cfg(feature = "providers")]
 pub use provider::{Provider, ProviderLimits, ProviderUsage};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::actor::{Failpoint, Stage};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Lines};
 use crate::bundles::Bundles;
 use crate::clock::{Clock, MockClock};
 use crate::door::{Doors, Totals};
@@ -395,6 +395,16 @@ impl Motu {
         Ok(Loaded { bundled, motu: self.clone() })
     }
 
+    /// Those of the grants that allow no call of this Motu's host functions, whatever its arguments: they name no function, or an
+    /// argument that is none. They do no harm, and are often misspelt.
+    pub fn vain_grants(&self, grants: &Grants) -> Vec<VainGrant> {
+        let vain = |grant: &Grant| {
+            let reason = self.0.shared.functions.vain(grant)?;
+            Some(VainGrant { grant: grant.clone(), reason })
+        };
+        grants.iter().filter_map(vain).collect()
+    }
+
     /// Compiles every file of a bundle and resolves every `require` of a constant string, running nothing. Says what is
     /// wrong, and what grants the bundle needs.
     ///
@@ -423,9 +433,13 @@ impl Motu {
         let Inner { shared, strategy, loads, .. } = &*self.0;
         Load::start(shared, strategy.loads(), loads, bundle, true, (wanted, unwanted), Box::new(done))?;
         let found = found.await.map_err(|_| Error::internal("the check was given up"))??;
+        let mut lines = Lines::of(bundle);
         let diagnostic = |found: crate::guest::motu::guest::types::Diagnostic| Diagnostic {
+            source: lines.find(&found.path, found.line).map(str::to_owned),
             path: found.path,
             line: found.line,
+            column: found.column,
+            warning: found.warning,
             message: String::from_utf8_lossy(&found.message).into_owned(),
         };
         let functions = &self.0.shared.functions;
@@ -579,7 +593,7 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What is wrong, sorted by path and line: the first 200. Empty if nothing is.
+    /// The first 200: what is wrong, then the warnings, each sorted by path and place. A bundle with warnings alone can be loaded.
     pub diagnostics: Vec<Diagnostic>,
     /// How many more diagnostics there are.
     pub left_out: u32,
@@ -588,7 +602,23 @@ pub struct Checked {
     pub grants: Grants,
 }
 
-/// Something wrong with a bundle, found by [`Motu::check`].
+/// A grant that allows nothing, found by [`Motu::vain_grants`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VainGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// Why, and what may have been meant.
+    pub reason: String,
+}
+
+impl fmt::Display for VainGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the grant {} allows nothing: {}", self.grant, self.reason)
+    }
+}
+
+/// Something wrong with a bundle, or that looks so, found by [`Motu::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
@@ -596,13 +626,20 @@ pub struct Diagnostic {
     pub path: String,
     /// The line in it, from 1.
     pub line: u32,
+    /// The column in the line, in bytes, from 1.
+    pub column: u32,
+    /// It may be meant so: a global that is not there is nil.
+    pub warning: bool,
     /// What is wrong.
     pub message: String,
+    /// The line's text. None if the source is opaque, or the line is longer than 200 bytes.
+    pub source: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path, self.line, self.message)
+        let warning = if self.warning { "warning: " } else { "" };
+        write!(f, "{}:{}:{}: {warning}{}", self.path, self.line, self.column, self.message)
     }
 }
 

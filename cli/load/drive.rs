@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::scenario::{Group, Phase, Scenario, URL};
 use crate::failure::Failure;
+use crate::run::refuse_vain;
 
 /// What a group came to in a phase.
 pub(super) struct GroupResult {
@@ -134,7 +135,9 @@ async fn one_phase(
             let tenant = motu.tenant(&name);
             tenant.set_limits(Some(group.limits()))?;
             let grants = group.grants.iter().map(String::as_str).chain(["load:slow/*"]);
-            tenant.set_grants(Some(Grants::parse(grants).map_err(motu::Error::from)?));
+            let grants = Grants::parse(grants).map_err(motu::Error::from)?;
+            refuse_vain(motu, &grants)?;
+            tenant.set_grants(Some(grants));
             tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
             tenants.push(tenant);
         }

@@ -86,6 +86,17 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
             "{of}, {group}: cut off after {seconds} s, the scenario's seconds-max: {lost} events had not ended, and {unsent} not begun"
         ));
     }
+    for result in results {
+        let of_group = |phase: &&Phase| phase.name == result.phase;
+        let mut expected = scenario.phase.iter().filter(of_group).flat_map(|phase| &phase.expect);
+        let may_fail = expected.any(|expect| expect.group == result.group && expect.failed_max.is_some());
+        if let Some(denied) = result.failed.get("denied").filter(|_| !may_fail) {
+            broken.push(format!(
+                "{}, {}: {denied} events failed for want of a grant; give the group `grants`, or `failed-max` if they are meant to",
+                result.phase, result.group
+            ));
+        }
+    }
     for phase in &scenario.phase {
         for expect in &phase.expect {
             let of_group = |result: &&GroupResult| result.phase == phase.name && result.group == expect.group;

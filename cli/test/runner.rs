@@ -16,6 +16,7 @@ use super::outcome::{Case, Failure as Failed, Finished, Outcome, Problem, Raised
 use super::report::Report;
 use crate::args::Test;
 use crate::failure::Failure;
+use crate::run::refuse_vain;
 
 /// The library's own limit of a file.
 const CASES_MAX: usize = 10_000;
@@ -79,6 +80,7 @@ impl Runner {
         let kept = logs.clone();
         let builder = Motu::builder().limits(limits).on_log(move |line| kept.add(line));
         let motu = test.providers.add_to(builder)?.build()?;
+        refuse_vain(&motu, &grants)?;
         Ok(Runner { motu, grants, seed, filter, logs })
     }
 

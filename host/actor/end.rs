@@ -45,13 +45,13 @@ impl Body {
     /// computes goes on to its next wait, or its end.
     pub(super) fn cancel(&mut self, actor: &Actor, event: EventId) {
         if let Some(waiting) = self.take_waiting(event) {
-            Body::refuse(actor, &waiting, Error::new(ErrorKind::InstanceLost, "cancelled before it was started"));
+            Body::refuse(actor, &waiting, Error::new(ErrorKind::Cancelled, "given up before it was started"));
         } else if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event)
             && let Some(account) = self.started.get_mut(&event)
         {
             account.unwanted = true;
         } else if self.started.contains_key(&event) {
-            self.close(actor, event, Error::new(ErrorKind::InstanceLost, "cancelled"));
+            self.close(actor, event, Error::new(ErrorKind::Cancelled, "given up"));
         }
     }
 

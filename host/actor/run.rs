@@ -439,7 +439,7 @@ impl Body {
         }
         // one whose caller is gone, and that waits now
         if self.started.get(&owner.event).is_some_and(|account| account.unwanted) && self.deferred.is_none() {
-            self.close(actor, owner.event, Error::new(ErrorKind::InstanceLost, "cancelled"));
+            self.close(actor, owner.event, Error::new(ErrorKind::Cancelled, "given up"));
         }
     }
 }

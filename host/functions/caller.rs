@@ -169,6 +169,14 @@ pub(crate) struct Trying<'a> {
 /// How much of trying grants is a step.
 const TRYING_FUEL: u64 = 1_000_000;
 
+/// Of how many grants a refusal says what didn't fit, and how much of an argument it shows.
+const MISFITS_SHOWN: usize = 3;
+const MISFIT_BYTES_MAX: usize = 64;
+
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
 impl<'a> Trying<'a> {
     pub(crate) fn new(number: u32, arguments: &'a Arguments) -> Trying<'a> {
         Trying { number, arguments, narrowed: None, next: 0, texts: Vec::new() }
@@ -196,6 +204,26 @@ impl<'a> Trying<'a> {
         (None, fuel)
     }
 
+    /// Which arguments don't fit, for people.
+    fn misfits(&self, narrowed: &Narrowed) -> String {
+        let mut why = String::new();
+        for way in 0..MISFITS_SHOWN {
+            let Some((name, pattern)) = narrowed.misfit(way, &|name: &str| self.text(name).map(Cow::Borrowed)) else {
+                break;
+            };
+            let separator = if way > 0 { "; " } else { "" };
+            let value = match self.text(name) {
+                Some(text) => Cow::Owned(format!("is {:?}", cut(text, MISFIT_BYTES_MAX))),
+                None => Cow::Borrowed("has no text that fits"),
+            };
+            why.push_str(&format!("{separator}{name} {value}, granted is {pattern}"));
+        }
+        if narrowed.names(MISFITS_SHOWN).is_some() {
+            why.push_str("; and so on");
+        }
+        why
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.texts.iter().find(|(known, _)| **known == *name)?.1.as_deref()
     }
@@ -213,7 +241,7 @@ impl Caller {
             None => {
                 let decision = self.decided.of(number, function, &self.local.granted);
                 if decision == Decision::Denied {
-                    return (Admission::Refused(self.deny(number, function, false)), 0);
+                    return (Admission::Refused(self.deny(number, function, None)), 0);
                 }
                 if let Err(refusal) = self.within_rate(function) {
                     return (Admission::Refused(refusal), 0);
@@ -225,7 +253,10 @@ impl Caller {
         };
         match trying.step(function, &narrowed) {
             (Some(true), fuel) => (Admission::Granted, fuel),
-            (Some(false), fuel) => (Admission::Refused(self.deny(number, function, true)), fuel),
+            (Some(false), fuel) => {
+                let why = trying.misfits(&narrowed);
+                (Admission::Refused(self.deny(number, function, Some(&why))), fuel)
+            }
             (None, fuel) => (Admission::More, fuel),
         }
     }
@@ -279,7 +310,7 @@ impl Caller {
         })
     }
 
-    fn deny(&self, number: u32, function: &HostFunction, narrowed: bool) -> Answer {
+    fn deny(&self, number: u32, function: &HostFunction, misfits: Option<&str>) -> Answer {
         let (described, tenant) = (&function.described, &self.local.tenant);
         let grant = &described.grant;
         sight::denied();
@@ -287,10 +318,13 @@ impl Caller {
             tracing::warn!(%tenant, grant, "a host function was refused for want of a grant; the next refusals aren't logged");
         }
         let called = &described.called;
-        let message = if narrowed {
-            format!("{called} needs the grant {grant} for these arguments; {tenant} has it for others only")
-        } else {
-            format!("{called} needs the grant {grant}, which {tenant} does not have")
+        let message = match misfits {
+            Some(misfits) => {
+                format!(
+                    "{called} needs the grant {grant} for these arguments; {tenant} has it for others only: {misfits}"
+                )
+            }
+            None => format!("{called} needs the grant {grant}, which {tenant} does not have"),
         };
         refused(FailureKind::Denied, &message)
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::error::Shown;
-use super::{Arguments, FunctionName, Grant, GrantError, fit};
+use super::{Argument, Arguments, FunctionName, Grant, GrantError, fit};
 
 /// What may be called: whatever one of these grants allows, and nothing else. The default allows nothing. Cheap to clone.
 ///
@@ -165,6 +165,17 @@ impl Narrowed {
     /// The names of the arguments that one of the ways depends on, by its index; none beyond the last.
     pub(crate) fn names(&self, way: usize) -> Option<impl Iterator<Item = &str>> {
         self.0.get(way).map(|arguments| arguments.iter().map(|argument| &*argument.name))
+    }
+
+    /// The first argument that doesn't fit one of the ways, by its index: its name, and what it must be like, for people.
+    pub(crate) fn misfit<'v>(
+        &self,
+        way: usize,
+        value_of: &dyn Fn(&str) -> Option<Cow<'v, str>>,
+    ) -> Option<(&str, String)> {
+        let unfit = |argument: &&Argument| !fit(std::slice::from_ref(*argument), value_of);
+        let argument = self.0.get(way)?.iter().find(unfit)?;
+        Some((&argument.name, Shown::start(&argument.to_string()).to_string()))
     }
 
     /// Whether one of the ways fits, by its index.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::{Function, Grant, Grants, GrantsError, Name};
+use super::{Argument, Function, Grant, Grants, GrantsError, Name};
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,22 +28,25 @@ impl fmt::Display for Grant {
             (_, Function::Is(name)) => write!(f, ".{name}")?,
             (_, Function::MethodsOf(resource)) => write!(f, ".{resource}.*")?,
         }
-        for argument in &**arguments {
-            write!(f, "[{}=", argument.name)?;
-            for (index, piece) in argument.pattern.pieces().iter().enumerate() {
-                if index > 0 {
-                    f.write_char('*')?;
-                }
-                for c in piece.chars() {
-                    if matches!(c, '*' | '\\' | ']') {
-                        f.write_char('\\')?;
-                    }
-                    f.write_char(c)?;
-                }
+        arguments.iter().try_for_each(|argument| write!(f, "{argument}"))
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}=", self.name)?;
+        for (index, piece) in self.pattern.pieces().iter().enumerate() {
+            if index > 0 {
+                f.write_char('*')?;
             }
-            f.write_char(']')?;
+            for c in piece.chars() {
+                if matches!(c, '*' | '\\' | ']') {
+                    f.write_char('\\')?;
+                }
+                f.write_char(c)?;
+            }
         }
-        Ok(())
+        f.write_char(']')
     }
 }
 

@@ -20,6 +20,7 @@ trials![
     traceback_names_each_frame,
     traceback_crosses_modules,
     traceback_of_each_way_to_fail,
+    w05_what_fails_in_a_wrapped_coroutine_shows_its_frames,
     error_values_are_kept,
     error_values_have_a_message,
     error_levels,
@@ -243,6 +244,33 @@ fn traceback_crosses_modules() {
     for place in ["b.luau:4", "a.luau:3", "init.luau:2"] {
         assert!(error.traceback().contains(place), "{}", error.traceback());
     }
+}
+
+fn w05_what_fails_in_a_wrapped_coroutine_shows_its_frames() {
+    let source = "local function deep(...) error('no') end\n\
+        local function inner() coroutine.yield() deep() end\n\
+        local function outer() local f = coroutine.wrap(inner) f() f() end\n\
+        return {\n\
+          once = function() inner2 = coroutine.wrap(deep) inner2() end,\n\
+          twice = function() coroutine.wrap(outer)() end,\n\
+          dead = function() local f = coroutine.wrap(deep) pcall(f) f() end,\n\
+          caught = function() pcall(coroutine.wrap(outer)) error('mine') end,\n\
+          chain = function() local function next(n) if n == 0 then deep() end coroutine.wrap(next)(n - 1) end next(40) end,\n\
+          each = function() local f, g f = coroutine.wrap(function() g() end) g = coroutine.wrap(function() f() end) f() end }";
+    let frames = |name: &str| {
+        let error = event(&instance(source), name).unwrap_err();
+        error.traceback().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let deep = ["[C] error", "init.luau:1 function deep"];
+    assert_eq!(frames("once"), [deep[0], deep[1], "init.luau:5 function once"]);
+    let twice =
+        [deep[0], deep[1], "init.luau:2 function inner", "init.luau:3 function outer", "init.luau:6 function twice"];
+    assert_eq!(frames("twice"), twice);
+    assert!(!frames("dead").iter().any(|line| line.contains("deep")), "it died of another error");
+    assert_eq!(frames("caught"), ["[C] error", "init.luau:8 function caught"]);
+    let chain = frames("chain");
+    assert_eq!((chain.len(), chain[1].as_str()), (2 + 40 + 1, deep[1]), "{chain:?}");
+    assert!(!frames("each").is_empty());
 }
 
 fn traceback_of_each_way_to_fail() {

@@ -51,6 +51,33 @@ fn a_small_scenario() {
 }
 
 #[test]
+fn w06_events_that_are_denied_do_not_pass() {
+    let scenario = |grants: &str, expect: &str| {
+        format!(
+            "[bundle.script]\nsource = \"return {{ go = function() require('@motu/random').number() end }}\"\n[[phase]]\nname = \"one\"\n\
+             [[phase.group]]\nname = \"g\"\nbundle = \"script\"\nevent = \"go\"\nevents = 40\n{grants}\n{expect}"
+        )
+    };
+    let ran = |grants: &str, expect: &str| {
+        let folder = bundle(&[("s.toml", &scenario(grants, expect))]);
+        motu_in(folder.path(), &["load", "s.toml"])
+    };
+    let denied = ran("", "");
+    assert_eq!(denied.code, 1, "{}", denied.out);
+    assert!(
+        denied.out.contains("not held: one, g: 40 events failed for want of a grant; give the group `grants`"),
+        "{}",
+        denied.out
+    );
+    assert_eq!(ran("", "[[phase.expect]]\ngroup = \"g\"\nfailed-max = 40").code, 0);
+    assert_eq!(ran("grants = [\"motu:random/*\"]", "").code, 0);
+    // c04
+    let wrong = ran("grants = [\"motu:randon/*\"]", "");
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    assert!(wrong.err.contains("the grant motu:randon/* allows nothing: there is no host function motu:randon/* here: did you mean motu:random/*?"), "{}", wrong.err);
+}
+
+#[test]
 fn what_does_not_hold_is_said() {
     let folder = bundle(&[("strict.toml", &SMALL.replace("answered-min = 60", "p99-us-max = 0.001"))]);
     let ran = motu_in(folder.path(), &["load", "strict.toml"]);

@@ -17,6 +17,8 @@ trials![
     p4_two_versions_side_by_side,
     p5_what_is_taken_away_is_denied_at_the_next_call,
     k2_grants_are_narrowed_by_scope,
+    c04_a_refusal_says_which_argument_did_not_fit,
+    c04_grants_that_allow_nothing_are_found,
     grants_go_by_kind,
 ];
 
@@ -289,6 +291,62 @@ fn k2_grants_are_narrowed_by_scope() {
         }
     }
     assert_eq!(ask(&tenant, "usage", ()).unwrap_err().kind(), ErrorKind::Denied, "it has no scope");
+}
+
+fn c04_a_refusal_says_which_argument_did_not_fit() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local kv = require('@motu/kv') return { get = function(scope) return kv.get(scope, 'k') end }";
+    let held = ["motu:kv/store.get[scope=a-*]", "motu:kv/store.get[scope=b][key=x]"];
+    let told = |tenant: &TenantRef, scope: Value| ask(tenant, "get", scope).unwrap_err().message().to_owned();
+    let tenant = tenant(&motu, "c04:1", source, &held);
+    let end = |text: String| text.split_once("for others only: ").unwrap().1.to_owned();
+    assert_eq!(
+        end(told(&tenant, "b".into())),
+        "scope is \"b\", granted is \"[scope=a-*]\"; key is \"k\", granted is \"[key=x]\""
+    );
+    assert_eq!(
+        end(told(&tenant, Value::from(7))),
+        "scope has no text that fits, granted is \"[scope=a-*]\"; key is \"k\", granted is \"[key=x]\""
+    );
+    // what a script sent is no longer than a line, and of many grants only some are shown
+    let many: Vec<String> = (0..100).map(|i| format!("motu:kv/store.get[scope={}{i}]", "y".repeat(500))).collect();
+    tenant.set_grants(Some(Grants::parse(&many).unwrap()));
+    let text = told(&tenant, "\u{1b}x".repeat(3000).as_str().into());
+    assert!(text.len() < 1500 && text.ends_with("; and so on") && !text.contains('\u{1b}'), "{text}");
+}
+
+fn c04_grants_that_allow_nothing_are_found() {
+    let motu = builder(limits()).build().unwrap();
+    for (grant, said) in [
+        (
+            "motu:kv/store.incr",
+            "there is no host function motu:kv/store.incr here: did you mean motu:kv/store.increment?",
+        ),
+        ("motu:kv/stor.*", "there is no host function motu:kv/stor.* here: did you mean motu:kv/store.*?"),
+        ("motu:kw/*", "there is no host function motu:kw/* here: did you mean motu:kv/*?"),
+        ("acme:crm/customers.find", "there is no host function acme:crm/customers.find here"),
+        ("motu:kv@7/*", "there is no host function motu:kv@7/* here: did you mean motu:kv/*?"),
+        ("motu:kv/store.get[scop=c]", "motu:kv/store.get has no argument scop that is text: did you mean scope?"),
+        (
+            "motu:http/client.fetch[host=https://example.com/]",
+            "host is never \"https://example.com/\": did you mean [host=example.com]?",
+        ),
+    ] {
+        let found = motu.vain_grants(&Grants::parse([grant]).unwrap());
+        let reasons: Vec<_> = found.iter().map(|vain| vain.reason.as_str()).collect();
+        assert_eq!(reasons, [said], "{grant}");
+    }
+    let good = [
+        "*",
+        "motu:kv/*",
+        "motu:kv@1/*",
+        "motu:kv/*[scope=a]",
+        "*:*/*.get",
+        "motu:kv/store.get[scope=*][key=x]",
+        "motu:http/client.fetch[host=example.com]",
+        "motu:http/client.fetch[host=*.example.com]",
+    ];
+    assert_eq!(motu.vain_grants(&Grants::parse(good).unwrap()), []);
 }
 
 fn grants_go_by_kind() {

@@ -222,8 +222,8 @@ fn checks_know_the_modules() {
     let found = crate::support::run(motu.check(&crate::support::bundle(&[("init.luau", source)]))).unwrap();
     let diagnostics: Vec<String> = found.diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(diagnostics.len(), 2, "{diagnostics:?}");
-    assert!(diagnostics[0].contains("init.luau:3: can't require \"@test/none\""), "{diagnostics:?}");
-    let unknown = "init.luau:5: there is no function \"inform\" in @motu/log, which has debug, error, info, warn";
+    assert!(diagnostics[0].contains("init.luau:3:22: can't require \"@test/none\""), "{diagnostics:?}");
+    let unknown = "init.luau:5:55: there is no function \"inform\" in @motu/log, which has debug, error, info, warn";
     assert_eq!(diagnostics[1], unknown);
     let grants: Vec<String> = found.grants.iter().map(ToString::to_string).collect();
     let mut sorted = grants.clone();

@@ -1,11 +1,15 @@
 //! What an operator sees: a span and counters for each event.
 
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use motu::Limits;
+use motu::{Limits, TenantRef};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -18,8 +22,8 @@ trials![each_event_has_a_span, counters_have_no_tenant];
 
 pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", counters), ("spans", spans)];
 
-const SOURCE: &str =
-    "return { go = function() return 1 end, no = function() error('no') end, spin = function() while true do end end }";
+const SOURCE: &str = "return { go = function() return 1 end, no = function() error('no') end, spin = function() while true do end end, \
+     wait = function() task.wait(3600) end }";
 
 type Fields = HashMap<String, String>;
 
@@ -126,6 +130,21 @@ fn counters_have_no_tenant() {
     in_child("counters");
 }
 
+/// Drops the future of an event that waits.
+fn w06_give_up(tenant: &TenantRef, sums: &Sums) {
+    let ended = || sums.0.lock().unwrap().contains_key("motu_events_total outcome=cancelled");
+    run(async {
+        let mut event = pin!(tenant.dispatch::<Option<u32>>("wait", &()));
+        let pending = poll_fn(|context| Poll::Ready(event.as_mut().poll(context).is_pending())).await;
+        assert!(pending);
+    });
+    let since = Instant::now();
+    while !ended() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", sums.0.lock().unwrap().keys());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn counters() {
     let sums = Sums::default();
     metrics::set_global_recorder(sums.clone()).unwrap();
@@ -140,18 +159,26 @@ fn counters() {
             Err(error) => error.usage().fuel,
         };
     }
+    // w06: whose caller goes is no loss of the instance's
+    w06_give_up(&full, &sums);
     let sums = sums.0.lock().unwrap();
     let mut counted: Vec<(String, u64)> =
         sums.iter().map(|(name, sum)| (name.clone(), sum.0.load(Ordering::Relaxed))).collect();
     counted.sort_unstable();
+    let counted_fuel = counted.iter().find(|(name, _)| name == "motu_fuel_total").unwrap().1;
+    // given up before it was started or after, as it comes: `spin` had ended the VM
+    let starts = counted.last().unwrap().1;
+    assert!((1..=2).contains(&starts));
+    assert!(counted_fuel >= fuel, "{counted:?}");
     let wanted = [
-        ("motu_event_seconds seen", 4),
+        ("motu_event_seconds seen", 5),
+        ("motu_events_total outcome=cancelled", 1),
         ("motu_events_total outcome=fuel", 1),
         ("motu_events_total outcome=ok", 2),
         ("motu_events_total outcome=script", 1),
-        ("motu_fuel_total", fuel),
+        ("motu_fuel_total", counted_fuel),
         ("motu_refused_total kind=queue_full", 1),
-        ("motu_starts_total", 1),
+        ("motu_starts_total", starts),
     ];
     assert_eq!(counted, wanted.map(|(name, sum)| (name.to_owned(), sum)));
 }

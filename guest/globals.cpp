@@ -1,0 +1,196 @@
+#include "globals.h"
+
+#include "lua.h"
+#include "vm.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace motu {
+namespace {
+
+// What other systems and languages have, and what is here instead.
+constexpr std::pair<std::string_view, std::string_view> others[] = {
+    {"False", "did you mean false?"},
+    {"None", "did you mean nil?"},
+    {"True", "did you mean true?"},
+    {"bit", "did you mean bit32?"},
+    {"delay", "did you mean task.delay?"},
+    {"dofile", "code comes from the bundle's files only, by require"},
+    {"game", "Roblox has it, and Motu hasn't"},
+    {"getfenv", "functions have no environments here"},
+    {"io", "there are no files here"},
+    {"load", "code comes from the bundle's files only, by require"},
+    {"loadstring", "code comes from the bundle's files only, by require"},
+    {"null", "did you mean nil?"},
+    {"script", "Roblox has it, and Motu hasn't"},
+    {"setfenv", "functions have no environments here"},
+    {"spawn", "did you mean task.spawn?"},
+    {"tick", "did you mean os.clock, or os.time?"},
+    {"undefined", "did you mean nil?"},
+    {"wait", "did you mean task.wait?"},
+    {"warn", "did you mean warn of @motu/log?"},
+    {"workspace", "Roblox has it, and Motu hasn't"},
+};
+
+constexpr size_t suggested_max = 50;         // so many globals are compared with the names that there are
+constexpr size_t suggested_bytes_max = 32;   // if they are no longer than this
+constexpr size_t suggested_from_max = 1'000; // with so many names
+
+class Visitor : public Luau::AstVisitor {
+public:
+    Visitor(Globals::Uses &uses, std::set<std::string> &assigned) : uses_(uses), assigned_(assigned) {}
+
+    using Luau::AstVisitor::visit;
+
+    bool visit(Luau::AstExprGlobal *global) override {
+        uses_.read.emplace(global->name.value, global->location.begin);
+        return true;
+    }
+
+    bool visit(Luau::AstStatAssign *assign) override {
+        for (Luau::AstExpr *to : assign->vars)
+            assign_to(to);
+        for (Luau::AstExpr *value : assign->values)
+            value->visit(this);
+        return false;
+    }
+
+    bool visit(Luau::AstStatFunction *function) override {
+        assign_to(function->name);
+        function->func->visit(this);
+        return false;
+    }
+
+    bool visit(Luau::AstStatLocal *local) override {
+        for (Luau::AstLocal *var : local->vars)
+            name(var);
+        return true;
+    }
+
+    bool visit(Luau::AstStatLocalFunction *function) override {
+        name(function->name);
+        return true;
+    }
+
+    bool visit(Luau::AstExprFunction *function) override {
+        for (Luau::AstLocal *arg : function->args)
+            name(arg);
+        return true;
+    }
+
+    bool visit(Luau::AstStatFor *loop) override {
+        name(loop->var);
+        return true;
+    }
+
+    bool visit(Luau::AstStatForIn *loop) override {
+        for (Luau::AstLocal *var : loop->vars)
+            name(var);
+        return true;
+    }
+
+private:
+    void assign_to(Luau::AstExpr *to) {
+        if (auto *global = to->as<Luau::AstExprGlobal>())
+            assigned_.insert(global->name.value);
+        else
+            to->visit(this);
+    }
+
+    void name(Luau::AstLocal *local) { uses_.local.insert(local->name.value); }
+
+    Globals::Uses &uses_;
+    std::set<std::string> &assigned_;
+};
+
+std::set<std::string> library() {
+    lua_State *L = main_state();
+    std::set<std::string> names;
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    for (int at = 0; (at = lua_rawiter(L, -1, at)) >= 0; lua_pop(L, 2))
+        if (lua_type(L, -2) == LUA_TSTRING)
+            names.insert(lua_tostring(L, -2));
+    lua_pop(L, 1);
+    return names;
+}
+
+// How many letters are to be changed, added, left out or swapped with the next one.
+size_t distance(std::string_view a, std::string_view b) {
+    std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);
+    for (size_t j = 0; j <= b.size(); j++)
+        last[j] = j;
+    for (size_t i = 1; i <= a.size(); i++) {
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); j++) {
+            row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = std::min(row[j], before[j - 2] + 1);
+        }
+        before = last;
+        last = row;
+    }
+    return last[b.size()];
+}
+
+// The name that it may be, if one is near.
+std::optional<std::string> near(const std::string &name, const std::set<std::string> *(&known)[3]) {
+    size_t best = std::min<size_t>(2, name.size() / 3) + 1, looked_at = 0;
+    std::optional<std::string> found;
+    for (const std::set<std::string> *names : known)
+        for (const std::string &other : *names) {
+            if (++looked_at > suggested_from_max)
+                return found;
+            size_t longer = std::max(name.size(), other.size()), shorter = std::min(name.size(), other.size());
+            if (longer - shorter >= best)
+                continue;
+            size_t far = distance(name, other);
+            if (far > 0 && far < best) {
+                best = far;
+                found = other;
+            }
+        }
+    return found;
+}
+
+} // namespace
+
+void Globals::add(const File &file, Luau::AstStatBlock &root) {
+    Tree &tree = trees_[tree_of(file.path)];
+    Uses uses = {&file, {}, {}};
+    Visitor visitor(uses, tree.assigned);
+    root.visit(&visitor);
+    if (!file.opaque)
+        tree.uses.push_back(std::move(uses));
+}
+
+void Globals::add_broken(const File &file) { trees_[tree_of(file.path)].anything = true; }
+
+void Globals::report(Findings &findings) const {
+    const std::set<std::string> here = library();
+    size_t suggested = 0;
+    for (const auto &[path, tree] : trees_) {
+        if (tree.anything)
+            continue;
+        for (const Uses &uses : tree.uses)
+            for (const auto &read : uses.read) {
+                const std::string &name = read.first;
+                if (here.count(name) || tree.assigned.count(name))
+                    continue;
+                std::string message = "there is no global " + name + " here, so it is nil";
+                auto other = std::find_if(std::begin(others), std::end(others),
+                                          [&](const auto &other) { return other.first == name; });
+                if (other != std::end(others)) {
+                    message.append(": ").append(other->second);
+                } else if (name.size() <= suggested_bytes_max && suggested++ < suggested_max) {
+                    const std::set<std::string> *known[] = {&here, &tree.assigned, &uses.local};
+                    if (std::optional<std::string> meant = near(name, known))
+                        message += ": did you mean " + *meant + "?";
+                }
+                findings.add(uses.file->path, read.second, message, true);
+            }
+    }
+}
+
+} // namespace motu

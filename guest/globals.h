@@ -1,0 +1,46 @@
+// Globals that aren't there: the library hasn't them, and no file of their tree assigns them.
+#pragma once
+
+#include "bundle.h"
+#include "findings.h"
+
+#include "Luau/Ast.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace motu {
+
+class Globals {
+public:
+    // Notes what a file reads, and what it assigns.
+    void add(const File &file, Luau::AstStatBlock &root);
+
+    // A file that can't be parsed may assign anything.
+    void add_broken(const File &file);
+
+    // Warns of each global that is not there, once for each file.
+    void report(Findings &findings) const;
+
+    // Where a file reads which globals first, and the names that it gives to what it has.
+    struct Uses {
+        const File *file;
+        std::map<std::string, Luau::Position> read;
+        std::set<std::string> local;
+    };
+
+private:
+    // Files that share their globals.
+    struct Tree {
+        std::set<std::string> assigned;
+        std::vector<Uses> uses;
+        bool anything = false; // a file of it can't be read
+    };
+
+    std::map<std::string_view, Tree> trees_;
+};
+
+} // namespace motu
