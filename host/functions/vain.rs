@@ -48,9 +48,9 @@ impl HostFunction {
             return Some(format!("{} has no argument {name} that is text{meant}", self.shown));
         }
         let derived = self.derived.iter().find(|derived| derived.name == name)?;
-        let read = (derived.read)(text?)?;
-        (Some(read.as_str()) != text)
-            .then(|| format!("{name} is never {:?}: did you mean [{name}={read}]?", text.unwrap_or("")))
+        let text = text?;
+        let read = (derived.read)(text)?;
+        (read != text).then(|| format!("{name} is never {text:?}: did you mean [{name}={read}]?"))
     }
 }
 
