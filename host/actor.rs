@@ -209,7 +209,7 @@ enum Came {
     GivesWay(Begun),
 }
 
-/// In boxes: a map of small values takes no memory that the allocator has no quick way to.
+/// Boxed, so that the map's nodes stay small: the allocator is slow with large ones.
 type Mailbox = BTreeMap<EventId, Box<Waiting>>;
 
 /// An event in the mailbox.

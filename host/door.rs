@@ -90,7 +90,7 @@ impl Events {
         self.shards().all(|shard| shard.is_empty())
     }
 
-    /// Counted for who asks: a count that callers and workers keep is one more place that they take from each other.
+    /// Summed when asked, shard by shard: a counter would be one more cache line that callers and workers contend for.
     fn len(&self) -> u64 {
         self.shards().map(|shard| shard.len() as u64).sum()
     }

@@ -92,7 +92,7 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
         let may_fail = expected.any(|expect| expect.group == result.group && expect.failed_max.is_some());
         if let Some(denied) = result.failed.get("denied").filter(|_| !may_fail) {
             broken.push(format!(
-                "{}, {}: {denied} events failed for want of a grant; give the group `grants`, or `failed-max` if they are meant to",
+                "{}, {}: {denied} events failed for want of a grant; give the group `grants` that fit, or its [[phase.expect]] a failed-max if they are meant to",
                 result.phase, result.group
             ));
         }

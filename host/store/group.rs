@@ -25,15 +25,16 @@ const GROUP_TIME: Duration = Duration::from_millis(1);
 
 /// Or so long, where nobody is there who waits with a short change: a commit costs each of many long ones the less. The 16 tenants came to 405,000
 /// sets a second in groups of a millisecond, and to 423,000 in these (440,000 before groups were bounded by time; medians of eight full runs in turns).
-/// With 4 ms it was no more, and whoever sets seldom beside them waits the longer: 2.6 ms at p50 where it had been 1.9.
+/// With 4 ms it was no more, and whoever sets seldom beside them waits the longer: 2.6 ms at p50 where it had been 1.9. It
+/// bounds such a group also with one long change more.
 const GROUP_TIME_LONG: Duration = Duration::from_micros(2_500);
 
-/// Nobody is there with short changes if so many groups had none.
-const LONG_GROUPS: u32 = 8;
-
-/// The longest that a group is expected to take with one long change more, without its commit, which takes two thirds as long again. A longer change
+/// The longest that a group is expected to take with one long change more, where short changes come, without its commit, which takes two thirds as long again. A longer change
 /// begins the next group: small changes that share its commit wait for the list before them, and for this one. Those that come while it is done do.
 const GROUP_TIME_MAX: Duration = Duration::from_micros(1_500);
+
+/// Nobody is there with short changes if so many groups had none. What claims, and what deletes an owner's, counts as long.
+const LONG_GROUPS: u32 = 8;
 
 /// The bytes of a group are not many more than these, read and written, of all owners and of each, but for a job that is larger alone.
 const GROUP_BYTES: usize = 512 << 10;
@@ -367,7 +368,7 @@ pub(super) struct Bounds {
     by_owner: HashMap<Option<Owner>, usize>,
     /// How long the group has taken.
     elapsed: Duration,
-    /// Nobody was there with short changes of late.
+    /// As of the last job taken: no short change came for `LONG_GROUPS` groups.
     is_long: bool,
 }
 

@@ -254,7 +254,7 @@ pub(super) fn apply(
 }
 
 impl<'o> Checked<'o> {
-    /// Reads what the list has to do with.
+    /// Reads the rows of all keys of the list, also of one that is refused then.
     fn read(tables: &Tables<'_>, now: u64, owner: &Owner, ops: &'o [Op]) -> Result<Checked<'o>, Fault> {
         let place_of = |(index, op): (usize, &Op)| {
             let (scope, key) = op.key()?;
@@ -285,7 +285,7 @@ impl<'o> Checked<'o> {
         })
     }
 
-    /// What an operation has to do with.
+    /// The draft of an operation's key.
     fn draft(&mut self, index: usize) -> Result<&mut Draft, Fault> {
         let draft = self.draft_of.get(index).copied().flatten().and_then(|draft| self.drafts.get_mut(draft));
         draft.ok_or_else(|| Fault("an operation of a list has no key".into()))

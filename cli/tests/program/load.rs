@@ -65,7 +65,7 @@ fn w06_events_that_are_denied_do_not_pass() {
     let denied = ran("", "");
     assert_eq!(denied.code, 1, "{}", denied.out);
     assert!(
-        denied.out.contains("not held: one, g: 40 events failed for want of a grant; give the group `grants`"),
+        denied.out.contains("not held: one, g: 40 events failed for want of a grant; give the group `grants` that fit"),
         "{}",
         denied.out
     );
