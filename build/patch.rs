@@ -92,6 +92,15 @@ const PATCHES: &[Patch] = &[
               luaG_runerror(L, \"attempt to call missing method '%s' of %s\", getstr(p2), t1);",
     },
     Patch {
+        file: "luau/VM/src/lvmexecute.cpp",
+        why: "where a loop is when it is stopped, for guest/trace.cpp; there is no interrupt hook, which was asked for here",
+        old: "        void (*interrupt)(lua_State*, int) = L->global->cb.interrupt; \\\n        if (LUAU_UNLIKELY(!!interrupt)) \\\n        \
+              { /* the interrupt hook is called right before we advance pc */ \\\n            \
+              VM_PROTECT(L->ci->savedpc++; interrupt(L, -1)); \\\n            if (L->status != 0) \\\n            { \\\n                \
+              L->ci->savedpc--; \\\n                goto exit; \\\n            } \\\n        } \\\n",
+        new: "        L->ci->savedpc = pc + 1; \\\n",
+    },
+    Patch {
         file: "luau/VM/src/lcorolib.cpp",
         why: "guest/scheduler.cpp says who may resume a coroutine",
         old: "    // error handling for edge cases\n    if (co->status != LUA_YIELD)\n",

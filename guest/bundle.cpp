@@ -5,6 +5,7 @@
 
 #include "lualib.h"
 #include "text.h"
+#include "trace.h"
 #include "vm.h"
 
 #include "Luau/BytecodeBuilder.h"
@@ -144,10 +145,12 @@ std::vector<Diagnostic> compile_files(bool drop_sources) {
     for (File &file : held_files) {
         if (!is_luau(file.path))
             continue;
+        work_for(&file, 0);
         compile_file(file, diagnostics);
         if (drop_sources)
             std::string().swap(file.source);
     }
+    work_for_nobody();
     return diagnostics;
 }
 

@@ -10,6 +10,7 @@
 #include "hot.h"
 #include "memory.h"
 #include "text.h"
+#include "trace.h"
 #include "vm.h"
 
 #include <cstring>
@@ -200,6 +201,7 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
         add_failure(event, script_failure(reason));
         return false;
     }
+    work_for_function(L);        // what comes before it, and after
     lua_xpush(L, coroutine, -1); // the handler stays on top of L
     if (!decode(coroutine, payload.ptr, payload.len, reason)) {
         add_failure(event, script_failure("the payload can't be decoded: " + reason));
@@ -225,6 +227,7 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
 } // namespace
 
 void end_event(Task &task, lua_State *from, int status) {
+    work_for(task.file, task.line);
     forget(task); // first: a failure's text may run script, which may close the coroutine
     std::string reason;
     if (status != LUA_OK)
@@ -241,6 +244,11 @@ void strand_event(Task &task) {
 void close_event(Task &task, const char *how) {
     add_failure(task.event, script_failure(std::string("the handler's coroutine was ") + how));
     forget(task);
+}
+
+lua_State *waiting_coroutine(uint64_t event) {
+    auto found = waiting.find(event);
+    return found == waiting.end() ? nullptr : found->second->thread;
 }
 
 void take_step(exports_motu_guest_vm_step_t *step) {

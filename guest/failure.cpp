@@ -8,6 +8,7 @@
 #include "lualib.h"
 #include "show.h"
 #include "text.h"
+#include "trace.h"
 #include "vm.h"
 
 #include <algorithm>
@@ -114,6 +115,7 @@ lua_State *push_helper(lua_State *coroutine, lua_State *from) {
 bool push_text(lua_State *helper) {
     lua_pushcfunction(helper, to_text, "tostring");
     lua_pushvalue(helper, 1);
+    Runs runs(helper);
     if (lua_pcall(helper, 1, 1, 0) == LUA_OK)
         return true;
     lua_pop(helper, 1);

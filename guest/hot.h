@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guest.h"
+#include "lua.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,11 @@ struct Blocks {
     char *end;
 };
 
+struct File;
+
+// As many coroutines as Luau lets run in each other.
+constexpr uint32_t running_max = 200;
+
 struct alignas(4096) Hot {
     alignas(16) char arena[1024]; // small blocks that cross the boundary, one after the other
     size_t arena_used;            // 0 again when the last of them is freed
@@ -33,6 +39,11 @@ struct alignas(4096) Hot {
     size_t ended_capacity;
     size_t ended_taken;   // of its first, which the host was told before
     uint64_t ended_bytes; // what the host copies for the others
+    lua_State *runs[running_max]; // the coroutines that run: each but the first was resumed by the one before
+    uint32_t running;             // their number
+    int work_line;
+    const File *work_file;     // for whom something is done outside of any coroutine, or null
+    const void *work_function; // the same, a Lua function, or null
 };
 
 extern Hot hot;

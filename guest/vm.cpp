@@ -8,6 +8,7 @@
 #include "hot.h"
 #include "library.h"
 #include "memory.h"
+#include "trace.h"
 
 extern "C" void __wasm_call_ctors();
 
@@ -29,6 +30,7 @@ Entry &entry() { return the_entry; }
 
 void begin(bool reseed) {
     set_log_budget(hot.limits.log_bytes);
+    work_for_nobody();
     if (reseed)
         seed_random(prepared_coroutine(main_thread), hot.random_seed);
 }
@@ -48,6 +50,7 @@ void exports_motu_guest_vm_init() {
     __wasm_call_ctors();
     set_flags();
     main_thread = lua_newstate(luau_allocate, nullptr);
+    note_coroutines(main_thread);
     open_library(main_thread);
     lua_gc(main_thread, LUA_GCCOLLECT, 0);
 }

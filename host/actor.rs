@@ -27,7 +27,7 @@ use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran, Timer};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
-use crate::vm::{Entering, Gauge, Held, Vm};
+use crate::vm::{Entering, Gauge, Held, Trace, Vm};
 use crate::waits::Owner;
 use ending::Endings;
 use give_back::GivingBack;
@@ -364,6 +364,14 @@ impl Actor {
     /// Who the entries of an event are made for, and what it leaves behind.
     fn owner(&self, event: EventId, name: Arc<str>, origin: Origin) -> Arc<Owner> {
         Arc::new(Owner { event, name, origin, log_left: AtomicU32::new(self.limits().log_bytes) })
+    }
+
+    /// Where the scripts of an entry were that came to an error, or is stopped here. Nothing if the tenant's die often.
+    fn autopsy(&self, entering: Entering) -> Trace {
+        match self.share.may_trace(Instant::now()) {
+            true => entering.autopsy(&self.shared.factory, &self.spec.bundle),
+            false => Trace::default(),
+        }
     }
 
     /// Where a test may have the worker die.

@@ -241,6 +241,11 @@ impl Bundle {
         self.files.values().map(|file| file.contents.len() as u64).sum()
     }
 
+    /// The path of a file of it, and whether that is opaque.
+    pub(crate) fn find(&self, path: &str) -> Option<(&str, bool)> {
+        self.files.get_key_value(path).map(|(path, file)| (path.as_str(), file.opaque))
+    }
+
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &File)> {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::outcome::Usage;
 use crate::value::Value;
+use crate::vm::Trace;
 
 /// What went wrong. New kinds may come. In serde's formats, the word of [`as_str`](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -151,6 +152,13 @@ impl Error {
         self
     }
 
+    /// Where the script was: the place goes before the message.
+    pub(crate) fn with_trace(mut self, trace: Trace) -> Error {
+        self.0.message.insert_str(0, &trace.place);
+        self.0.traceback = trace.frames;
+        self
+    }
+
     pub(crate) fn with_event(mut self, event: &str) -> Error {
         self.0.event = Some(event.to_owned());
         self
@@ -177,8 +185,8 @@ impl Error {
         &self.0.message
     }
 
-    /// Where the script was, a frame a line, the innermost first. Empty for errors that no script raised, and for traps:
-    /// a script that is stopped by fuel or memory isn't asked where it was.
+    /// Where the script was, a frame a line, the innermost first: 30 at most, and 16 KiB. Empty where no script was under way, and
+    /// for ends by limits, traps and deadlines beyond the first ten of a tenant's in a second.
     pub fn traceback(&self) -> &str {
         &self.0.traceback
     }

@@ -56,12 +56,19 @@ thread_local! {
 }
 
 struct Starting {
-    image: Arc<Image>,
+    from: Option<Start>,
     made: Option<Arc<Lent>>,
 }
 
-/// Runs `instantiate`, whose one linear memory starts from `image`. Returns the memory too, to take images of.
-pub(crate) fn start_from<R>(image: &Arc<Image>, instantiate: impl FnOnce() -> R) -> (R, Option<MemoryHandle>) {
+/// What an instance's memory starts from.
+pub(crate) enum Start {
+    Image(Arc<Image>),
+    /// The memory itself of an instance that is gone, as that left it.
+    Dead(DeadMemory),
+}
+
+/// Runs `instantiate`, whose one linear memory starts from `start`. Returns the memory too, to take images of.
+pub(crate) fn start_from<R>(start: Start, instantiate: impl FnOnce() -> R) -> (R, Option<MemoryHandle>) {
     /// Clears the request also when `instantiate` panics.
     struct Clear;
     impl Drop for Clear {
@@ -69,7 +76,7 @@ pub(crate) fn start_from<R>(image: &Arc<Image>, instantiate: impl FnOnce() -> R)
             STARTING.with_borrow_mut(Option::take);
         }
     }
-    STARTING.set(Some(Starting { image: image.clone(), made: None }));
+    STARTING.set(Some(Starting { from: Some(start), made: None }));
     let clear = Clear;
     let result = instantiate();
     let made = STARTING.with_borrow_mut(|starting| starting.as_mut().and_then(|starting| starting.made.take()));
@@ -77,10 +84,29 @@ pub(crate) fn start_from<R>(image: &Arc<Image>, instantiate: impl FnOnce() -> R)
     (result, made.map(MemoryHandle))
 }
 
-/// A linear memory, kept mapped as long as the handle lives.
+/// A linear memory, kept mapped as long as a handle lives.
+#[derive(Clone)]
 pub(crate) struct MemoryHandle(Arc<Lent>);
 
+/// A linear memory that no store has any more.
+pub(crate) struct DeadMemory(Lent);
+
+impl DeadMemory {
+    pub(crate) fn len(&self) -> usize {
+        self.0.slot().size()
+    }
+}
+
 impl MemoryHandle {
+    pub(crate) fn len(&self) -> usize {
+        self.0.slot().size()
+    }
+
+    /// None while the store that it is of, or another handle, is there.
+    pub(crate) fn into_dead(self) -> Option<DeadMemory> {
+        Arc::into_inner(self.0).map(DeadMemory)
+    }
+
     /// Names who gives the memory back in steps, and the images that are taken of it. Without one, whoever drops it does all
     /// at once.
     pub(crate) fn leave_to(&self, heir: Heir) {
@@ -242,6 +268,15 @@ impl Memories {
         }
     }
 
+    fn lend(&self, image: &Arc<Image>, mapped_bytes: usize) -> io::Result<Arc<Lent>> {
+        let (slot, is_warm) = self.take(image, mapped_bytes)?;
+        let lent = Arc::new(Lent { slot: Some(slot), owner: self.clone(), heir: OnceLock::new() });
+        if !is_warm {
+            self.copy_ahead(&lent);
+        }
+        Ok(lent)
+    }
+
     fn take(&self, image: &Arc<Image>, mapped_bytes: usize) -> io::Result<(Slot, bool)> {
         let mut warm = self.warm();
         // the latest first: its pages are the likeliest to be in the processor's caches
@@ -285,15 +320,20 @@ unsafe impl MemoryCreator for Memories {
             reserved.and_then(|reserved| reserved.checked_add(guard)).ok_or("a memory without a reservation")?;
         STARTING.with_borrow_mut(|starting| {
             let starting = starting.as_mut().ok_or("a memory was made outside of an instance's start")?;
-            if starting.image.len() < minimum || starting.image.len() > mapped {
-                return Err(format!("the image of {} bytes is not of this module", starting.image.len()));
+            let from = starting.from.take().ok_or("a second memory was made in an instance's start")?;
+            let len = match &from {
+                Start::Image(image) => image.len(),
+                Start::Dead(memory) => memory.len(),
+            };
+            if len < minimum || len > mapped {
+                return Err(format!("the memory of {len} bytes is not of this module"));
             }
-            let (slot, is_warm) =
-                self.take(&starting.image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?;
-            let lent = Arc::new(Lent { slot: Some(slot), owner: self.clone(), heir: OnceLock::new() });
-            if !is_warm {
-                self.copy_ahead(&lent);
-            }
+            let lent = match from {
+                Start::Image(image) => {
+                    self.lend(&image, mapped).map_err(|error| format!("no memory can be mapped: {error}"))?
+                }
+                Start::Dead(DeadMemory(lent)) => Arc::new(lent),
+            };
             starting.made = Some(lent.clone());
             Ok(Box::new(Linear(lent)) as Box<dyn LinearMemory>)
         })

@@ -16,7 +16,7 @@ use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran};
 use crate::share::Share;
-use crate::vm::{Capturing, Entering, Entry, Exit, Gauge, Left, Vm};
+use crate::vm::{Capturing, Entering, Entry, Exit, Factory, Gauge, Left, Trace, Vm};
 
 /// The exit, and the image if a bundle was loaded.
 type Loaded = Result<(Exit, Option<Arc<Image>>), Error>;
@@ -32,8 +32,8 @@ pub(crate) type Wanted = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// One entry into an empty VM, and the image of what it left.
 pub(crate) struct Load {
-    #[cfg(debug_assertions)]
-    bundle: crate::bundle::Digest,
+    factory: Arc<Factory>,
+    bundle: Bundle,
     deadline: Option<Duration>,
     since: Instant,
     gauge: Gauge,
@@ -103,8 +103,8 @@ impl Load {
         };
         let work = Work { doing: Doing::Entry(entering), fuel: 0, done: Some(done), unwanted };
         let load = Arc::new(Load {
-            #[cfg(debug_assertions)]
-            bundle: bundle.digest(),
+            factory: shared.factory.clone(),
+            bundle: bundle.clone(),
             deadline: limits.load_deadline,
             since,
             gauge,
@@ -163,6 +163,14 @@ impl Load {
         }
     }
 
+    /// Where its scripts were, or which file was being compiled.
+    fn autopsy(&self, entering: Entering, share: &Share) -> Trace {
+        match share.may_trace(Instant::now()) {
+            true => entering.autopsy(&self.factory, &self.bundle),
+            false => Trace::default(),
+        }
+    }
+
     /// Does what is next, at the cost of a share, and returns the result once there is one.
     fn step(&self, work: &mut Work, share: &Share, turn: &Turn) -> Option<Loaded> {
         match std::mem::replace(&mut work.doing, Doing::Nothing) {
@@ -174,7 +182,11 @@ impl Load {
                     work.doing = Doing::Entry(entering);
                     return None;
                 };
-                match exit.and_then(|exit| begin_image(exit, vm)) {
+                let exit = match exit {
+                    Ok(exit) => exit,
+                    Err(error) => return Some(Err(error.with_trace(self.autopsy(entering, share)))),
+                };
+                match begin_image(exit, vm) {
                     Ok((exit, None)) => return Some(Ok((exit, None))),
                     Ok((exit, Some(capturing))) => work.doing = Doing::Image(exit, Box::new(capturing)),
                     Err(error) => return Some(Err(error)),
@@ -210,7 +222,11 @@ impl Load {
         }
         let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
         if let Some(deadline) = over() {
-            self.finish(work, Err(out_of_time(deadline)));
+            let error = match std::mem::replace(&mut work.doing, Doing::Nothing) {
+                Doing::Entry(entering) => out_of_time(deadline).with_trace(self.autopsy(entering, share)),
+                _ => out_of_time(deadline),
+            };
+            self.finish(work, Err(error));
             return ended(0);
         }
         let before = work.fuel;
@@ -232,7 +248,7 @@ impl Job for Ticket {
 
     #[cfg(debug_assertions)]
     fn what(&self) -> String {
-        format!("{} load", self.load.bundle)
+        format!("{} load", self.load.bundle.digest())
     }
 
     fn run(self: Arc<Self>, turn: &Turn) -> Ran {

@@ -287,6 +287,11 @@ impl LogSink {
         }))
     }
 
+    /// To nobody.
+    pub(crate) fn none() -> LogSink {
+        LogSink(Arc::new(|_| ()))
+    }
+
     /// To `tracing`, with the target `motu::script`.
     pub(crate) fn tracing() -> LogSink {
         LogSink(Arc::new(|line| {

@@ -59,7 +59,7 @@ impl Drop for Inner {
 
 /// What all that runs here shares.
 pub(crate) struct Shared {
-    pub(crate) factory: Factory,
+    pub(crate) factory: Arc<Factory>,
     pub(crate) limits: Arc<Limits>,
     /// Instead of `limits`, by the tenant's kind.
     kinds: HashMap<String, Arc<Limits>>,
@@ -312,7 +312,7 @@ impl MotuBuilder {
                 |error: Error| Error::usage_error(format!("the limits of kind {kind:?}: {}", error.message()));
             limits.check().map_err(of_kind)?;
         }
-        let factory = Factory::new(&self.cache, &self.clock)?;
+        let factory = Arc::new(Factory::new(&self.cache, &self.clock)?);
         let shares = Arc::new(Shares::new(factory.pace(), matches!(self.metering, Metering::Time)));
         // M8: what the store's writer does for a tenant counts in its share of the workers
         let charged = shares.clone();

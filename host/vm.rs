@@ -20,7 +20,7 @@ use crate::functions::{Begun, Caller};
 use crate::guest::exports::motu::guest::vm::{Checked, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
-use crate::image::{Capture, EXCEPTION_HEAP_BYTES_MAX, Heir, Image, Memories, MemoryHandle, start_from};
+use crate::image::{Capture, EXCEPTION_HEAP_BYTES_MAX, Heir, Image, Memories, MemoryHandle, Start, start_from};
 use crate::limits::Limits;
 use crate::log::{Log, LogSink};
 use crate::metering::{Pace, Turn, processor_nanos};
@@ -29,11 +29,14 @@ use crate::tenant::Tenant;
 use crate::value::Value;
 use crate::waits::{Owner, Waits};
 use meter::Meter;
+use trace::Frames;
+pub(crate) use trace::Trace;
 
 mod imports;
 mod meter;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 /// Bytes that a call may carry beside what the limits count: names, paths, frames of a traceback.
 const CALL_OVERHEAD_BYTES: usize = 1 << 20;
@@ -84,7 +87,7 @@ impl Factory {
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
         let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone(), pace: Pace::USUAL };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
-        let mut vm = factory.instantiate(&factory.base, state)?;
+        let mut vm = factory.instantiate(Start::Image(factory.base.clone()), state)?;
         let bindings = vm.bindings.clone();
         at_once(bindings.motu_guest_vm().call_init(&mut vm.store)).map_err(failed)?;
         let mut capturing = vm.into_image()?;
@@ -145,7 +148,7 @@ impl Factory {
                 format!("the VM with the bundle takes {image} bytes of memory, and the limit memory_bytes is {limit}"),
             ));
         }
-        let mut vm = self.instantiate(image, State::new(self, limits, log, tenant, gauge))?;
+        let mut vm = self.instantiate(Start::Image(image.clone()), State::new(self, limits, log, tenant, gauge))?;
         let guest_limits = GuestLimits {
             result_bytes: limits.result_bytes,
             result_depth: limits.result_depth,
@@ -163,7 +166,7 @@ impl Factory {
         Ok(vm)
     }
 
-    fn instantiate(&self, image: &Arc<Image>, state: State) -> Result<Vm, Error> {
+    fn instantiate(&self, start: Start, state: State) -> Result<Vm, Error> {
         let hostcall_bytes = state.hostcall_bytes;
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
@@ -171,10 +174,10 @@ impl Factory {
         let failed =
             |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"));
         store.set_fuel(u64::MAX).map_err(failed)?;
-        let (bindings, memory) = start_from(image, || at_once(self.pre.instantiate_async(&mut store)));
+        let (bindings, memory) = start_from(start, || at_once(self.pre.instantiate_async(&mut store)));
         let bindings = bindings.map_err(failed)?;
         let memory = memory.ok_or_else(|| Error::internal("an instance was started without a memory"))?;
-        store.data().memory.gauge.set(image.len() as u64);
+        store.data().memory.gauge.set(memory.len() as u64);
         Ok(Vm { store, bindings: Arc::new(bindings), memory })
     }
 
@@ -189,6 +192,16 @@ fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::R
     match pin!(running).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => Err(Stop::Guest { error: "it waits before it has begun".to_owned() }.into()),
+    }
+}
+
+/// Runs to its end what is short, and calls no host function that waits. Its fuel may be sliced.
+fn to_its_end<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    let mut running = pin!(running);
+    loop {
+        if let Poll::Ready(result) = running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
     }
 }
 
@@ -251,6 +264,8 @@ pub(crate) enum Exit {
 pub(crate) struct Entering {
     running: Pin<Box<dyn Future<Output = Left> + Send>>,
     meter: Arc<Meter>,
+    /// Of the VM, for the autopsy.
+    memory: MemoryHandle,
 }
 
 /// A VM that was left.
@@ -295,6 +310,7 @@ impl Vm {
         let owed = if let Entry::Resume { fuel, .. } | Entry::GoOn { fuel, .. } = entry { fuel } else { 0 };
         let meter = self.store.data().meter.clone();
         meter.begin(given, owed);
+        let memory = self.memory.clone();
         let running = Box::pin(async move {
             let state = self.store.data_mut();
             state.log.set_left(log_bytes);
@@ -311,7 +327,7 @@ impl Vm {
                 Err(error) => Left { vm: None, exit: Err(self.why(&error, given)), fuel },
             }
         });
-        Entering { running, meter }
+        Entering { running, meter, memory }
     }
 
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {
@@ -441,6 +457,8 @@ pub(crate) struct State {
     /// Whose entry this is.
     owner: Option<Arc<Owner>>,
     waits: Waits,
+    /// What it tells of its frames, while it is asked for them.
+    frames: Option<Frames>,
     /// Who calls host functions here; nobody while a bundle is loaded.
     caller: Option<Caller>,
     #[cfg(test)]
@@ -463,6 +481,7 @@ impl State {
             limits: limits.clone(),
             clock: factory.clock.clone(),
             owner: None,
+            frames: None,
             caller: None,
             #[cfg(test)]
             scripted: tests::Scripted::default(),

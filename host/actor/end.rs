@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use super::run::{HELD_AGAIN, LOOK_EVERY};
-use super::{Account, Actor, Body, MANY, START, Waiting, fuel_of, over};
+use super::{Account, Actor, Body, Inside, MANY, START, Waiting, fuel_of, over};
 use crate::error::{Error, ErrorKind};
 use crate::load::out_of_time;
 use crate::metering::Turn;
 use crate::outcome::Usage;
 use crate::strategy::{EventId, Notice};
+use crate::vm::Trace;
 use crate::waits::Owner;
 
 impl Body {
@@ -29,16 +30,32 @@ impl Body {
                 Body::refuse(actor, &waiting, error);
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
-                if self.inside.as_ref().is_some_and(|inside| inside.owner.event == event) {
+                let cause = format!("the event {:?} ran out of time", account.name);
+                if let Some(inside) = self.inside.take_if(|inside| inside.owner.event == event) {
                     // it computes, and can't be stopped otherwise
-                    let cause = format!("the event {:?} ran out of time", account.name);
+                    self.charge_inside(&inside);
+                    let error = error.with_trace(actor.autopsy(inside.entering));
                     self.lose(actor, Some((event, error)), &cause);
+                    continue;
+                }
+                let had_vm = self.vm.is_some();
+                let error = error.with_trace(self.trace_waiting(actor, event));
+                if had_vm && self.vm.is_none() {
+                    self.lose(actor, Some((event, error)), "the guest broke its word");
                 } else {
                     self.close(actor, event, error);
                 }
             }
         }
         true
+    }
+
+    /// Where an event is that waits, if the VM is at rest to be asked: it is lost if it can't answer.
+    fn trace_waiting(&mut self, actor: &Actor, event: EventId) -> Trace {
+        let Some(vm) = self.vm.take_if(|_| actor.share.may_trace(Instant::now())) else { return Trace::default() };
+        let (vm, trace) = vm.trace(event, &actor.spec.bundle);
+        self.vm = vm;
+        trace
     }
 
     /// Whoever wanted the answer is gone. An event that was not started never is. One that waits is closed; one that
@@ -63,10 +80,7 @@ impl Body {
 
     /// The event that called ends with what happened, and the instance with it.
     pub(super) fn call_panicked(&mut self, actor: &Actor, wait: u32, what: &str, message: &str) {
-        let error = Error::new(ErrorKind::Host, format!("{what} panicked: {message}"));
-        let cause = error.message().to_owned();
-        let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
-        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
+        self.lose_at(actor, wait, Error::new(ErrorKind::Host, format!("{what} panicked: {message}")));
     }
 
     /// The answer of a call would be more than the instance may have: it ends, as by a growth of its own.
@@ -79,9 +93,15 @@ impl Body {
                  host holds for it, and the limit memory_bytes is {limit}"
             ),
         );
+        self.lose_at(actor, wait, error);
+    }
+
+    /// Gives the VM up for what became of a call that an event waits for.
+    fn lose_at(&mut self, actor: &Actor, wait: u32, error: Error) {
         let cause = error.message().to_owned();
         let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
-        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
+        let why = owner.map(|owner| (owner.event, error.with_trace(self.trace_waiting(actor, owner.event))));
+        self.lose(actor, why, &cause);
     }
 
     pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Box<Waiting>> {
@@ -94,8 +114,15 @@ impl Body {
     }
 
     /// A limit or a trap ended the entry, and the VM.
-    pub(super) fn stopped(&mut self, actor: &Actor, owner: &Owner, error: Error, budget: Option<u64>) {
+    pub(super) fn stopped(
+        &mut self,
+        actor: &Actor,
+        owner: &Owner,
+        (error, trace): (Error, Trace),
+        budget: Option<u64>,
+    ) {
         let Some(account) = self.started.get(&owner.event) else {
+            let error = error.with_trace(trace);
             let budget = budget.map_or("no limit".to_owned(), |fuel| fuel.to_string());
             let cause = format!("a task that the event {:?} had left behind ended with {error}", owner.name);
             if actor.shared.warnings.may_warn(&actor.spec.tenant) {
@@ -109,6 +136,7 @@ impl Body {
             (ErrorKind::Fuel, Some(budget)) => crate::vm::out_of_fuel(budget),
             _ => error,
         };
+        let error = error.with_trace(trace);
         let cause = format!("the event {:?} of it ended with {error}", owner.name);
         self.lose(actor, Some((owner.event, error)), &cause);
     }
@@ -176,10 +204,8 @@ impl Body {
     /// Gives the VM up. One event may have an error of its own; the others that were started end as lost, those that were
     /// not stay in the mailbox.
     pub(super) fn lose(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str) {
-        if let Some(inside) = &self.inside
-            && let Some(account) = self.started.get_mut(&inside.owner.event)
-        {
-            account.fuel += inside.charged;
+        if let Some(inside) = self.inside.take() {
+            self.charge_inside(&inside);
         }
         self.drop_vm(actor);
         // one whose start was under way when a worker died
@@ -195,6 +221,13 @@ impl Body {
         self.endings.lose(std::mem::take(&mut self.started), cause);
         if let Some(reason) = blamed {
             self.count_end(actor, &reason);
+        }
+    }
+
+    /// Puts what an entry has burnt on its event's account.
+    fn charge_inside(&mut self, inside: &Inside) {
+        if let Some(account) = self.started.get_mut(&inside.owner.event) {
+            account.fuel += inside.charged;
         }
     }
 

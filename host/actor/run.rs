@@ -400,7 +400,7 @@ impl Body {
             actor.stage(Stage::Slice);
             return burnt;
         };
-        let Some(Inside { owner, budget, charged, .. }) = self.inside.take() else { return 0 };
+        let Some(Inside { entering, owner, budget, charged }) = self.inside.take() else { return 0 };
         let burnt = fuel.saturating_sub(charged);
         actor.share.burn(burnt);
         actor.stage(Stage::Left);
@@ -413,7 +413,10 @@ impl Body {
                 self.vm = vm;
                 self.left(actor, &owner, exit);
             }
-            Err(error) => self.stopped(actor, &owner, error, budget),
+            Err(error) => {
+                let trace = actor.autopsy(entering);
+                self.stopped(actor, &owner, (error, trace), budget);
+            }
         }
         actor.stage(Stage::Answered);
         burnt

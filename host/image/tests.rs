@@ -61,7 +61,7 @@ impl Made {
     fn new(memories: &Memories, image: &Arc<Image>) -> Made {
         let ty = MemoryTypeBuilder::default().build().unwrap();
         let make = || memories.new_memory(ty, 0, None, Some(MEMORY_RESERVATION_BYTES), 1 << 16);
-        let (linear, handle) = start_from(image, make);
+        let (linear, handle) = start_from(Start::Image(image.clone()), make);
         Made { linear: linear.unwrap(), handle: handle.unwrap() }
     }
 
@@ -348,4 +348,92 @@ fn t22_slabs_have_no_huge_pages() {
         }
     }
     panic!("the slab is nowhere in smaps");
+}
+
+#[test]
+fn w02_a_dead_memory_goes_to_another_store_as_it_is_and_is_put_right_after() {
+    let (memories, left) = (Memories::new(), Left::default());
+    let bytes = full(MIB);
+    let image = image_of(&bytes);
+    let mut first = Made::new(&memories, &image);
+    first.handle.leave_to(left.heir());
+    first.grow(2 * MIB);
+    first.dirty([3, 300]);
+    let (base, was) = (first.base(), first.bytes().to_vec());
+    let other = first.handle.clone();
+    let Made { linear, handle } = first;
+    assert!(other.into_dead().is_none(), "the store has it, and a handle");
+    drop(linear);
+    let dead = handle.into_dead().unwrap();
+    assert_eq!(dead.len(), 2 * MIB);
+    let ty = MemoryTypeBuilder::default().build().unwrap();
+    let make = || {
+        let made = memories.new_memory(ty.clone(), 0, None, Some(MEMORY_RESERVATION_BYTES), 1 << 16);
+        let second = memories.new_memory(ty.clone(), 0, None, Some(MEMORY_RESERVATION_BYTES), 1 << 16);
+        assert!(second.is_err(), "one memory a start");
+        made
+    };
+    let (linear, handle) = start_from(Start::Dead(dead), make);
+    let mut second = Made { linear: linear.unwrap(), handle: handle.unwrap() };
+    assert_eq!(second.base(), base, "it is not copied");
+    assert!(second.bytes() == was, "it is as it was left");
+    second.dirty([5]);
+    assert!(left.is_empty());
+    drop(second);
+    if !left.is_empty() {
+        let mut remains = left.take();
+        while remains.step() {}
+    }
+    assert_clean(&memories, &image, &bytes, base);
+}
+
+#[test]
+fn w02_a_dead_memory_whose_start_fails_is_given_back() {
+    let memories = Memories::new();
+    let bytes = full(MIB);
+    let image = image_of(&bytes);
+    let Made { linear, handle } = Made::new(&memories, &image);
+    let base = linear.as_ptr() as usize;
+    drop(linear);
+    let ((), made) = start_from(Start::Dead(handle.into_dead().unwrap()), || ());
+    assert!(made.is_none());
+    assert_clean(&memories, &image, &bytes, base);
+}
+
+impl DeadMemory {
+    /// Breaks it, in one of several ways, from the data of the guest's own (behind its stack of 1 MiB) on.
+    pub(crate) fn forge(&mut self, seed: u64) {
+        let (mut chance, slot) = (Chance(seed), self.0.slot());
+        // SAFETY: the memory is mapped readable and writable up to its size, and no store has it.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(slot.map.base(), slot.size()) };
+        let (words, _) = bytes[MIB..].as_chunks_mut::<4>();
+        let is_address = |word: &[u8; 4]| (MIB..MIB + 4 * words.len()).contains(&(u32::from_le_bytes(*word) as usize));
+        let addresses: Vec<usize> = (0..words.len()).filter(|at| is_address(&words[*at])).collect();
+        match seed % 4 {
+            // some addresses are others'
+            0 | 1 => {
+                for at in &addresses {
+                    if chance.below(if seed % 4 == 0 { 8 } else { 200 }) == 0 {
+                        words[*at] = words[addresses[chance.below(addresses.len())]];
+                    }
+                }
+            }
+            // some words are anything
+            2 => {
+                for word in words.iter_mut() {
+                    if chance.below(64) == 0 {
+                        *word = u32::try_from(chance.below(1 << 31)).unwrap().to_le_bytes();
+                    }
+                }
+            }
+            // all of some pages is one byte, and never a text's end
+            _ => {
+                for page in words.chunks_mut(1024) {
+                    if chance.below(4) == 0 {
+                        page.fill([u8::try_from(1 + chance.below(255)).unwrap(); 4]);
+                    }
+                }
+            }
+        }
+    }
 }

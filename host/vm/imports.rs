@@ -226,6 +226,11 @@ impl Host for State {
         Ok(())
     }
 
+    fn traced(&mut self, left_out: u32, path: Vec<u8>, line: u32, name: Vec<u8>) -> wasmtime::Result<()> {
+        let unasked = || Stop::Guest { error: "it tells of its frames unasked".to_owned() };
+        Ok(self.frames.as_mut().ok_or_else(unasked)?.add(left_out, path, line, name)?)
+    }
+
     fn exceeded(&mut self, limit: Limit, detail: Vec<u8>) -> wasmtime::Result<()> {
         let detail = String::from_utf8_lossy(detail.get(..detail.len().min(1024)).unwrap_or_default()).into_owned();
         let (limit, most) = match limit {

@@ -4,6 +4,7 @@
 
 mod bulk;
 mod chaos;
+mod trace;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -53,6 +54,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+fn motu() -> &'static Motu {
+    static MOTU: OnceLock<Motu> = OnceLock::new();
+    MOTU.get_or_init(|| {
+        let wit = "package acme:fns; interface fns { first: func(); second: func(); }";
+        let done = |_: CallContext, (): ()| async { Ok::<(), Error>(()) };
+        let fns = HostModule::from_wit(wit).unwrap().function("first", done).function("second", done);
+        Motu::builder().compile_cache(CompileCache::Off).only_host_module(fns).build().unwrap()
+    })
+}
+
 impl World {
     fn new(source: &str) -> World {
         World::with(source, |_| ())
@@ -63,15 +74,12 @@ impl World {
     }
 
     fn seeded(source: &str, seed: u64, change: impl FnOnce(&mut Limits)) -> World {
-        static MOTU: OnceLock<Motu> = OnceLock::new();
-        let motu = MOTU.get_or_init(|| {
-            let wit = "package acme:fns; interface fns { first: func(); second: func(); }";
-            let done = |_: CallContext, (): ()| async { Ok::<(), Error>(()) };
-            let fns = HostModule::from_wit(wit).unwrap().function("first", done).function("second", done);
-            Motu::builder().compile_cache(CompileCache::Off).only_host_module(fns).build().unwrap()
-        });
-        let bundle = Bundle::from_files([("init.luau", source)]).unwrap();
-        let loaded = block_on(motu.load(&bundle)).unwrap();
+        World::of(&Bundle::from_files([("init.luau", source)]).unwrap(), seed, change)
+    }
+
+    fn of(bundle: &Bundle, seed: u64, change: impl FnOnce(&mut Limits)) -> World {
+        let motu = motu();
+        let loaded = block_on(motu.load(bundle)).unwrap();
         let mut limits = Limits { event_deadline: None, ..Limits::default() };
         change(&mut limits);
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -372,7 +372,7 @@ fn a_log_sink_that_panics_loses_only_its_instance() {
         assert_eq!(log(&instance, "fine"), Value::from(1));
         let error = send(&instance, "log", &"boom".into()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Host, "a script can't catch it");
-        assert_eq!(error.message(), "the function given to on_log panicked: the sink's own fault");
+        assert_eq!(error.message(), "init.luau:2: the function given to on_log panicked: the sink's own fault");
         assert!(!instance.is_live());
     }
     assert_eq!(log(&instance, "fine"), Value::from(1));

@@ -87,14 +87,24 @@ fn v2_usage() {
 fn v2_fuel() {
     let limits = Limits { event_fuel: Some(5_000_000), ..limits() };
     let error = event(&instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
-    golden(&error, ErrorKind::Fuel, "out of fuel: the budget of 5000000 is used up", &[]);
+    golden(
+        &error,
+        ErrorKind::Fuel,
+        "init.luau:3: out of fuel: the budget of 5000000 is used up",
+        &["init.luau:3 function go"],
+    );
     assert_eq!((error.fault(), error.event(), error.usage().fuel), (Fault::Script, Some("go"), 5_000_000));
 }
 
 fn v2_deadline() {
     let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_millis(30)), ..limits() };
     let error = event(&instance_with(limits, &hostile("while true do end")), "go").unwrap_err();
-    golden(&error, ErrorKind::Deadline, "out of time: the deadline of 30 ms has passed", &[]);
+    golden(
+        &error,
+        ErrorKind::Deadline,
+        "init.luau:3: out of time: the deadline of 30 ms has passed",
+        &["init.luau:3 function go"],
+    );
     assert_eq!((error.fault(), error.event()), (Fault::Script, Some("go")));
     assert!(error.usage().fuel > 0);
 }
@@ -105,23 +115,26 @@ fn v2_memory() {
     assert_eq!(error.kind(), ErrorKind::Memory);
     let wanted = error
         .message()
-        .strip_prefix("out of memory: ")
+        .strip_prefix("init.luau:3: out of memory: ")
         .and_then(|rest| rest.strip_suffix(" bytes were needed, and the limit memory_bytes is 8388608"));
     let wanted: u64 = wanted.unwrap_or_else(|| panic!("{error}")).parse().unwrap();
     assert!(wanted > 1 << 29, "what was asked for: {error}");
-    assert_eq!((error.fault(), error.event(), error.traceback()), (Fault::Script, Some("go"), ""));
+    assert_eq!((error.fault(), error.event()), (Fault::Script, Some("go")));
+    assert_eq!(error.traceback(), "[C] create\ninit.luau:3 function go");
 }
 
 fn v2_limit() {
     let limits =
         Limits { log_bytes: 10, result_bytes: 100, result_depth: 1, payload_bytes: 10, payload_depth: 1, ..limits() };
     let of = |source: &str| event(&instance_with(limits.clone(), source), "go").unwrap_err();
-    let message = "over the limit log_bytes of 10: print of 12 bytes with 10 left";
-    golden(&of(&hostile("print('hello world')")), ErrorKind::Limit, message, &[]);
-    let message = "over the limit result_bytes of 100: over 100 bytes at result";
-    golden(&of(&hostile("return string.rep('x', 101)")), ErrorKind::Limit, message, &[]);
-    let message = "over the limit result_depth of 1: deeper than 1 tables at result[1]";
-    golden(&of(&hostile("return {{}}")), ErrorKind::Limit, message, &[]);
+    let message = "init.luau:3: over the limit log_bytes of 10: print of 12 bytes with 10 left";
+    let traceback = ["[C] print", "init.luau:3 function go"];
+    golden(&of(&hostile("print('hello world')")), ErrorKind::Limit, message, &traceback);
+    let message = "init.luau:1: over the limit result_bytes of 100: over 100 bytes at result";
+    let traceback = ["init.luau:1 function go"];
+    golden(&of(&hostile("return string.rep('x', 101)")), ErrorKind::Limit, message, &traceback);
+    let message = "init.luau:1: over the limit result_depth of 1: deeper than 1 tables at result[1]";
+    golden(&of(&hostile("return {{}}")), ErrorKind::Limit, message, &traceback);
     let instance = instance_with(limits.clone(), &hostile(""));
     let error = send(&instance, "go", &Value::string("hello world")).unwrap_err();
     golden(&error, ErrorKind::Limit, "payload: over the limit payload_bytes of 10", &[]);

@@ -53,6 +53,7 @@ mod limits;
 mod modules;
 mod opaque;
 mod pieces;
+mod places;
 mod pool;
 mod require;
 mod scripts;
@@ -83,6 +84,7 @@ fn main() -> std::process::ExitCode {
         modules::trials(),
         opaque::trials(),
         pieces::trials(),
+        places::trials(),
         pool::trials(),
         require::trials(),
         scripts::trials(),

@@ -164,6 +164,13 @@ pub(crate) fn assert_ends(instance: &Instance, kinds: &[ErrorKind], what: &str) 
     error
 }
 
+/// An error's message without its place, which an end by a limit has ten times a second.
+pub(crate) fn unplaced(error: &Error) -> &str {
+    let message = error.message();
+    let rest = message.split_once(": ").filter(|(place, _)| place.contains(".luau"));
+    rest.map_or(message, |(_, rest)| rest)
+}
+
 /// `go` fails as an ordinary error of the script, and the VM goes on.
 pub(crate) fn assert_raises(instance: &Instance, what: &str) -> Error {
     let error = match event(instance, "go") {

@@ -180,11 +180,11 @@ fn limits() {
 fn w03_a_limit_is_the_number_that_was_given() {
     let spin = "for i = 1, 100000 do end return { e = function() while true do end end }";
     let ran = run(spin, &["--json", "--event", "e", "--fuel", "10000000"]);
-    assert_eq!(ran.json()["message"], "out of fuel: the budget of 10000000 is used up", "{}", ran.out);
+    assert_eq!(ran.json()["message"], "init.luau:1: out of fuel: the budget of 10000000 is used up", "{}", ran.out);
     let ran = run(spin, &["--json", "--event", "e", "--fuel", "unlimited", "--deadline-ms", "100"]);
     assert!(ran.json()["message"].as_str().unwrap().contains("100 ms"), "{}", ran.out);
     let ran = run("while true do end", &["--json", "--fuel", "10000000"]);
-    assert_eq!(ran.json()["message"], "out of fuel: the budget of 10000000 is used up", "{}", ran.out);
+    assert_eq!(ran.json()["message"], "init.luau:1: out of fuel: the budget of 10000000 is used up", "{}", ran.out);
 }
 
 /// Three times, each in a process of its own: what was counted is there again, and each tenant counts for itself.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::child::{in_child, peak_growth};
 use crate::support::{
     assert_ends, builder, bundle, event, hostile, instance_with, limits, load, motu, run, send, tenant, try_load,
+    unplaced,
 };
 
 trials![
@@ -90,7 +91,7 @@ fn assert_memory(body: &str) -> Error {
         assert_ends(&instance_with(small(), &format!("kept = {{}}\n{}", hostile(body))), &[ErrorKind::Memory], body);
     let used = error.usage().memory_bytes;
     assert!(used <= small().memory_bytes + (64 << 10), "{body}: {used} bytes");
-    assert!(error.message().starts_with("out of memory: "), "{body}: {error}");
+    assert!(unplaced(&error).starts_with("out of memory: "), "{body}: {error}");
     assert!(
         error.message().contains(&format!("the limit memory_bytes is {}", small().memory_bytes)),
         "{body}: {error}"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use motu::{Bundle, Error, ErrorKind, Limits, Value};
 
 use crate::support::{
-    assert_ends, builder, bundle, event, hostile, instance_with, limits, load_files, run, send, try_load,
+    assert_ends, builder, bundle, event, hostile, instance_with, limits, load_files, run, send, try_load, unplaced,
 };
 
 trials![
@@ -52,7 +52,7 @@ fn load_fuel() {
     let less = used - used / 10;
     let error = try_load(Limits { load_fuel: Some(less), ..limits() }, source.as_str()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fuel);
-    assert_eq!(error.message(), format!("out of fuel: the budget of {less} is used up"));
+    assert_eq!(unplaced(&error), format!("out of fuel: the budget of {less} is used up"));
     assert_eq!(error.usage().fuel, less);
     try_load(Limits { load_fuel: None, ..limits() }, source.as_str()).unwrap();
 }
@@ -64,7 +64,7 @@ fn event_fuel() {
     let less = used - used / 10;
     let instance = instance_with(Limits { event_fuel: Some(less), ..limits() }, &source);
     let error = assert_ends(&instance, &[ErrorKind::Fuel], "less fuel");
-    assert_eq!(error.message(), format!("out of fuel: the budget of {less} is used up"));
+    assert_eq!(unplaced(&error), format!("out of fuel: the budget of {less} is used up"));
     assert_eq!(error.usage().fuel, less);
     assert_eq!(error.event(), Some("go"));
 }
@@ -79,7 +79,7 @@ fn load_deadline() {
     for source in ["while true do end", "while true do pcall(function() while true do end end) end"] {
         let error = try_load(limits.clone(), source).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadline, "{error:?}");
-        assert_eq!(error.message(), "out of time: the deadline of 100 ms has passed");
+        assert_eq!(unplaced(&error), "out of time: the deadline of 100 ms has passed");
         assert!(error.usage().elapsed >= SHORT && error.usage().elapsed < LATE, "{error:?}");
         assert!(error.usage().fuel > 0);
     }
@@ -90,7 +90,7 @@ fn event_deadline() {
     for body in ["while true do end", "while true do pcall(function() while true do end end) end"] {
         let instance = instance_with(limits.clone(), &hostile(body));
         let error = assert_ends(&instance, &[ErrorKind::Deadline], body);
-        assert_eq!(error.message(), "out of time: the deadline of 100 ms has passed");
+        assert_eq!(unplaced(&error), "out of time: the deadline of 100 ms has passed");
         assert_eq!(error.event(), Some("go"));
         assert!(error.usage().elapsed >= SHORT && error.usage().elapsed < LATE, "{error:?}");
     }

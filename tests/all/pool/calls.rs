@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use motu::{CallContext, Error, ErrorKind, Grants, HostModule, Limits, MotuBuilder, TenantRef, Value};
 
 use super::{deployed, on_both, workers};
-use crate::support::{builder, limits, run, until};
+use crate::support::{builder, limits, run, unplaced, until};
 
 trials![
     i2_a_slow_call_stalls_nobody,
@@ -148,12 +148,15 @@ fn i7_a_panic_loses_the_caller_alone() {
             assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
             let starts = tenant.status()["main"].starts;
             neighbour.post("call", "never").unwrap();
-            for event in ["call", "caught"] {
+            for (event, line) in [("call", 3), ("caught", 4)] {
                 let error = ask(&tenant, event, &Value::string(name)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Host, "{error}");
                 assert_eq!(
                     error.message(),
-                    format!("the host function test:fns/fns.{} panicked: {text}", name.replace('_', "-"))
+                    format!(
+                        "init.luau:{line}: the host function test:fns/fns.{} panicked: {text}",
+                        name.replace('_', "-")
+                    )
                 );
             }
             assert_eq!(ask(&tenant, "quick", &Value::Nil).unwrap(), Value::from(1));
@@ -446,7 +449,7 @@ fn one_account_for_an_events_whole_life() {
         for event in ["go", "spawned"] {
             let error = ask(&tenant, event, &Value::Nil).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Fuel);
-            assert_eq!(error.message(), "out of fuel: the budget of 20000000 is used up");
+            assert_eq!(unplaced(&error), "out of fuel: the budget of 20000000 is used up");
             assert_eq!(error.usage().fuel, 20_000_000);
             assert_eq!(ask(&tenant, "ok", &Value::Nil).unwrap(), Value::from(1));
         }

@@ -112,7 +112,7 @@ fn l2_restarts_are_counted_then_quarantine() {
         let refused = run(tenant.dispatch::<u32>("go", &())).unwrap().remove(0).result.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Quarantined);
         let reason = "the instance of l2:1 was ended 4 times within 600 s, the limits restarts and restart_window, and runs \
-                      nothing for 600 s. The last time: fuel: out of fuel: the budget of 2000000 is used up";
+                      nothing for 600 s. The last time: fuel: init.luau:1: out of fuel: the budget of 2000000 is used up";
         assert_eq!(refused.message(), reason);
         assert_eq!(tenant.status()["main"].quarantine.as_deref(), Some(reason));
         assert_eq!(value(&neighbour, "go"), Ok(1));

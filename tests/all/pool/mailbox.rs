@@ -30,7 +30,7 @@ fn d1_a_deadline_is_kept_while_it_computes() {
         let answers = run(tenant.dispatch_within::<()>("spin", &(), deadline)).unwrap();
         let error = answers[0].result.as_ref().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Deadline);
-        assert_eq!(error.message(), "out of time: the deadline of 100 ms has passed");
+        assert_eq!(error.message(), "init.luau:1: out of time: the deadline of 100 ms has passed");
         assert!(since.elapsed() >= Duration::from_millis(100));
         assert_eq!(run(tenant.dispatch::<u32>("quick", &7)).unwrap()[0].result.as_ref().unwrap().value, 7);
     });

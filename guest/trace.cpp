@@ -1,0 +1,137 @@
+// The export `trace`. It may run over memory that was left half changed, so it keeps nothing: it allocates no memory, calls nothing
+// through a pointer, and tells of each frame as soon as it has it. What it reads is only believed by the host if the
+// bundle has such a file.
+
+#include "trace.h"
+
+#include "event.h"
+#include "guest.h"
+#include "hot.h"
+#include "ldebug.h"
+#include "lobject.h"
+#include "lstate.h"
+
+#include <algorithm>
+
+namespace motu {
+namespace {
+
+// Of all coroutines together. The middle of a longer trace is left out.
+constexpr uint32_t first_frames = 20;
+constexpr uint32_t last_frames = 10;
+
+void resumed(lua_State *coroutine) {
+    if (hot.running < running_max)
+        hot.runs[hot.running] = coroutine;
+    hot.running++;
+}
+
+void left(lua_State *) { hot.running--; }
+
+// The string from a byte on, or nothing. Its length may be anything: the host's runtime looks whether it lies in memory.
+guest_list_u8_t bytes_of(TString *text, size_t from = 0) {
+    if (!text || text->len < from)
+        return {nullptr, 0};
+    return {reinterpret_cast<uint8_t *>(getstr(text) + from), text->len - from};
+}
+
+class Trace {
+public:
+    explicit Trace(uint32_t frames) : frames_(frames) {}
+
+    void add(lua_State *coroutine) {
+        uint32_t depth = static_cast<uint32_t>(lua_stackdepth(coroutine));
+        for (uint32_t level = 0; level < depth; level++, at_++) {
+            if (frames_ > first_frames + last_frames && at_ >= first_frames && at_ < frames_ - last_frames) {
+                uint32_t more = std::min(frames_ - last_frames - at_, depth - level) - 1;
+                left_out_ += more + 1;
+                level += more;
+                at_ += more;
+                continue;
+            }
+            tell(*(coroutine->ci - level));
+        }
+    }
+
+    void tell(const CallInfo &call) {
+        const Closure *function = clvalue(call.func);
+        if (function->isC)
+            tell({nullptr, 0}, 0, bytes_of(function->c.debugname)); // without a name it's one of ours
+        else
+            tell(*call.p, luaG_getline(call.p, pcRel(call.savedpc, call.p)));
+    }
+
+    void tell(const Proto &code, int line) {
+        tell(bytes_of(code.source, 1), line, bytes_of(code.debugname)); // after the "="
+    }
+
+    void tell(guest_list_u8_t path, int line, guest_list_u8_t name) {
+        if (path.len == 0 && name.len == 0)
+            return;
+        motu_guest_host_traced(left_out_, &path, line > 0 ? static_cast<uint32_t>(line) : 0, &name);
+        left_out_ = 0;
+    }
+
+private:
+    uint32_t frames_;
+    uint32_t at_ = 0;
+    uint32_t left_out_ = 0;
+};
+
+// Outside of any coroutine: the place that the work is for.
+void trace_work() {
+    if (auto *function = static_cast<const Closure *>(hot.work_function)) {
+        if (!function->isC)
+            Trace(1).tell(*function->l.p, function->l.p->linedefined);
+    } else if (const File *file = hot.work_file) {
+        auto *path = reinterpret_cast<uint8_t *>(const_cast<char *>(file->path.data()));
+        Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : hot.work_line, {nullptr, 0});
+    }
+}
+
+void trace_running() {
+    uint32_t count = std::min(hot.running, running_max);
+    if (count == 0)
+        return trace_work();
+    uint32_t frames = 0;
+    for (uint32_t i = 0; i < count; i++)
+        frames += static_cast<uint32_t>(lua_stackdepth(hot.runs[i]));
+    Trace trace(frames);
+    for (uint32_t i = count; i > 0; i--)
+        trace.add(hot.runs[i - 1]);
+}
+
+void trace_waiting(uint64_t event) {
+    if (lua_State *coroutine = waiting_coroutine(event))
+        Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
+}
+
+} // namespace
+
+void note_coroutines(lua_State *main) {
+    lua_callbacks(main)->preresume = resumed;
+    lua_callbacks(main)->postresume = left;
+}
+
+Runs::Runs(lua_State *coroutine) { resumed(coroutine); }
+
+Runs::~Runs() { left(nullptr); }
+
+void work_for(const File *file, int line) {
+    hot.work_file = file;
+    hot.work_line = line;
+    hot.work_function = nullptr;
+}
+
+void work_for_function(lua_State *L) { hot.work_function = lua_topointer(L, -1); }
+
+void work_for_nobody() { work_for(nullptr, 0); }
+
+} // namespace motu
+
+void exports_motu_guest_vm_trace(uint64_t *maybe_event) {
+    if (maybe_event)
+        motu::trace_waiting(*maybe_event);
+    else
+        motu::trace_running();
+}

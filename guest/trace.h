@@ -1,0 +1,28 @@
+// Where scripts are, for ends that no script raises: a limit, a deadline. The host asks with the export `trace`, also in a fresh
+// instance over the memory of one that was stopped at any instruction.
+#pragma once
+
+#include "bundle.h"
+#include "lua.h"
+
+namespace motu {
+
+// Has Luau note which coroutines run. Once, when the VM is made.
+void note_coroutines(lua_State *main);
+
+// A coroutine that runs without having been resumed, as long as this lives.
+class Runs {
+public:
+    explicit Runs(lua_State *coroutine);
+    ~Runs();
+    Runs(const Runs &) = delete;
+    Runs &operator=(const Runs &) = delete;
+};
+
+// What is done from here on outside of any coroutine is done for this place: of a file (line 0: all of it), of the Lua function
+// on top of the stack, or for nobody.
+void work_for(const File *file, int line);
+void work_for_function(lua_State *L);
+void work_for_nobody();
+
+} // namespace motu

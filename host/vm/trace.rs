@@ -1,0 +1,158 @@
+//! Where scripts are when something ends them that no script raises: a limit, a trap, a deadline.
+//!
+//! A VM that was stopped is never entered again. So its memory, as it is, goes to a fresh instance, which has no caller, no log, no
+//! growth and little fuel, and can only tell of the frames that it finds there: the *autopsy*. The host reads none of Luau's
+//! structures (M1), and believes what it is told only as far as the bundle has such files. A VM that is at rest is asked itself.
+
+use std::sync::Arc;
+
+use super::{Entering, Factory, Gauge, State, Stop, Vm};
+use crate::bundle::Bundle;
+use crate::image::{DeadMemory, Start};
+use crate::log::LogSink;
+
+/// The fuel of one trace, which is on nobody's bill: its time is the tenant's. 30 frames take 5,000.
+pub(super) const FUEL: u64 = 200_000;
+
+/// As many frames as the guest tells of.
+pub(super) const FRAMES_MAX: usize = 30;
+
+/// The most that paths and names may have together.
+const BYTES_MAX: usize = 16 << 10;
+
+/// What one of them may copy to the host.
+const COPIED_BYTES_MAX: usize = 64 << 10;
+
+/// Where scripts were, as text.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// `path:line: ` of the innermost function that has a file; empty if none has.
+    pub(crate) place: String,
+    /// A frame a line, the innermost first.
+    pub(crate) frames: String,
+}
+
+/// What a guest has told of its frames.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    all: Vec<Frame>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    left_out: u32,
+    path: Vec<u8>,
+    line: u32,
+    name: Vec<u8>,
+}
+
+impl Frames {
+    pub(super) fn add(&mut self, left_out: u32, path: Vec<u8>, line: u32, name: Vec<u8>) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_add(path.len()).saturating_add(name.len());
+        if self.all.len() >= FRAMES_MAX || self.bytes > BYTES_MAX {
+            return Err(Stop::Guest { error: "it tells of more frames than it is asked for".to_owned() });
+        }
+        self.all.push(Frame { left_out, path, line, name });
+        Ok(())
+    }
+
+    pub(super) fn shown(self, bundle: &Bundle) -> Trace {
+        let mut trace = Trace::default();
+        for frame in self.all {
+            if frame.left_out > 0 {
+                trace.add_line(&format!("... ({} frames)", frame.left_out));
+            }
+            // what isn't so was found in memory that is broken
+            let is_name = !frame.name.is_empty() && frame.name.iter().all(u8::is_ascii_graphic);
+            let name = if is_name { String::from_utf8(frame.name).unwrap_or_default() } else { String::new() };
+            if frame.path.is_empty() {
+                if !name.is_empty() {
+                    trace.add_line(&format!("[C] {name}"));
+                }
+                continue;
+            }
+            let Some((path, opaque)) = std::str::from_utf8(&frame.path).ok().and_then(|path| bundle.find(path)) else {
+                continue;
+            };
+            let line = if frame.line == 0 || opaque { String::new() } else { format!(":{}", frame.line) };
+            let name = if name.is_empty() || opaque { String::new() } else { format!(" function {name}") };
+            if trace.place.is_empty() {
+                trace.place = format!("{path}{line}: ");
+            }
+            trace.add_line(&format!("{path}{line}{name}"));
+        }
+        trace
+    }
+}
+
+impl Trace {
+    fn add_line(&mut self, line: &str) {
+        if !self.frames.is_empty() {
+            self.frames.push('\n');
+        }
+        self.frames.push_str(line);
+    }
+}
+
+impl Entering {
+    /// Ends the entry, unless it has ended, and finds out where its scripts were. For one that came to an error, or that has to be
+    /// stopped.
+    pub(crate) fn autopsy(self, factory: &Factory, bundle: &Bundle) -> Trace {
+        let Entering { running, memory, .. } = self;
+        drop(running); // the store, which has the memory too
+        memory.into_dead().map_or_else(Trace::default, |dead| factory.autopsy(dead, bundle))
+    }
+}
+
+impl Factory {
+    pub(super) fn autopsy(&self, dead: DeadMemory, bundle: &Bundle) -> Trace {
+        match self.over(dead) {
+            Ok(mut vm) => {
+                let (frames, told) = vm.tell(None);
+                if let Err(error) = told {
+                    tracing::debug!(error = format!("{error:#}"), "an autopsy came to no end");
+                }
+                frames.shown(bundle)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no autopsy could be made");
+                Trace::default()
+            }
+        }
+    }
+
+    /// An instance over the memory of one that was stopped.
+    pub(super) fn over(&self, dead: DeadMemory) -> Result<Vm, crate::Error> {
+        let mut state = State::new(self, &Arc::default(), LogSink::none(), None, Gauge::default());
+        state.memory.limit = dead.len() as u64;
+        state.hostcall_bytes = COPIED_BYTES_MAX;
+        self.instantiate(Start::Dead(dead), state)
+    }
+}
+
+impl Vm {
+    /// Where the handler of an event is that waits. The VM is at rest, and stays so; if there is none any more, it was stopped.
+    ///
+    pub(crate) fn trace(mut self, event: u64, bundle: &Bundle) -> (Option<Vm>, Trace) {
+        let (frames, told) = self.tell(Some(event));
+        let vm = match told {
+            Ok(()) => Some(self),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a guest did not tell what it waits for");
+                None
+            }
+        };
+        (vm, frames.shown(bundle))
+    }
+
+    pub(super) fn tell(&mut self, event: Option<u64>) -> (Frames, wasmtime::Result<()>) {
+        self.store.data_mut().frames = Some(Frames::default());
+        let bindings = self.bindings.clone();
+        let told = match self.store.set_fuel(FUEL) {
+            Ok(()) => super::to_its_end(bindings.motu_guest_vm().call_trace(&mut self.store, event)),
+            Err(error) => Err(error),
+        };
+        (self.store.data_mut().frames.take().unwrap_or_default(), told)
+    }
+}
