@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use motu::{Bundle, ErrorKind, Instance, Limits, Motu, Placement};
+use motu::{Bundle, ErrorKind, Instance, Limits, Loaded, Motu, Placement, Tenant};
 use tokio::sync::oneshot;
 
 use crate::native::Native;
@@ -26,11 +26,16 @@ const SOURCE: &str = "return { empty = function() end, spin = function() while t
 const AT_ONCE: usize = 64;
 
 fn instance(limits: Limits) -> anyhow::Result<(Instance, tokio::runtime::Runtime)> {
+    let (loaded, runtime) = loaded(limits)?;
+    Ok((loaded.instance("bench:1".parse()?), runtime))
+}
+
+fn loaded(limits: Limits) -> anyhow::Result<(Loaded, tokio::runtime::Runtime)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let motu = Motu::builder().limits(limits).placement(Placement::ThreadPool(NonZeroUsize::MIN)).build()?;
     let bundle = Bundle::from_files([("init.luau", SOURCE)])?;
     let loaded = runtime.block_on(motu.load(&bundle))?;
-    Ok((loaded.instance("bench:1".parse()?), runtime))
+    Ok((loaded, runtime))
 }
 
 /// mlua as an actor.
@@ -131,26 +136,49 @@ async fn pipelined<F: Future<Output = anyhow::Result<()>>>(total: u32, call: imp
     .await
 }
 
-/// A budget of a slice is spun away, and the next event is answered by a fresh instance.
+/// How many ends of a tenant's have a place in a second.
+const PLACES: u32 = 10;
+
+/// A budget of a slice is spun away, and the next event is answered by a fresh instance. Of one tenant, whose ends have no place when
+/// there are many, and of tenants that are seldom ended.
 fn kills(quick: bool) -> anyhow::Result<Vec<Row>> {
     let rounds = if quick { 500 } else { 5_000 };
     let limits = Limits { event_fuel: Some(100_000), restarts: None, ..Limits::default() };
-    let (instance, _runtime) = instance(limits)?;
+    let (loaded, _runtime) = loaded(limits)?;
     let (mut kill, mut back) = (Vec::new(), Vec::new());
+    let (mut placed, mut back_placed) = (Vec::new(), Vec::new());
     awake(async {
-        for _ in 0..rounds {
-            let since = Instant::now();
-            let Err(error) = instance.dispatch::<()>("spin", &()).await else { anyhow::bail!("it spins for ever") };
-            ensure!(error.kind() == ErrorKind::Fuel, "{error}");
-            kill.push(since.elapsed().as_secs_f64() * 1e6);
-            let since = Instant::now();
-            instance.dispatch::<()>("empty", &()).await?;
-            back.push(since.elapsed().as_secs_f64() * 1e6);
+        let often = loaded.instance("bench:1".parse()?);
+        for number in 0..rounds / PLACES {
+            for _ in 0..PLACES {
+                killed(&often, &mut kill, &mut back).await?;
+            }
+            let tenant: Tenant = format!("bench:seldom-{number}").parse()?;
+            let seldom = loaded.instance(tenant);
+            seldom.dispatch::<()>("empty", &()).await?;
+            for _ in 0..PLACES {
+                let error = killed(&seldom, &mut placed, &mut back_placed).await?;
+                ensure!(error.message().starts_with("init.luau:1: "), "{error}");
+            }
         }
         Ok(())
     })?;
     Ok(vec![
         Row::new(KILLS, "from its event to its end, 100,000 fuel", median(&kill), 0.0, "us").id("kill"),
         Row::new(KILLS, "from its end to the next answer", median(&back), 0.0, "us").id("back_in_service"),
+        Row::new(KILLS, "to its end, with its place in the script", median(&placed), 0.0, "us").id("kill_placed"),
+        Row::new(KILLS, "from that to the next answer", median(&back_placed), 0.0, "us").id("back_placed"),
     ])
+}
+
+/// One end, and one answer after it.
+async fn killed(instance: &Instance, kill: &mut Vec<f64>, back: &mut Vec<f64>) -> anyhow::Result<motu::Error> {
+    let since = Instant::now();
+    let Err(error) = instance.dispatch::<()>("spin", &()).await else { anyhow::bail!("it spins for ever") };
+    ensure!(error.kind() == ErrorKind::Fuel, "{error}");
+    kill.push(since.elapsed().as_secs_f64() * 1e6);
+    let since = Instant::now();
+    instance.dispatch::<()>("empty", &()).await?;
+    back.push(since.elapsed().as_secs_f64() * 1e6);
+    Ok(error)
 }

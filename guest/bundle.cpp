@@ -145,12 +145,11 @@ std::vector<Diagnostic> compile_files(bool drop_sources) {
     for (File &file : held_files) {
         if (!is_luau(file.path))
             continue;
-        work_for(&file, 0);
+        WorksFor work(&file, 0);
         compile_file(file, diagnostics);
         if (drop_sources)
             std::string().swap(file.source);
     }
-    work_for_nobody();
     return diagnostics;
 }
 

@@ -250,13 +250,12 @@ Findings check_files(std::set<uint32_t> &calls) {
     for (const Diagnostic &error : compile_files(false))
         findings.add(error.path, {error.line - 1, error.column - 1}, error.message);
     for (const File &file : files()) {
-        work_for(&file, 0);
+        WorksFor work(&file, 0);
         if (is_config(file.path))
             check_config(file, findings);
         else if (is_luau(file.path))
             check_source(file, findings, graph, calls, globals);
     }
-    work_for_nobody();
     CycleFinder(graph, findings).run();
     globals.report(findings);
     return findings;

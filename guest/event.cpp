@@ -201,7 +201,7 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
         add_failure(event, script_failure(reason));
         return false;
     }
-    work_for_function(L);        // what comes before it, and after
+    WorksFor work(L);            // what comes before it, and after
     lua_xpush(L, coroutine, -1); // the handler stays on top of L
     if (!decode(coroutine, payload.ptr, payload.len, reason)) {
         add_failure(event, script_failure("the payload can't be decoded: " + reason));
@@ -227,7 +227,7 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
 } // namespace
 
 void end_event(Task &task, lua_State *from, int status) {
-    work_for(task.file, task.line);
+    WorksFor work(task.file, task.line);
     forget(task); // first: a failure's text may run script, which may close the coroutine
     std::string reason;
     if (status != LUA_OK)
@@ -246,7 +246,7 @@ void close_event(Task &task, const char *how) {
     forget(task);
 }
 
-lua_State *waiting_coroutine(uint64_t event) {
+lua_State *handler_of(uint64_t event) {
     auto found = waiting.find(event);
     return found == waiting.end() ? nullptr : found->second->thread;
 }
@@ -304,6 +304,7 @@ bool exports_motu_guest_vm_entry_value(guest_list_u8_t *ret, exports_motu_guest_
     lua_State *main = main_state();
     int top = lua_gettop(main);
     lua_getref(main, entry().value);
+    WorksFor work(find_file(entry().path), 0);
     std::string reason;
     bool done = give_result(main, -1, "value", ret, reason);
     if (!done)

@@ -18,7 +18,7 @@ void strand_event(Task &task);
 void close_event(Task &task, const char *how);
 
 // The coroutine of an event whose handler has not ended, or null.
-lua_State *waiting_coroutine(uint64_t event);
+lua_State *handler_of(uint64_t event);
 
 // What the host is told at the end of an entry.
 void take_step(exports_motu_guest_vm_step_t *step);

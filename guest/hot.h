@@ -25,6 +25,13 @@ struct File;
 // As many coroutines as Luau lets run in each other.
 constexpr uint32_t running_max = 200;
 
+// For whom something is done outside of any coroutine: a Lua function, a line of a file, or nobody.
+struct Work {
+    const void *function;
+    const File *file;
+    int line;
+};
+
 struct alignas(4096) Hot {
     alignas(16) char arena[1024]; // small blocks that cross the boundary, one after the other
     size_t arena_used;            // 0 again when the last of them is freed
@@ -41,9 +48,7 @@ struct alignas(4096) Hot {
     uint64_t ended_bytes; // what the host copies for the others
     lua_State *runs[running_max]; // the coroutines that run: each but the first was resumed by the one before
     uint32_t running;             // their number
-    int work_line;
-    const File *work_file;     // for whom something is done outside of any coroutine, or null
-    const void *work_function; // the same, a Lua function, or null
+    Work work;
 };
 
 extern Hot hot;

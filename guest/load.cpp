@@ -7,6 +7,7 @@
 #include "module.h"
 #include "require.h"
 #include "text.h"
+#include "trace.h"
 #include "vm.h"
 
 #include <algorithm>
@@ -136,6 +137,7 @@ bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, gue
     loading = false;
     bool loaded = status == LUA_OK;
     if (loaded) {
+        WorksFor work(file, 0);
         entry().value = lua_ref(coroutine, -1);
         *ret = list_handlers(coroutine);
     } else {

@@ -12,6 +12,7 @@
 #include "lobject.h"
 #include "lstate.h"
 #include "lualib.h"
+#include "trace.h"
 #include "vm.h"
 
 #include <string>
@@ -107,7 +108,12 @@ void run_caller(Pending *pending, exports_motu_guest_vm_answer_t &answer) {
     const HostFunction *function = pending->function;
     push_thread(main, thread);
     drop(pending);
-    if (push_answer(thread, function, answer))
+    bool is_value;
+    {
+        Runs runs(thread); // a large answer's place is where it is waited for
+        is_value = push_answer(thread, function, answer);
+    }
+    if (is_value)
         run(nullptr, thread, 1);
     else
         run_with_error(thread);

@@ -28,12 +28,19 @@ void resumed(lua_State *coroutine) {
 
 void left(lua_State *) { hot.running--; }
 
-// The string from a byte on, or nothing. Its length may be anything: the host's runtime looks whether it lies in memory.
-guest_list_u8_t bytes_of(TString *text, size_t from = 0) {
+constexpr size_t path_bytes_max = 512; // the host's, for files
+constexpr size_t name_bytes_max = 100; // the host shows that a name was cut there
+
+// A part of the string, or nothing. That it lies in memory is looked at by the host's runtime.
+guest_list_u8_t bytes_of(TString *text, size_t from, size_t bytes_max) {
     if (!text || text->len < from)
         return {nullptr, 0};
-    return {reinterpret_cast<uint8_t *>(getstr(text) + from), text->len - from};
+    return {reinterpret_cast<uint8_t *>(getstr(text) + from), std::min<size_t>(text->len - from, bytes_max)};
 }
+
+guest_list_u8_t path_of(const Proto &code) { return bytes_of(code.source, 1, path_bytes_max); } // after the "="
+
+guest_list_u8_t name_of(TString *name) { return bytes_of(name, 0, name_bytes_max); }
 
 class Trace {
 public:
@@ -56,13 +63,13 @@ public:
     void tell(const CallInfo &call) {
         const Closure *function = clvalue(call.func);
         if (function->isC)
-            tell({nullptr, 0}, 0, bytes_of(function->c.debugname)); // without a name it's one of ours
+            tell({nullptr, 0}, 0, name_of(function->c.debugname)); // without a name it's one of ours
         else
             tell(*call.p, luaG_getline(call.p, pcRel(call.savedpc, call.p)));
     }
 
     void tell(const Proto &code, int line) {
-        tell(bytes_of(code.source, 1), line, bytes_of(code.debugname)); // after the "="
+        tell(path_of(code), line, name_of(code.debugname));
     }
 
     void tell(guest_list_u8_t path, int line, guest_list_u8_t name) {
@@ -80,29 +87,29 @@ private:
 
 // Outside of any coroutine: the place that the work is for.
 void trace_work() {
-    if (auto *function = static_cast<const Closure *>(hot.work_function)) {
+    if (auto *function = static_cast<const Closure *>(hot.work.function)) {
         if (!function->isC)
             Trace(1).tell(*function->l.p, function->l.p->linedefined);
-    } else if (const File *file = hot.work_file) {
+    } else if (const File *file = hot.work.file) {
         auto *path = reinterpret_cast<uint8_t *>(const_cast<char *>(file->path.data()));
-        Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : hot.work_line, {nullptr, 0});
+        Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : hot.work.line, {nullptr, 0});
     }
 }
 
 void trace_running() {
     uint32_t count = std::min(hot.running, running_max);
-    if (count == 0)
-        return trace_work();
     uint32_t frames = 0;
     for (uint32_t i = 0; i < count; i++)
         frames += static_cast<uint32_t>(lua_stackdepth(hot.runs[i]));
+    if (frames == 0)
+        return trace_work(); // none has been entered yet, or the last is being left
     Trace trace(frames);
     for (uint32_t i = count; i > 0; i--)
         trace.add(hot.runs[i - 1]);
 }
 
-void trace_waiting(uint64_t event) {
-    if (lua_State *coroutine = waiting_coroutine(event))
+void trace_at_rest(lua_State *coroutine) {
+    if (coroutine)
         Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
 }
 
@@ -117,21 +124,24 @@ Runs::Runs(lua_State *coroutine) { resumed(coroutine); }
 
 Runs::~Runs() { left(nullptr); }
 
-void work_for(const File *file, int line) {
-    hot.work_file = file;
-    hot.work_line = line;
-    hot.work_function = nullptr;
-}
+WorksFor::WorksFor(const File *file, int line) : before_(hot.work) { hot.work = {nullptr, file, line}; }
 
-void work_for_function(lua_State *L) { hot.work_function = lua_topointer(L, -1); }
+WorksFor::WorksFor(lua_State *L) : before_(hot.work) { hot.work = {lua_topointer(L, -1), nullptr, 0}; }
 
-void work_for_nobody() { work_for(nullptr, 0); }
+WorksFor::~WorksFor() { hot.work = before_; }
 
 } // namespace motu
 
-void exports_motu_guest_vm_trace(uint64_t *maybe_event) {
-    if (maybe_event)
-        motu::trace_waiting(*maybe_event);
-    else
-        motu::trace_running();
+void exports_motu_guest_vm_trace(exports_motu_guest_vm_traceable_t *what) {
+    using namespace motu;
+    switch (what->tag) {
+    case EXPORTS_MOTU_GUEST_VM_TRACEABLE_EVENT:
+        return trace_at_rest(handler_of(what->val.event));
+    case EXPORTS_MOTU_GUEST_VM_TRACEABLE_WAIT:
+        if (Pending *pending = find_wait(what->val.wait))
+            trace_at_rest(pending->task->thread);
+        return;
+    default:
+        return trace_running();
+    }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bundle.h"
+#include "hot.h"
 #include "lua.h"
 
 namespace motu {
@@ -19,10 +20,18 @@ public:
     Runs &operator=(const Runs &) = delete;
 };
 
-// What is done from here on outside of any coroutine is done for this place: of a file (line 0: all of it), of the Lua function
-// on top of the stack, or for nobody.
-void work_for(const File *file, int line);
-void work_for_function(lua_State *L);
-void work_for_nobody();
+// What is done outside of any coroutine as long as this lives is done for a place: of a file (line 0: all of it), or of the Lua
+// function on top of the stack.
+class WorksFor {
+public:
+    WorksFor(const File *file, int line);
+    explicit WorksFor(lua_State *L);
+    ~WorksFor();
+    WorksFor(const WorksFor &) = delete;
+    WorksFor &operator=(const WorksFor &) = delete;
+
+private:
+    Work before_;
+};
 
 } // namespace motu

@@ -30,7 +30,6 @@ Entry &entry() { return the_entry; }
 
 void begin(bool reseed) {
     set_log_budget(hot.limits.log_bytes);
-    work_for_nobody();
     if (reseed)
         seed_random(prepared_coroutine(main_thread), hot.random_seed);
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Error, Trace};
 use crate::functions::{Begun, Called, Granted};
 use crate::guest::motu::guest::types::Answer;
 use crate::limits::Limits;
@@ -27,7 +27,7 @@ use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran, Timer};
 use crate::share::Share;
 use crate::strategy::{Command, EventId, Front, Notice, Origin, Place, Spec};
-use crate::vm::{Entering, Gauge, Held, Trace, Vm};
+use crate::vm::{Entering, Gauge, Held, Vm};
 use crate::waits::Owner;
 use ending::Endings;
 use give_back::GivingBack;
@@ -266,6 +266,9 @@ const LARGE_BYTES: u64 = 64 << 10;
 /// More messages and events are let go of there too.
 const MANY: usize = 256;
 
+/// How many traces a tenant has in a second, of all its instances.
+const TRACES_PER_SECOND: u32 = 10;
+
 /// The number of the handler `start`, which is nobody's event.
 const START: EventId = 0;
 
@@ -366,12 +369,17 @@ impl Actor {
         Arc::new(Owner { event, name, origin, log_left: AtomicU32::new(self.limits().log_bytes) })
     }
 
-    /// Where the scripts of an entry were that came to an error, or is stopped here. Nothing if the tenant's die often.
+    /// Where the scripts of an entry were that came to an error, or is stopped here. Empty if the tenant's were stopped often in the last second.
     fn autopsy(&self, entering: Entering) -> Trace {
-        match self.share.may_trace(Instant::now()) {
+        match self.may_trace() {
             true => entering.autopsy(&self.shared.factory, &self.spec.bundle),
             false => Trace::default(),
         }
+    }
+
+    /// Whether to find out where scripts are once more: who dies at each event would have two instances made for each.
+    fn may_trace(&self) -> bool {
+        self.shared.traces.take((), &self.spec.tenant, TRACES_PER_SECOND, 1).is_ok()
     }
 
     /// Where a test may have the worker die.

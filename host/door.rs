@@ -41,6 +41,7 @@ struct Waiters {
     fuel: AtomicU64,
     memory_bytes: AtomicU64,
     quarantine: Mutex<Option<String>>,
+    last_end: Mutex<Option<String>>,
 }
 
 /// How many locks the events of an instance are under. With several, a caller and the worker that answers seldom wait for each other.
@@ -190,6 +191,9 @@ pub struct Status {
     pub fuel: u64,
     /// Why it is given no more events, if so.
     pub quarantine: Option<String>,
+    /// What its VM was ended by last: the error's kind, `: `, and its message with the place in the script. None if no VM of it was, but
+    /// for want of events.
+    pub last_end: Option<String>,
 }
 
 impl Drop for Waiters {
@@ -266,6 +270,7 @@ impl Front for Waiters {
                 }
                 self.events.shrink();
             }
+            Notice::Lost { why } => *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some(why),
             Notice::Quarantined { reason } => {
                 *self.quarantine.lock().unwrap_or_else(PoisonError::into_inner) = reason;
             }
@@ -391,6 +396,7 @@ impl Door {
             memory_bytes: front.memory_bytes.load(Ordering::Relaxed),
             fuel: front.fuel.load(Ordering::Relaxed),
             quarantine: self.quarantine(),
+            last_end: front.last_end.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 

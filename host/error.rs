@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::outcome::Usage;
 use crate::value::Value;
-use crate::vm::Trace;
 
 /// What went wrong. New kinds may come. In serde's formats, the word of [`as_str`](Self::as_str).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +110,25 @@ pub enum Fault {
     Motu,
 }
 
+/// Where scripts were, as text.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// `path:line: ` of the innermost function that has a file; empty if none has.
+    pub(crate) place: String,
+    /// A frame a line, the innermost first.
+    pub(crate) frames: String,
+}
+
+impl Trace {
+    /// Adds the next frame outwards, or a note.
+    pub(crate) fn add_line(&mut self, line: &str) {
+        if !self.frames.is_empty() {
+            self.frames.push('\n');
+        }
+        self.frames.push_str(line);
+    }
+}
+
 /// Why an event, a load or a call failed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Error(Box<Inner>);
@@ -185,8 +203,9 @@ impl Error {
         &self.0.message
     }
 
-    /// Where the script was, a frame a line, the innermost first: 30 at most, and 16 KiB. Empty where no script was under way, and
-    /// for ends by limits, traps and deadlines beyond the first ten of a tenant's in a second.
+    /// Where the script was, a frame a line, the innermost first: the first 20 and the last 10, and about 16 KiB at most. Empty where no
+    /// script was under way, and for ends by limits, traps and deadlines of a tenant's instances beyond ten a second; SECURITY.md
+    /// lists what else has none.
     pub fn traceback(&self) -> &str {
         &self.0.traceback
     }

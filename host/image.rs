@@ -50,7 +50,7 @@ const USUAL_PAGES_MAX: usize = 32;
 const WARM_MEMORIES_MAX: usize = 64;
 
 thread_local! {
-    /// The image that the memory made next on this thread starts from, and then that memory. wasmtime passes no context
+    /// What the memory made next on this thread starts from, and then that memory. wasmtime passes no context
     /// to a [`MemoryCreator`], and instantiation is synchronous, so a thread-local set around it is exact.
     static STARTING: RefCell<Option<Starting>> = const { RefCell::new(None) };
 }
@@ -196,6 +196,12 @@ impl Lent {
     }
 }
 
+impl Lent {
+    fn is_of(&self, memories: &Memories) -> bool {
+        Arc::ptr_eq(&self.owner.0, &memories.0)
+    }
+}
+
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
@@ -300,8 +306,8 @@ impl Memories {
 }
 
 // SAFETY: a memory is made of at least `minimum` bytes that stay mapped, at one address, until it is dropped; what follows
-// is reserved without access up to `reserved` and the guard. New bytes are zero or the image's, which were taken from a
-// memory of the same module.
+// is reserved without access up to `reserved` and the guard. Its bytes are zero, the image's, which were taken from a
+// memory of the same module, or what an instance of the module left in the same memory: any bytes are a memory.
 unsafe impl MemoryCreator for Memories {
     fn new_memory(
         &self,
@@ -321,11 +327,13 @@ unsafe impl MemoryCreator for Memories {
         STARTING.with_borrow_mut(|starting| {
             let starting = starting.as_mut().ok_or("a memory was made outside of an instance's start")?;
             let from = starting.from.take().ok_or("a second memory was made in an instance's start")?;
-            let len = match &from {
-                Start::Image(image) => image.len(),
-                Start::Dead(memory) => memory.len(),
+            let (len, is_ours) = match &from {
+                Start::Image(image) => (image.len(), true),
+                Start::Dead(DeadMemory(lent)) => {
+                    (lent.slot().size(), lent.is_of(self) && lent.slot().map.len() >= mapped)
+                }
             };
-            if len < minimum || len > mapped {
+            if len < minimum || len > mapped || !is_ours {
                 return Err(format!("the memory of {len} bytes is not of this module"));
             }
             let lent = match from {

@@ -16,7 +16,7 @@ use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran};
 use crate::share::Share;
-use crate::vm::{Capturing, Entering, Entry, Exit, Factory, Gauge, Left, Trace, Vm};
+use crate::vm::{Capturing, Entering, Entry, Exit, Factory, Gauge, Left, Vm};
 
 /// The exit, and the image if a bundle was loaded.
 type Loaded = Result<(Exit, Option<Arc<Image>>), Error>;
@@ -163,14 +163,6 @@ impl Load {
         }
     }
 
-    /// Where its scripts were, or which file was being compiled.
-    fn autopsy(&self, entering: Entering, share: &Share) -> Trace {
-        match share.may_trace(Instant::now()) {
-            true => entering.autopsy(&self.factory, &self.bundle),
-            false => Trace::default(),
-        }
-    }
-
     /// Does what is next, at the cost of a share, and returns the result once there is one.
     fn step(&self, work: &mut Work, share: &Share, turn: &Turn) -> Option<Loaded> {
         match std::mem::replace(&mut work.doing, Doing::Nothing) {
@@ -184,7 +176,7 @@ impl Load {
                 };
                 let exit = match exit {
                     Ok(exit) => exit,
-                    Err(error) => return Some(Err(error.with_trace(self.autopsy(entering, share)))),
+                    Err(error) => return Some(Err(error.with_trace(entering.autopsy(&self.factory, &self.bundle)))),
                 };
                 match begin_image(exit, vm) {
                     Ok((exit, None)) => return Some(Ok((exit, None))),
@@ -223,7 +215,9 @@ impl Load {
         let over = || self.deadline.filter(|deadline| self.since.elapsed() >= *deadline);
         if let Some(deadline) = over() {
             let error = match std::mem::replace(&mut work.doing, Doing::Nothing) {
-                Doing::Entry(entering) => out_of_time(deadline).with_trace(self.autopsy(entering, share)),
+                Doing::Entry(entering) => {
+                    out_of_time(deadline).with_trace(entering.autopsy(&self.factory, &self.bundle))
+                }
                 _ => out_of_time(deadline),
             };
             self.finish(work, Err(error));

@@ -287,7 +287,7 @@ impl LogSink {
         }))
     }
 
-    /// To nobody.
+    /// Drops all lines.
     pub(crate) fn none() -> LogSink {
         LogSink(Arc::new(|_| ()))
     }

@@ -29,6 +29,7 @@ use crate::metering::{Metering, Pace};
 use crate::module::HostModule;
 use crate::modules::blob::LinkedBlob;
 use crate::outcome::Usage;
+use crate::rates::Rates;
 use crate::share::{Share, Shares};
 use crate::sight::Warnings;
 use crate::strategy::{Strategy, ThreadPerTenant, ThreadPool};
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) shares: Arc<Shares>,
     pub(crate) doors: Doors,
     pub(crate) warnings: Warnings,
+    /// Of where scripts were that were stopped.
+    pub(crate) traces: Rates<()>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) kept: Arc<Kept>,
     pub(crate) clock: Clock,
@@ -333,6 +336,7 @@ impl MotuBuilder {
             shares,
             doors: Doors::default(),
             warnings: Warnings::default(),
+            traces: Rates::new(Clock::default()),
             functions: Arc::new(functions),
             kept,
             clock: self.clock,

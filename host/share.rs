@@ -32,8 +32,6 @@ struct Used {
     nanos: AtomicU64,
     /// The weight of what ran last: for time that other threads than workers spend.
     weight: AtomicU32,
-    /// Until when the traces that were made are paid for, at `TRACES_PER_SECOND`.
-    traced: Mutex<Option<Instant>>,
     /// Until when what was burnt under the limit `fuel_per_second` is paid for. Ahead of now by up to a second's worth, more may be
     /// burnt at once.
     paid: Mutex<Option<Instant>>,
@@ -98,19 +96,6 @@ impl Share {
         self.pay(self.pace.in_rate(nanos).saturating_sub(fuel));
     }
 
-    /// Whether to find out where its scripts were once more: it takes an instance, and whoever dies at each event would have two
-    /// made for each.
-    pub(crate) fn may_trace(&self, now: Instant) -> bool {
-        let mut traced = self.used.traced.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = traced.map_or(now, |traced| traced.max(now));
-        let until = from + Duration::from_secs(1) / TRACES_PER_SECOND;
-        let may = until <= now + Duration::from_secs(1);
-        if may {
-            *traced = Some(until);
-        }
-        may
-    }
-
     fn paid(&self) -> MutexGuard<'_, Option<Instant>> {
         self.used.paid.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,9 +120,6 @@ impl Share {
         Some(now + (ahead + AHEAD / 50).min(LONGEST))
     }
 }
-
-/// How many traces a tenant has in a second, of all its instances.
-const TRACES_PER_SECOND: u32 = 10;
 
 /// How much may be burnt at once after a rest.
 const AHEAD: Duration = Duration::from_secs(1);

@@ -79,6 +79,8 @@ pub(crate) enum Notice {
     Memory { bytes: u64 },
     /// The VM is gone. What its calls hold may be there for a while.
     Gone,
+    /// Why its VM was ended, if not for want of events.
+    Lost { why: String },
     /// It takes no more events, and why; or it does again.
     Quarantined { reason: Option<String> },
 }

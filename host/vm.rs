@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::engine::{CompileCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Begun, Caller};
+pub(crate) use crate::guest::exports::motu::guest::vm::Traceable;
 use crate::guest::exports::motu::guest::vm::{Checked, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
 use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
@@ -30,7 +31,6 @@ use crate::value::Value;
 use crate::waits::{Owner, Waits};
 use meter::Meter;
 use trace::Frames;
-pub(crate) use trace::Trace;
 
 mod imports;
 mod meter;
@@ -195,8 +195,8 @@ fn at_once<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::R
     }
 }
 
-/// Runs to its end what is short, and calls no host function that waits. Its fuel may be sliced.
-fn to_its_end<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+/// Runs to its end, in one piece, what has little fuel and calls no host function that waits. Its fuel may be sliced.
+fn poll_to_end<T>(running: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
     let mut running = pin!(running);
     loop {
         if let Poll::Ready(result) = running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

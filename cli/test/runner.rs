@@ -215,7 +215,7 @@ impl Run {
             match self.instance.dispatch_value("finish", &Value::Nil).await {
                 Ok(left) if left.value.as_f64() == Some(0.0) => {
                     if problems.is_empty() && self.instance.starts() > 1 {
-                        problems.push(broken("a task that the case had left behind ended its instance"));
+                        problems.push(left_behind(self.instance.status().last_end, &self.found));
                     }
                     return problems;
                 }
@@ -262,6 +262,18 @@ fn problem(error: &Error, found: &Found) -> Problem {
             let raised = Raised::read(error.kind().as_str(), error.message(), error.traceback(), show);
             Problem::Errored(Raised { thrown: error.value().map(crate::report::value), ..raised })
         }
+    }
+}
+
+/// A task that a case had left behind ended its instance, by this.
+fn left_behind(end: Option<String>, found: &Found) -> Problem {
+    let what = "a task that the case had left behind ended its instance";
+    match end.as_deref().and_then(|end| end.split_once(": ")) {
+        Some((kind, message)) => {
+            let raised = Raised::read(kind, message, "", |path| found.shown(path));
+            Problem::Errored(Raised { message: format!("{what}: {}", raised.message), ..raised })
+        }
+        None => broken(what),
     }
 }
 

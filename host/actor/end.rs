@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::run::{HELD_AGAIN, LOOK_EVERY};
 use super::{Account, Actor, Body, Inside, MANY, START, Waiting, fuel_of, over};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Trace};
 use crate::load::out_of_time;
 use crate::metering::Turn;
 use crate::outcome::Usage;
 use crate::strategy::{EventId, Notice};
-use crate::vm::Trace;
+use crate::vm::Traceable;
 use crate::waits::Owner;
 
 impl Body {
@@ -39,7 +39,7 @@ impl Body {
                     continue;
                 }
                 let had_vm = self.vm.is_some();
-                let error = error.with_trace(self.trace_waiting(actor, event));
+                let error = error.with_trace(self.trace_waiting(actor, Traceable::Event(event)));
                 if had_vm && self.vm.is_none() {
                     self.lose(actor, Some((event, error)), "the guest broke its word");
                 } else {
@@ -50,10 +50,10 @@ impl Body {
         true
     }
 
-    /// Where an event is that waits, if the VM is at rest to be asked: it is lost if it can't answer.
-    fn trace_waiting(&mut self, actor: &Actor, event: EventId) -> Trace {
-        let Some(vm) = self.vm.take_if(|_| actor.share.may_trace(Instant::now())) else { return Trace::default() };
-        let (vm, trace) = vm.trace(event, &actor.spec.bundle);
+    /// Where somebody is who waits, if the VM is at rest to be asked: it is lost if it can't answer.
+    fn trace_waiting(&mut self, actor: &Actor, what: Traceable) -> Trace {
+        let Some(vm) = self.vm.take_if(|_| actor.may_trace()) else { return Trace::default() };
+        let (vm, trace) = vm.trace(what, &actor.spec.bundle);
         self.vm = vm;
         trace
     }
@@ -98,10 +98,10 @@ impl Body {
 
     /// Gives the VM up for what became of a call that an event waits for.
     fn lose_at(&mut self, actor: &Actor, wait: u32, error: Error) {
-        let cause = error.message().to_owned();
         let owner = self.vm.as_mut().and_then(|vm| vm.waits().take(wait));
-        let why = owner.map(|owner| (owner.event, error.with_trace(self.trace_waiting(actor, owner.event))));
-        self.lose(actor, why, &cause);
+        let error = error.with_trace(self.trace_waiting(actor, Traceable::Wait(wait)));
+        let cause = error.message().to_owned();
+        self.lose(actor, owner.map(|owner| (owner.event, error)), &cause);
     }
 
     pub(super) fn take_waiting(&mut self, event: EventId) -> Option<Box<Waiting>> {
@@ -129,6 +129,7 @@ impl Body {
                 tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
             }
             self.lose(actor, None, &cause);
+            actor.notice(Notice::Lost { why: error.to_string() });
             return self.count_end(actor, &cause);
         };
         // an entry has what is left of the event's budget: say what the whole was
@@ -213,6 +214,8 @@ impl Body {
             self.mailbox_bytes -= first.remove().payload.len() as u64;
         }
         let blamed = why.as_ref().filter(|(event, _)| *event != START).map(|(_, error)| error.to_string());
+        let of_start = || why.as_ref().map_or_else(|| cause.to_owned(), |(_, error)| error.to_string());
+        actor.notice(Notice::Lost { why: blamed.clone().unwrap_or_else(of_start) });
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }

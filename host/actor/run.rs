@@ -410,6 +410,7 @@ impl Body {
         owner.log_left.store(vm.as_ref().map_or(0, |vm| vm.log().left()), Ordering::Relaxed);
         match exit {
             Ok(exit) => {
+                drop(entering); // it has the VM's memory too
                 self.vm = vm;
                 self.left(actor, &owner, exit);
             }

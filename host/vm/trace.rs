@@ -4,33 +4,33 @@
 //! growth and little fuel, and can only tell of the frames that it finds there: the *autopsy*. The host reads none of Luau's
 //! structures (M1), and believes what it is told only as far as the bundle has such files. A VM that is at rest is asked itself.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Entering, Factory, Gauge, State, Stop, Vm};
 use crate::bundle::Bundle;
+use crate::error::{Error, Trace};
+use crate::guest::exports::motu::guest::vm::Traceable;
 use crate::image::{DeadMemory, Start};
 use crate::log::LogSink;
 
-/// The fuel of one trace, which is on nobody's bill: its time is the tenant's. 30 frames take 5,000.
+/// The fuel of one trace, which is on nobody's bill: its time is the tenant's, its fuel isn't. 30 frames take 5,000.
 pub(super) const FUEL: u64 = 200_000;
 
 /// As many frames as the guest tells of.
 pub(super) const FRAMES_MAX: usize = 30;
 
-/// The most that paths and names may have together.
-const BYTES_MAX: usize = 16 << 10;
+/// As many bytes of a name as the guest tells.
+const NAME_BYTES_MAX: usize = 100;
 
-/// What one of them may copy to the host.
+/// The most bytes of paths and names that one trace may have.
+const BYTES_MAX: usize = FRAMES_MAX * (Bundle::PATH_BYTES_MAX + NAME_BYTES_MAX);
+
+/// The most bytes of frames that are shown.
+const SHOWN_BYTES_MAX: usize = 16 << 10;
+
+/// What one call of an autopsy's guest may copy to the host, in bytes.
 const COPIED_BYTES_MAX: usize = 64 << 10;
-
-/// Where scripts were, as text.
-#[derive(Debug, Default)]
-pub(crate) struct Trace {
-    /// `path:line: ` of the innermost function that has a file; empty if none has.
-    pub(crate) place: String,
-    /// A frame a line, the innermost first.
-    pub(crate) frames: String,
-}
 
 /// What a guest has told of its frames.
 #[derive(Debug, Default)]
@@ -60,12 +60,17 @@ impl Frames {
     pub(super) fn shown(self, bundle: &Bundle) -> Trace {
         let mut trace = Trace::default();
         for frame in self.all {
+            if trace.frames.len() > SHOWN_BYTES_MAX {
+                trace.add_line("... (the others are left out)");
+                break;
+            }
             if frame.left_out > 0 {
                 trace.add_line(&format!("... ({} frames)", frame.left_out));
             }
             // what isn't so was found in memory that is broken
             let is_name = !frame.name.is_empty() && frame.name.iter().all(u8::is_ascii_graphic);
-            let name = if is_name { String::from_utf8(frame.name).unwrap_or_default() } else { String::new() };
+            let cut = if frame.name.len() == NAME_BYTES_MAX { "..." } else { "" };
+            let name = if is_name { String::from_utf8_lossy(&frame.name) + cut } else { Cow::default() };
             if frame.path.is_empty() {
                 if !name.is_empty() {
                     trace.add_line(&format!("[C] {name}"));
@@ -86,15 +91,6 @@ impl Frames {
     }
 }
 
-impl Trace {
-    fn add_line(&mut self, line: &str) {
-        if !self.frames.is_empty() {
-            self.frames.push('\n');
-        }
-        self.frames.push_str(line);
-    }
-}
-
 impl Entering {
     /// Ends the entry, unless it has ended, and finds out where its scripts were. For one that came to an error, or that has to be
     /// stopped.
@@ -107,9 +103,9 @@ impl Entering {
 
 impl Factory {
     pub(super) fn autopsy(&self, dead: DeadMemory, bundle: &Bundle) -> Trace {
-        match self.over(dead) {
+        match self.start_over_dead(dead) {
             Ok(mut vm) => {
-                let (frames, told) = vm.tell(None);
+                let (frames, told) = vm.tell(Traceable::Running);
                 if let Err(error) = told {
                     tracing::debug!(error = format!("{error:#}"), "an autopsy came to no end");
                 }
@@ -123,7 +119,7 @@ impl Factory {
     }
 
     /// An instance over the memory of one that was stopped.
-    pub(super) fn over(&self, dead: DeadMemory) -> Result<Vm, crate::Error> {
+    pub(super) fn start_over_dead(&self, dead: DeadMemory) -> Result<Vm, Error> {
         let mut state = State::new(self, &Arc::default(), LogSink::none(), None, Gauge::default());
         state.memory.limit = dead.len() as u64;
         state.hostcall_bytes = COPIED_BYTES_MAX;
@@ -132,10 +128,9 @@ impl Factory {
 }
 
 impl Vm {
-    /// Where the handler of an event is that waits. The VM is at rest, and stays so; if there is none any more, it was stopped.
-    ///
-    pub(crate) fn trace(mut self, event: u64, bundle: &Bundle) -> (Option<Vm>, Trace) {
-        let (frames, told) = self.tell(Some(event));
+    /// Where somebody is who waits. The VM is at rest, and stays so; if there is none any more, it was stopped.
+    pub(crate) fn trace(mut self, what: Traceable, bundle: &Bundle) -> (Option<Vm>, Trace) {
+        let (frames, told) = self.tell(what);
         let vm = match told {
             Ok(()) => Some(self),
             Err(error) => {
@@ -146,11 +141,11 @@ impl Vm {
         (vm, frames.shown(bundle))
     }
 
-    pub(super) fn tell(&mut self, event: Option<u64>) -> (Frames, wasmtime::Result<()>) {
+    pub(super) fn tell(&mut self, what: Traceable) -> (Frames, wasmtime::Result<()>) {
         self.store.data_mut().frames = Some(Frames::default());
         let bindings = self.bindings.clone();
         let told = match self.store.set_fuel(FUEL) {
-            Ok(()) => super::to_its_end(bindings.motu_guest_vm().call_trace(&mut self.store, event)),
+            Ok(()) => super::poll_to_end(bindings.motu_guest_vm().call_trace(&mut self.store, what)),
             Err(error) => Err(error),
         };
         (self.store.data_mut().frames.take().unwrap_or_default(), told)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use motu::{Bundle, Error, ErrorKind, Limits, Tenant};
 
-use crate::support::{bundle, event, full, limits, load_files, motu, run, try_load, until};
+use crate::support::{bundle, event, full, limits, load_files, motu, run, send, try_load, until};
 
 trials![
     w02_loops_out_of_fuel,
@@ -21,11 +21,15 @@ trials![
     w02_while_it_loads,
     w02_modules_mounts_and_opaque_files,
     w02_deep_and_nested,
+    w02_long_names_and_paths,
+    w02_a_traceback_is_that_of_an_error,
+    w02_no_place_of_another_event,
+    w02_the_handler_start_and_pauses,
     w02_deaths_at_any_fuel_have_their_place,
     w02_ten_places_a_second,
 ];
 
-/// Nobody else's.
+/// A tenant of one death's own.
 fn anybody() -> Tenant {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("places:{}", NEXT.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
@@ -144,9 +148,12 @@ fn w02_loops_out_of_fuel() {
 
 fn w02_loops_out_of_time() {
     for (what, source, line, traceback) in LOOPS {
-        let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_millis(50)), ..limits() };
-        let error = die(limits, source);
-        let message = format!("init.luau:{line}: out of time: the deadline of 50 ms has passed");
+        let limits = Limits { event_fuel: None, event_deadline: Some(Duration::from_millis(100)), ..limits() };
+        let mut error = die(limits.clone(), source);
+        while error.usage().fuel == 0 {
+            error = die(limits.clone(), source); // a busy machine: it was not started in time
+        }
+        let message = format!("init.luau:{line}: out of time: the deadline of 100 ms has passed");
         assert_at(&error, ErrorKind::Deadline, &message, traceback, what);
     }
 }
@@ -173,8 +180,8 @@ fn w02_memory() {
 }
 
 fn w02_waits_out_of_time() {
-    let limits = Limits { event_deadline: Some(Duration::from_millis(50)), ..limits() };
-    let message = |line: u32| format!("init.luau:{line}: out of time: the deadline of 50 ms has passed");
+    let limits = Limits { event_deadline: Some(Duration::from_millis(500)), ..limits() };
+    let message = |line: u32| format!("init.luau:{line}: out of time: the deadline of 500 ms has passed");
     for (what, source, line, traceback) in [
         (
             "asleep",
@@ -349,22 +356,119 @@ fn w02_deep_and_nested() {
     let error = die(Limits { event_fuel: Some(50_000_000), ..small() }, nested);
     assert!(error.message().starts_with("init.luau:6: out of fuel"), "{error:?}");
     assert_eq!(error.traceback().lines().last(), Some("init.luau:10 function go"), "{error:?}");
-    // bytes: long names and paths are cut off, and what was told before counts
+}
+
+/// Long names and paths are cut, and what is over 16 KiB is left out: the VM that only waits goes on.
+fn w02_long_names_and_paths() {
     let path = format!("{}.luau", "p".repeat(500));
-    let lib =
-        "local function f(n, ...)\n if n == 0 then\n  while true do\n  end\n end\n return (f(n - 1))\nend\nreturn f";
-    let source = format!("local f = require('@self/{}')\nreturn {{ go = function()\n f(100)\nend }}", "p".repeat(500));
-    let loaded = load_files(small(), &[("init.luau", &source), (&path, lib)]).unwrap();
-    let error = event(&loaded.instance(anybody()), "go").unwrap_err();
-    assert!(error.message().starts_with(&format!("{path}:3: out of fuel")), "{error:?}");
-    assert!(error.traceback().len() <= 17 << 10 && error.traceback().lines().count() > 20, "{error:?}");
+    for (name, shown) in [("f".repeat(100), "f".repeat(100) + "..."), ("f".repeat(20_000), "f".repeat(100) + "...")] {
+        let body =
+            "local function NAME(n, ...)\n if n == 0 then\n  BODY\n end\n return (NAME(n - 1))\nend\nreturn NAME";
+        let source = format!(
+            "local f = require('@self/{}')\nreturn {{ go = function()\n f(100)\nend, up = function() return 1 end }}",
+            "p".repeat(500)
+        );
+        for (what, limits) in [
+            ("while true do end", small()),
+            ("task.wait(100)", Limits { event_deadline: Some(Duration::from_millis(500)), ..small() }),
+        ] {
+            let lib = body.replace("NAME", &name).replace("BODY", what);
+            let loaded = load_files(limits, &[("init.luau", &source), (&path, &lib)]).unwrap();
+            let instance = loaded.instance(anybody());
+            let error = event(&instance, "go").unwrap_err();
+            assert!(error.message().starts_with(&format!("{path}:3: out of ")), "{error:?}");
+            let lines: Vec<&str> = error.traceback().lines().collect();
+            assert!(lines.contains(&format!("{path}:3 function {shown}").as_str()), "{error:?}");
+            assert_eq!(lines.last(), Some(&"... (the others are left out)"), "{error:?}");
+            assert!((16 << 10..18 << 10).contains(&error.traceback().len()), "{}", error.traceback().len());
+            assert_eq!(event(&instance, "up").unwrap().value, 1.into());
+            assert_eq!(instance.starts(), if error.kind() == ErrorKind::Deadline { 1 } else { 2 });
+        }
+    }
+}
+
+/// A traceback reads the same, whatever ended the script; `error` is one frame more.
+fn w02_a_traceback_is_that_of_an_error() {
+    let source = "local function inner(how, ...)\n if how then error('x') end while true do end\nend\n\
+                  local function deep(n, how, ...)\n if n == 0 then inner(how) end\n return (deep(n - 1, how))\nend\n\
+                  return {\n short = function(how) table.sort({ 1, 2 }, function() inner(how) end) end,\n\
+                  long = function(how) deep(100, how) end }";
+    let instance = try_load(small(), source).unwrap().instance(anybody());
+    for (name, left_out) in [("short", None), ("long", Some((73, 72)))] {
+        let lines = |how: bool, kind: ErrorKind| -> Vec<String> {
+            let error = send(&instance, name, &how.into()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error:?}");
+            error.traceback().lines().map(str::to_owned).collect()
+        };
+        let (error, fuel) = (lines(true, ErrorKind::Script), lines(false, ErrorKind::Fuel));
+        assert_eq!(error.first().map(String::as_str), Some("[C] error"));
+        let note = |lines: &[String]| lines.iter().position(|line| line.starts_with("..."));
+        let Some((by_error, by_fuel)) = left_out else {
+            assert_eq!(error.get(1..), Some(&*fuel), "{name}");
+            continue;
+        };
+        assert_eq!((note(&error), note(&fuel)), (Some(20), Some(20)));
+        assert_eq!(error.get(20), Some(&format!("... ({by_error} frames)")));
+        assert_eq!(fuel.get(20), Some(&format!("... ({by_fuel} frames)")));
+        assert_eq!((error.get(1..20), error.get(21..)), (fuel.get(..19), fuel.get(21..)), "{name}");
+    }
+}
+
+/// What is done for an event outside of its coroutine has the place of its own handler, whatever ended before.
+fn w02_no_place_of_another_event() {
+    let source = "return {\n first = function()\n  co = coroutine.running()\n  coroutine.yield()\n  return 1\n end,\n\
+                  second = function()\n  coroutine.resume(co)\n  return {{}}\n end,\n third = function() return 1 end }";
+    let limits = Limits { result_depth: 1, ..small() };
+    let instance = try_load(limits.clone(), source).unwrap().instance(anybody());
+    let second = run(async {
+        let first = instance.dispatch_value("first", &motu::Value::Nil);
+        let second = instance.dispatch_value("second", &motu::Value::Nil);
+        tokio::join!(first, second).1.unwrap_err()
+    });
+    let message = "init.luau:7: over the limit result_depth of 1: deeper than 1 tables at result[1]";
+    assert_at(&second, ErrorKind::Limit, message, &["init.luau:7 function second"], "after another has ended");
+    let instance =
+        try_load(limits, "local function f(...) return 1 end return { { f(1) } }").unwrap().instance(anybody());
+    let error = run(instance.value()).unwrap_err();
+    let message = "init.luau: over the limit result_depth of 1: deeper than 1 tables at value[1]";
+    assert_at(&error, ErrorKind::Limit, message, &["init.luau"], "the entry's value");
+}
+
+/// While it is started, and while it is paused.
+fn w02_the_handler_start_and_pauses() {
+    let limits = Limits { start_deadline: Some(Duration::from_millis(300)), ..limits() };
+    for (body, traceback) in [
+        ("while true do end", "init.luau:2 function start"),
+        ("task.wait(100)", "[C] wait\ninit.luau:2 function start"),
+    ] {
+        let source = format!("return {{ start = function()\n {body}\nend, go = print }}");
+        let limits = Limits { start_fuel: None, ..limits.clone() };
+        let error = event(&try_load(limits, source).unwrap().instance(anybody()), "go").unwrap_err();
+        assert_eq!(error.message(), "init.luau:2: out of time: the deadline of 300 ms has passed", "{error:?}");
+        assert_eq!(error.traceback(), traceback);
+    }
+    let limits = Limits { event_deadline: Some(Duration::from_millis(500)), ..limits };
+    let instance = try_load(limits, "return { go = function()\n task.wait(100)\nend }").unwrap().instance(anybody());
+    let error = run(async {
+        let going = instance.dispatch_value("go", &motu::Value::Nil);
+        let pausing = async {
+            tokio::task::yield_now().await;
+            until("it waits", || instance.status().started == 1);
+            instance.pause();
+        };
+        tokio::join!(going, pausing).0.unwrap_err()
+    });
+    assert_eq!(error.message(), "init.luau:2: out of time: the deadline of 500 ms has passed");
 }
 
 /// Frames and stacks grow here, and coroutines come and go, all the time.
-const BUSY: &str = "local function deep(n, ...)
+const DEEP: &str = "local function deep(n, ...)
  if n == 0 then return select('#', ...) end
  return (deep(n - 1, n, ...))
 end
+return deep";
+
+const BUSY: &str = "local deep = require('@self/deep')
 local function wide(co, n, ...)
  return coroutine.resume(co, table.unpack(table.create(n, 1)))
 end
@@ -379,35 +483,42 @@ return { go = function()
  end
 end }";
 
-/// Each death is at another instruction, in the growth of frames and stacks too. It has a place in the file, the outermost frame is
-/// the handler's, and a second death at the same fuel has the same place.
+/// Each death is at another instruction, in the growth of frames and stacks too. It has a place in the file that runs, the outermost
+/// frame is the handler's, and a second death at the same fuel has the same place.
 fn w02_deaths_at_any_fuel_have_their_place() {
-    let loaded = try_load(small(), BUSY).unwrap();
+    let loaded = load_files(small(), &[("init.luau", BUSY), ("deep.luau", DEEP)]).unwrap();
     let die = |fuel: u64| {
         let limits = Limits { event_fuel: Some(fuel), ..small() };
         let instance = loaded.instance(anybody()).with_seed(1).with_limits(limits).unwrap();
         event(&instance, "go").unwrap_err()
     };
     let deaths = if full() { 20_000 } else { 1_028 };
-    let mut lines = BTreeSet::new();
+    let mut places = BTreeSet::new();
     for number in 0..deaths {
-        // dense where the stacks grow first, and all over what comes later
-        let fuel = if number % 2 == 0 { 4_000 + 7 * number } else { 40_000 + 2_711 * number };
+        // the start of the handler, then dense where the stacks grow first, and all over what comes later
+        let fuel = match number % 4 {
+            0 => 1_500 + 5 * number,
+            1 => 6_000 + 11 * number,
+            _ => 40_000 + 2_711 * number,
+        };
         let error = die(fuel);
         assert_eq!(error.kind(), ErrorKind::Fuel, "{fuel}: {error:?}");
-        let place = error.message().strip_prefix("init.luau:").and_then(|rest| rest.split_once(": out of fuel: "));
-        let (line, _) = place.unwrap_or_else(|| panic!("{fuel}: {error:?}"));
-        assert!((1..=17).contains(&line.parse::<u32>().unwrap()), "{fuel}: {error:?}");
+        let place = error.message().split_once(": out of fuel: ").map(|(place, _)| place.split_once(':'));
+        let Some(Some((file, line))) = place else { panic!("{fuel}: {error:?}") };
+        let line: u32 = line.parse().unwrap();
+        let is_right = match file {
+            "init.luau" => (2..=13).contains(&line),
+            "deep.luau" => (1..=3).contains(&line),
+            _ => false,
+        };
+        assert!(is_right, "{fuel}: {error:?}");
         let outermost = error.traceback().lines().last().unwrap_or_default();
-        let handler = (8..=16).any(|line| outermost.starts_with(&format!("init.luau:{line}")));
-        assert!(handler, "{fuel}: {error:?}");
-        lines.insert(line.to_owned());
-        if number % 4 < 2 {
-            let again = die(fuel);
-            assert_eq!((again.message(), again.traceback()), (error.message(), error.traceback()), "{fuel}");
-        }
+        assert!((5..=13).any(|line| outermost.starts_with(&format!("init.luau:{line}"))), "{fuel}: {error:?}");
+        places.insert((file.to_owned(), line));
+        let again = die(fuel);
+        assert_eq!((again.message(), again.traceback()), (error.message(), error.traceback()), "{fuel}");
     }
-    assert!(lines.len() >= 8, "{lines:?}");
+    assert!(places.len() >= 8, "{places:?}");
 }
 
 /// Who dies more often than ten times a second has no place for the others; other tenants have theirs.

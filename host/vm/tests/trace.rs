@@ -49,8 +49,8 @@ fn w02_an_autopsy_takes_little_fuel() {
     run_out(&mut entering);
     let Entering { running, memory, .. } = entering;
     drop(running);
-    let mut vm = motu().shared().factory.over(memory.into_dead().unwrap()).unwrap();
-    let (frames, told) = vm.tell(None);
+    let mut vm = motu().shared().factory.start_over_dead(memory.into_dead().unwrap()).unwrap();
+    let (frames, told) = vm.tell(Traceable::Running);
     told.unwrap();
     assert_eq!(frames.shown(&bundle).frames.lines().count(), 31);
     let fuel = FUEL - vm.store.get_fuel().unwrap();
@@ -83,7 +83,7 @@ fn w02_a_guest_tells_of_its_frames_only_when_it_is_asked() {
     assert!(told.unwrap_err().to_string().contains("unasked"));
     world.state().frames = Some(Frames::default());
     let mut tell = |name: Vec<u8>| world.state().traced(0, b"init.luau".to_vec(), 1, name);
-    assert!(tell(vec![b'x'; 16 << 10]).is_err(), "too many bytes");
+    assert!(tell(vec![b'x'; 32 << 10]).is_err(), "too many bytes");
     world.state().frames = Some(Frames::default());
     let mut tell = |name: Vec<u8>| world.state().traced(0, b"init.luau".to_vec(), 1, name);
     for _ in 0..FRAMES_MAX {
