@@ -12,6 +12,8 @@ mod bulk;
 mod compile;
 #[path = "build/component.rs"]
 mod component;
+#[path = "build/core_math.rs"]
+mod core_math;
 #[path = "build/files.rs"]
 mod files;
 #[path = "build/flags.rs"]

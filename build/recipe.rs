@@ -7,7 +7,7 @@ use crate::bindings::World;
 use crate::compile::{self, Unit};
 use crate::files::{self, Result, Tree};
 use crate::zig::Zig;
-use crate::{flags, luau, patch};
+use crate::{core_math, flags, luau, patch};
 use std::path::Path;
 
 /// Exceptions in the exnref form: wasmtime takes no other.
@@ -29,6 +29,16 @@ const LUAU: [&str; 10] = [
     "-DLUA_MEMORY_CATEGORIES=8",
     "-DLUA_MINSTRTABSIZE=1024",
 ];
+
+/// The functions of C's `math.h`. Their error bounds hold for the roundings that the source asks for, so the compiler must not
+/// fuse a product and a sum.
+const MATH: &str = "guest/math/";
+const MATH_FLAGS: [&str; 5] = ["-O2", "-ffp-contract=off", "-msimd128", "-mrelaxed-simd", "-Iguest/math"];
+/// Those of them that CORE-MATH computes, a file each. The file `exp.c` defines `cr_exp`.
+const CORE_MATH: &str = "core-math/";
+const CORE_MATH_FLAGS: [&str; 3] = ["-w", "-include", "guest/math/wasm.h"];
+/// Where `guest/math/trig.c` defines C's function, and calls CORE-MATH's by its own name.
+const TRIG: [&str; 3] = ["sin", "cos", "tan"];
 
 /// zig's C++ library for wasm is built without exceptions: these files of it have them.
 const RUNTIME: [(&str, &str, &[&str]); 4] = [
@@ -55,7 +65,7 @@ const UNWIND: [&str; 4] = ["-O2", "-w", "-D_LIBUNWIND_HIDE_SYMBOLS", "-Izig-lib/
 
 /// The stack of C++ frames, below all data: an overflow is out of bounds, a trap.
 const STACK: [&str; 2] = ["-z", "stack-size=1048576"];
-const LINK: [&str; 13] = [
+const LINK: [&str; 14] = [
     "--error-limit=0",
     "--export-memory",
     "--export-table",
@@ -64,6 +74,7 @@ const LINK: [&str; 13] = [
     "--build-id=none",
     "--export=cabi_realloc",
     "--entry=_initialize",
+    "--wrap=strtod", // guest/number.c
     // zig's own driver leaves these three off when it links objects made with -flto, and the first throw traps.
     "-mllvm=-wasm-enable-eh",
     "-mllvm=-wasm-use-legacy-eh=false",
@@ -79,6 +90,7 @@ pub(crate) fn core_module(root: &Path, out: &Path, world: &World) -> Result<Vec<
     patch::apply(&mut luau)?;
     let mut ours = world.bindings.clone();
     files::add_folder(&mut ours, "guest", &root.join("guest"), &["cpp", "c", "S", "h"])?;
+    ours.extend(core_math::sources(out)?);
     flags::check(&luau, &ours)?;
     let units = units(&luau, &ours);
 
@@ -111,6 +123,7 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
             let (tool, flags) = match source.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("cpp") => ("c++", cpp_flags),
                 Some("c") if source.starts_with("bindings/") => ("cc", &bindings_flags),
+                Some("c") if source.starts_with(MATH) || source.starts_with(CORE_MATH) => ("cc", &math_flags(source)),
                 Some("c") => ("cc", &c_flags),
                 Some("S") => ("cc", &tag_flags),
                 _ => continue,
@@ -126,6 +139,16 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
         units.push(Unit { source: source.into(), tool, flags, inputs, warnings: false });
     }
     units
+}
+
+/// The flags of a file in `guest/math`.
+fn math_flags(source: &str) -> Vec<String> {
+    if !source.starts_with(CORE_MATH) {
+        return flags(&[&COMMON, &MATH_FLAGS, &["-Wall"]], &[]);
+    }
+    let name = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
+    let renamed = (!TRIG.contains(&&*name)).then(|| format!("-Dcr_{name}={name}"));
+    flags(&[&COMMON, &MATH_FLAGS, &CORE_MATH_FLAGS], renamed.as_slice())
 }
 
 fn headers(tree: &Tree) -> String {

@@ -37,6 +37,9 @@ pub enum CompileCache {
 pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Result<Engine> {
     let mut config = config(cache);
     config.with_host_memory(Arc::new(memories.clone()));
+    // `guest/math/` needs a fused multiply-add, an instruction of relaxed SIMD. `deterministic` makes its result the same on
+    // every machine; processors without the instruction call a function.
+    config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
     config.operator_cost(OperatorCost { Nop: NOP_FUEL, ..OperatorCost::new() });
     Engine::new(&config)
 }
