@@ -108,9 +108,9 @@ impl HostModule {
     /// `session.new` for its constructor.
     ///
     /// The arguments come as the one parameter's own type, or as a tuple of several, or as `()`. `R` is the WIT's result:
-    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value; a text has the function's name before
-    /// it. An event that ends by it is of kind [`Script`](ErrorKind::Script). An error of the future itself is the host's own,
-    /// and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
+    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value; only an `e` that is `string` has the
+    /// caller's place and the function's name before it. An event that ends by it is of kind [`Script`](ErrorKind::Script). An
+    /// error of the future itself is the host's own, and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
     /// [`Denied`](ErrorKind::Denied) keeps its kind. Both types are held against the WIT now; what doesn't fit is an error
     /// of [`build`](crate::MotuBuilder::build).
     ///
@@ -382,15 +382,18 @@ fn answered(function: &Function, result: Result<wit::Answer, Mismatch>) -> Answe
     match result {
         Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
         // the error that the WIT has: it answers what the script asked for, and is the script's to catch
+        Ok(wit::Answer::Error(value)) if function.raises_text() => {
+            Answer::Refused(Refusal { kind: FailureKind::Script, value: named(function, value), is_message: true })
+        }
         Ok(wit::Answer::Error(value)) => {
-            Answer::Refused(Refusal { kind: FailureKind::Script, value: named(function, value) })
+            Answer::Refused(Refusal { kind: FailureKind::Script, value, is_message: false })
         }
         Err(mismatch) if mismatch.is_over_limit() => refused(FailureKind::Limit, &mismatch.to_string()),
         Err(mismatch) => refused(FailureKind::Host, &mismatch.to_string()),
     }
 }
 
-/// What a function throws; if that is a text, with the function's name before it.
+/// The text that a function throws, with the function's name before it.
 fn named(function: &Function, thrown: Vec<u8>) -> Vec<u8> {
     let Ok(Token::String(text)) = Reader::new(&thrown).token() else { return thrown };
     let mut named = format!("{}: ", function.called).into_bytes();
@@ -434,7 +437,7 @@ pub(crate) fn refused(kind: FailureKind, message: &str) -> Answer {
     // a long text is cut: it is the host's, but may hold what a script sent
     let cut = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message);
     let value = Value::string(cut).encode().unwrap_or_default();
-    Answer::Refused(Refusal { kind, value })
+    Answer::Refused(Refusal { kind, value, is_message: true })
 }
 
 impl fmt::Debug for HostModule {
