@@ -626,7 +626,7 @@ pub struct Diagnostic {
     pub path: String,
     /// The line in it, from 1.
     pub line: u32,
-    /// The column in the line, in bytes, from 1.
+    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc`.
     pub column: u32,
     /// It may be meant so: a global that is not there is nil.
     pub warning: bool,
@@ -639,7 +639,11 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let warning = if self.warning { "warning: " } else { "" };
-        write!(f, "{}:{}:{}: {warning}{}", self.path, self.line, self.column, self.message)
+        let Diagnostic { path, line, column, message, .. } = self;
+        match column {
+            0 => write!(f, "{path}:{line}: {warning}{message}"),
+            _ => write!(f, "{path}:{line}:{column}: {warning}{message}"),
+        }
     }
 }
 
