@@ -21,7 +21,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Load a bundle, and run one event.
     Run(Run),
-    /// Compile every file, resolve every require, list the handlers.
+    /// Compile every file, resolve every require, run the top level, and list the handlers and the grants that the bundle needs.
     Check(Check),
     /// Run the tests (*.test.luau) of bundles.
     Test(Test),

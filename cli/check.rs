@@ -26,7 +26,7 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         text.push_str(&pointed_at(diagnostic));
     }
     if found.left_out > 0 {
-        let _ = writeln!(text, "and {} more, in these files and in those after them", found.left_out);
+        let _ = writeln!(text, "and {} more", found.left_out);
     }
     if found.diagnostics.iter().any(|diagnostic| !diagnostic.warning) {
         return Ok((text, ExitCode::FAILURE));
@@ -51,13 +51,16 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     Ok((text, ExitCode::SUCCESS))
 }
 
-/// The line, and a mark below its column.
+/// The line, and a mark below its column if that is known.
 fn pointed_at(diagnostic: &Diagnostic) -> String {
     let Some(line) = &diagnostic.source else { return String::new() };
-    let column = usize::try_from(diagnostic.column).unwrap_or(usize::MAX).saturating_sub(1);
-    let before = line.get(..column).unwrap_or(line);
+    let shown = format!("  {}\n", report::plain(line));
+    let Some(column) = usize::try_from(diagnostic.column).ok().and_then(|column| column.checked_sub(1)) else {
+        return shown;
+    };
+    let before = report::plain(line.get(..line.floor_char_boundary(column)).unwrap_or(line));
     let blanks: String = before.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
-    format!("  {}\n  {blanks}^\n", report::plain(line))
+    format!("{shown}  {blanks}^\n")
 }
 
 /// What the entry returned, if that has no handlers.
@@ -65,9 +68,12 @@ async fn entry(bundle: &Bundle, loaded: &Loaded) -> String {
     let path = bundle.entry();
     let example = "a table of functions by event, as in `return { greet = greet }`";
     let Ok(tenant) = "motu:check".parse::<Tenant>() else { return String::new() };
-    match loaded.instance(tenant).value().await.map(|outcome| outcome.value) {
-        Ok(Value::Nil) => format!("{path} returns nothing, where events need {example}"),
-        Ok(Value::Array(_) | Value::Map(_)) | Err(_) => format!("{path} returns no {example}"),
-        Ok(value) => format!("{path} returns a {}, where events need {example}", value.type_name()),
-    }
+    let returned = match loaded.instance(tenant).value().await.map(|outcome| outcome.value) {
+        Ok(Value::Array(_) | Value::Map(_)) => return format!("{path} doesn't return {example}"),
+        Ok(Value::Nil) => "nothing".to_owned(),
+        Ok(value @ Value::Integer(_)) => format!("an {}", value.type_name()),
+        Ok(value) => format!("a {}", value.type_name()),
+        Err(_) => "a value that can't cross to the host".to_owned(), // a function, or a table with one
+    };
+    format!("{path} returns {returned}, where events need {example}")
 }

@@ -1,6 +1,6 @@
 //! What went wrong, of the script or before it, and how a person is told.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -47,6 +47,12 @@ impl Failure {
 
     pub(crate) fn host(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Host, message)
+    }
+
+    /// The same failure, with where it happened before its message.
+    pub(crate) fn of(mut self, place: impl Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
     }
 
     /// The same failure, with what was used before it.

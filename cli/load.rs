@@ -25,8 +25,14 @@ pub(crate) fn load(load: &Load) -> ExitCode {
 }
 
 fn loaded(load: &Load) -> Result<(String, bool), Failure> {
-    // all of them are read before the first one runs: a mistake in the last should not cost minutes
+    // all of them are read and checked before the first one runs: a mistake in the last should not cost minutes
     let scenarios: Vec<_> = load.files.iter().map(|file| Scenario::read(file)).collect::<Result<_, _>>()?;
+    if let Some(first) = scenarios.first() {
+        let motu = motu(first)?; // all scenarios have the same functions
+        for (file, scenario) in load.files.iter().zip(&scenarios) {
+            drive::check_grants(&motu, scenario).map_err(|failure| failure.of(file.display()))?;
+        }
+    }
     let mut reports = Vec::new();
     for (file, scenario) in load.files.iter().zip(&scenarios) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,7 +45,8 @@ fn loaded(load: &Load) -> Result<(String, bool), Failure> {
         let results = runtime.block_on(async {
             let url = if scenario.serve { Some(server::start().await?) } else { None };
             drive::run(&motu, scenario, url.as_deref(), !load.json).await
-        })?;
+        });
+        let results = results.map_err(|failure| failure.of(file.display()))?;
         reports.push(Report::new(&file.to_string_lossy(), scenario, results));
         runtime.shutdown_background();
     }

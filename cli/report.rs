@@ -105,10 +105,12 @@ pub(crate) fn time(elapsed: Duration) -> String {
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }
 
-/// A script's text for a terminal: control characters but line breaks and tabs are shown, not obeyed.
+/// A script's text for a terminal: control characters but line breaks and tabs are shown, not obeyed, and so are those that change
+/// the direction of what follows.
 pub(crate) fn plain(text: &str) -> String {
     let show = |c: char| match c {
         '\n' | '\t' => c.to_string(),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_default().to_string(),
         c if c.is_control() => c.escape_default().to_string(),
         c => c.to_string(),
     };
@@ -144,5 +146,6 @@ mod tests {
         assert_eq!(time(Duration::from_micros(340)), "0.3 ms");
         assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
         assert_eq!(plain("a\x1b[31m\tb\nc\u{9b}"), "a\\u{1b}[31m\tb\nc\\u{9b}");
+        assert_eq!(plain("\u{202e}é\u{2066}"), "\\u{202e}é\\u{2066}");
     }
 }

@@ -46,7 +46,9 @@ void compile_file(File &file, std::vector<Diagnostic> &diagnostics) {
     size_t nul = file.source.find('\0');
     if (nul != std::string::npos) {
         unsigned line = static_cast<unsigned>(std::count(file.source.begin(), file.source.begin() + nul, '\n'));
-        report(diagnostics, file, Luau::Location(Luau::Position(line, 0), 0), "a NUL byte can't stand in Luau source");
+        unsigned column = static_cast<unsigned>(nul - (file.source.rfind('\n', nul) + 1));
+        report(diagnostics, file, Luau::Location(Luau::Position(line, column), 0),
+               "a NUL byte can't stand in Luau source");
         return;
     }
 

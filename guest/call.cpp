@@ -16,10 +16,14 @@
 namespace motu {
 namespace {
 
-[[noreturn]] void raise(lua_State *L, std::string_view message) {
+using FailureKind = motu_guest_types_failure_kind_t;
+
+[[noreturn]] void raise(lua_State *L, std::string_view message,
+                        FailureKind kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT) {
     luaL_where(L, 1);
     lua_pushlstring(L, message.data(), message.size());
     lua_concat(L, 2);
+    remember_refusal(L, kind, nullptr);
     lua_error(L);
 }
 
@@ -31,9 +35,9 @@ bool is_given_its_module(lua_State *L, const HostFunction &function) {
     if (function.is_method || !lua_istable(L, 1))
         return false;
     lua_rawgetfield(L, 1, function.name.c_str());
-    lua_CFunction found = lua_tocfunction(L, -1);
+    bool is_in_it = host_function_at(L, -1) != nullptr;
     lua_pop(L, 1);
-    return found == call || found == call_replaceable;
+    return is_in_it;
 }
 
 // Over the limit of bytes it doesn't return. What lies too deep is an ordinary error: none of it was copied.
@@ -45,7 +49,8 @@ guest_list_u8_t take_arguments(lua_State *L, const HostFunction &function) {
                  "over " + std::to_string(bytes_max) + " bytes at " + encoded.detail);
     if (encoded.outcome == Crossing::too_deep) {
         std::string most = std::to_string(depth_max);
-        raise(L, "over the limit result_depth of " + most + ": deeper than " + most + " tables at " + encoded.detail);
+        raise(L, "over the limit result_depth of " + most + ": deeper than " + most + " tables at " + encoded.detail,
+              MOTU_GUEST_TYPES_FAILURE_KIND_LIMIT);
     }
     if (encoded.outcome != Crossing::done && is_given_its_module(L, function))
         raise(L, function.shown + " is called with a colon, which gives it its module; write " + function.shown +
@@ -120,6 +125,16 @@ void push_host_function(lua_State *L, const HostFunction &function) {
     lua_pushcclosure(L, call, function.name.c_str(), 1);
 }
 
+const HostFunction *host_function_at(lua_State *L, int index) {
+    lua_CFunction found = lua_tocfunction(L, index);
+    if (found != call && found != call_replaceable)
+        return nullptr;
+    lua_getupvalue(L, index, 1);
+    auto *function = static_cast<const HostFunction *>(lua_tolightuserdata(L, -1));
+    lua_pop(L, 1);
+    return function;
+}
+
 bool push_answer(lua_State *thread, const HostFunction *function, const motu_guest_types_answer_t &answer) {
     if (!lua_checkstack(thread, 4)) // can't be, below a call that yielded
         __builtin_trap();
@@ -129,14 +144,14 @@ bool push_answer(lua_State *thread, const HostFunction *function, const motu_gue
     case MOTU_GUEST_TYPES_ANSWER_REFUSED:
         if (!push_value(thread, answer.val.refused.value))
             return false;
-        if (lua_type(thread, -1) == LUA_TSTRING) {
+        if (answer.val.refused.is_message) {
             size_t size = 0;
             const char *message = lua_tolstring(thread, -1, &size);
             std::string text = place_of(thread).append(message, size);
             lua_pushlstring(thread, text.data(), text.size());
             lua_remove(thread, -2);
         }
-        remember_refusal(thread, answer.val.refused.kind, function);
+        remember_refusal(thread, answer.val.refused.kind, answer.val.refused.is_message ? nullptr : function);
         return false;
     default: // only a sleep ends so
         lua_pushnil(thread);

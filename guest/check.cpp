@@ -54,6 +54,9 @@ public:
         return false;
     }
 
+    // Of a type function nothing ever runs.
+    bool visit(Luau::AstStatTypeFunction *) override { return false; }
+
     bool visit(Luau::AstExprCall *call) override {
         if (Luau::AstExprConstantString *path = required(call))
             check({path->value.data, path->value.size}, path->location.begin);
@@ -150,8 +153,11 @@ private:
     int function_depth_ = 0;
 };
 
-// A file with a syntax error has no requires to speak of: what the parser makes of it is a guess.
+// A file with a syntax error has no requires to speak of: what the parser makes of it is a guess. A NUL is one: the
+// parser stops there, and says nothing.
 void check_source(const File &file, Findings &findings, Graph &graph, std::set<uint32_t> &calls, Globals &globals) {
+    if (file.source.find('\0') != std::string::npos)
+        return globals.add_broken(file);
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);
     Luau::ParseResult parsed = Luau::Parser::parse(file.source.data(), file.source.size(), names, allocator);
@@ -175,7 +181,8 @@ void check_config(const File &file, Findings &findings) {
     Luau::ConfigOptions options;
     options.aliasOptions = Luau::ConfigOptions::AliasOptions{std::nullopt, false};
     if (std::optional<std::string> error = Luau::parseConfig(file.source, config, options))
-        findings.add(file.path, {line_in(*error), 0}, file.opaque ? "syntax error (the source is opaque)" : *error);
+        findings.add(file.path, {line_in(*error), Findings::no_column},
+                     file.opaque ? "syntax error (the source is opaque)" : *error);
 }
 
 bool is_config(std::string_view path) {

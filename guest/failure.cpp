@@ -3,6 +3,7 @@
 
 #include "failure.h"
 
+#include "call.h"
 #include "codec.h"
 #include "lstate.h"
 #include "lualib.h"
@@ -17,9 +18,8 @@
 namespace motu {
 namespace {
 
-constexpr int first_frames = 20;
-constexpr int last_frames = 10;
 constexpr size_t wrapped_max = 200; // as many as Luau lets run in each other
+constexpr size_t frame_bytes_max = text_bytes_max / (first_frames + last_frames + 1);
 
 struct Refusal {
     motu_guest_types_failure_kind_t kind = MOTU_GUEST_TYPES_FAILURE_KIND_SCRIPT;
@@ -30,13 +30,30 @@ struct Refusal {
 char refusal_key; // its address is the key of the value in the registry
 Refusal last_refusal;
 
+// The host function that is the innermost call of a coroutine, or null.
+const HostFunction *innermost(lua_State *coroutine) {
+    lua_Debug frame = {};
+    lua_rawcheckstack(coroutine, 2);
+    if (!lua_getinfo(coroutine, 0, "f", &frame))
+        return nullptr;
+    const HostFunction *function = host_function_at(coroutine, -1);
+    lua_pop(coroutine, 1);
+    return function;
+}
+
 // What is known of the error value on top of the stack.
 Refusal refusal_of(lua_State *coroutine) {
     lua_rawcheckstack(coroutine, 1);
     lua_rawgetp(coroutine, LUA_REGISTRYINDEX, &refusal_key);
     bool same = lua_rawequal(coroutine, -1, -2);
     lua_pop(coroutine, 1);
-    return same ? last_refusal : Refusal();
+    if (!same)
+        return {};
+    // an equal number or text may be the script's own, unlike the same table
+    bool may_be_another = lua_type(coroutine, -1) <= LUA_TSTRING;
+    if (last_refusal.function && may_be_another && innermost(coroutine) != last_refusal.function)
+        return {};
+    return last_refusal;
 }
 
 // A line of a traceback, or "" for a frame that isn't shown.
@@ -46,16 +63,17 @@ std::string frame_text(lua_State *coroutine, int level) {
         return {};
     std::string_view name = frame.name ? frame.name : "";
     if (frame.what[0] == 'C')
-        return name.empty() ? std::string() : "[C] " + std::string(name); // without a name it's one of ours
+        return name.empty() ? std::string() : "[C] " + cut(name, frame_bytes_max); // without a name it's one of ours
     std::string text = frame.source[0] == '=' ? frame.source + 1 : frame.short_src;
     if (frame.currentline > 0) // opaque code has no lines
         text += ":" + std::to_string(frame.currentline);
     if (!name.empty())
-        text += " function " + std::string(name);
-    return text;
+        text.append(" function ").append(name);
+    return cut(text, frame_bytes_max);
 }
 
-// The coroutine whose error came out of this one's innermost call, if that was made by `coroutine.wrap`.
+// The coroutine that this one's innermost call resumed, if that is one of `coroutine.wrap` and the coroutine has
+// failed, now or before.
 lua_State *failed_in(lua_State *coroutine) {
     lua_Debug frame = {};
     lua_rawcheckstack(coroutine, 2);
@@ -71,27 +89,39 @@ lua_State *failed_in(lua_State *coroutine) {
     return failed ? inner : nullptr;
 }
 
-// Whether the error value on top of the stack says that a coroutine was dead already: what it had died of is another error.
-bool was_dead(lua_State *coroutine) {
-    static const char dead[] = "cannot resume dead coroutine";
+// The text on top of the stack, or "" if there is another value or none.
+std::string_view string_on_top(lua_State *coroutine) {
+    if (lua_gettop(coroutine) == 0 || lua_type(coroutine, -1) != LUA_TSTRING)
+        return {};
     size_t size = 0;
-    const char *message = lua_type(coroutine, -1) == LUA_TSTRING ? lua_tolstring(coroutine, -1, &size) : "";
-    return std::string_view(message, size).find(dead) != std::string_view::npos;
+    const char *text = lua_tolstring(coroutine, -1, &size);
+    return {text, size};
 }
 
-std::string frames_of(lua_State *coroutine) {
-    std::string text;
-    int depth = lua_stackdepth(coroutine);
-    for (int level = 0; level < depth; level++) {
-        if (depth > first_frames + last_frames && level == first_frames) {
-            level = depth - last_frames;
-            text += "... (" + std::to_string(level - first_frames) + " frames)\n";
-        }
-        std::string frame = frame_text(coroutine, level);
-        if (!frame.empty())
-            text += frame + "\n";
+bool is_not_resumed(std::string_view message) {
+    return message == "cannot resume dead coroutine" || message == "cannot resume normal coroutine" ||
+           message == "cannot resume running coroutine";
+}
+
+// The coroutine that failed, after those that its error came out of. Each `coroutine.wrap` between them put its place
+// before an error that is text. Without those, the error says whether the last one wasn't resumed at all: what that may
+// have died of before is another error.
+std::vector<lua_State *> failed_chain(lua_State *coroutine) {
+    std::vector<lua_State *> chain = {coroutine};
+    std::string_view message = string_on_top(coroutine);
+    while (lua_State *inner = chain.size() < wrapped_max ? failed_in(chain.back()) : nullptr) {
+        lua_rawcheckstack(chain.back(), 1);
+        luaL_where(chain.back(), 1);
+        std::string_view place = string_on_top(chain.back());
+        if (message.substr(0, place.size()) == place)
+            message.remove_prefix(place.size());
+        lua_pop(chain.back(), 1);
+        if (is_not_resumed(message))
+            break;
+        chain.push_back(inner);
     }
-    return text;
+    std::reverse(chain.begin(), chain.end());
+    return chain;
 }
 
 // Leaves the text of the value that is its argument.
@@ -146,13 +176,9 @@ std::string message_in(lua_State *helper) {
     return cut({message, size}, text_bytes_max);
 }
 
-std::string string_message(lua_State *coroutine) {
-    size_t size = 0;
-    const char *message = lua_tolstring(coroutine, -1, &size);
-    return cut({message, size}, text_bytes_max);
-}
+std::string string_message(lua_State *coroutine) { return cut(string_on_top(coroutine), text_bytes_max); }
 
-// "path:line: module.function: " if the error value, which is no string, is a host function's. A string has both itself.
+// "path:line: module.function: " if the error value is a host function's and doesn't say so itself.
 std::string before_message(lua_State *coroutine) {
     const HostFunction *function = refusal_of(coroutine).function;
     return function ? place_of(coroutine) + function->shown + ": " : std::string();
@@ -166,16 +192,22 @@ guest_option_list_u8_t encode_error_value(lua_State *helper) {
 } // namespace
 
 std::string traceback_of(lua_State *coroutine) {
-    std::vector<lua_State *> chain = {coroutine};
-    if (lua_gettop(coroutine) > 0 && !was_dead(coroutine))
-        while (lua_State *inner = chain.size() < wrapped_max ? failed_in(chain.back()) : nullptr) {
-            if (std::find(chain.begin(), chain.end(), inner) != chain.end())
-                break; // each may have called the other, in vain
-            chain.push_back(inner);
-        }
+    std::vector<lua_State *> chain = failed_chain(coroutine);
+    int depth = 0, at = 0;
+    for (lua_State *each : chain)
+        depth += lua_stackdepth(each);
+    int left_out_to = std::max(first_frames, depth - last_frames);
     std::string text;
-    for (auto inner = chain.rbegin(); inner != chain.rend() && text.size() <= text_bytes_max; ++inner)
-        text += frames_of(*inner);
+    for (lua_State *each : chain)
+        for (int level = 0, levels = lua_stackdepth(each); level < levels; level++, at++) {
+            if (at == first_frames && at < left_out_to)
+                text += "... (" + std::to_string(left_out_to - at) + " frames)\n";
+            if (at >= first_frames && at < left_out_to)
+                continue;
+            std::string frame = frame_text(each, level);
+            if (!frame.empty())
+                text += frame + "\n";
+        }
     if (!text.empty())
         text.pop_back();
     return text;
@@ -210,9 +242,9 @@ exports_motu_guest_vm_failure_t compile_failure(std::string_view message) {
 }
 
 std::string message_of(lua_State *coroutine, lua_State *from) {
-    if (lua_type(coroutine, -1) == LUA_TSTRING)
-        return string_message(coroutine);
     std::string before = before_message(coroutine);
+    if (lua_type(coroutine, -1) == LUA_TSTRING)
+        return before + string_message(coroutine);
     std::string message = message_in(push_helper(coroutine, from));
     lua_pop(main_state(), 1);
     return before + message;
@@ -228,11 +260,11 @@ void remember_refusal(lua_State *L, motu_guest_types_failure_kind_t kind, const 
 exports_motu_guest_vm_failure_t failure_of(lua_State *coroutine, lua_State *from) {
     std::string traceback = traceback_of(coroutine);
     motu_guest_types_failure_kind_t kind = refusal_of(coroutine).kind;
+    std::string before = before_message(coroutine);
     exports_motu_guest_vm_failure_t failure;
     if (lua_type(coroutine, -1) == LUA_TSTRING) {
-        failure = script_failure(string_message(coroutine), traceback);
+        failure = script_failure(before + string_message(coroutine), traceback);
     } else {
-        std::string before = before_message(coroutine);
         lua_State *helper = push_helper(coroutine, from);
         failure = script_failure(before + message_in(helper), traceback);
         failure.value = encode_error_value(helper);

@@ -16,7 +16,6 @@ LUAU_DYNAMIC_FASTFLAG(LuauOptimizeStringSplit)
 LUAU_FASTFLAG(LuauSandboxFreezesVectorMetatable)
 LUAU_FASTFLAG(LuauTableArrayAdjustCheck)
 LUAU_DYNAMIC_FASTFLAG(LuauTableMoveTimeoutFix)
-LUAU_FASTINT(LuauRecursionLimit)
 
 void motu::set_flags() {
     // a table's array never gets a negative size: `table.move` to the end of all indices wrote over the whole memory
@@ -68,4 +67,5 @@ void motu::set_flags() {
 //
 // Left as they are, for they are no switches: LuauCompileInlineDepth, LuauCompileInlineThreshold,
 // LuauCompileInlineThresholdMaxBoost, LuauCompileLoopUnrollThreshold, LuauCompileLoopUnrollThresholdMaxBoost,
-// LuauInlineHitsThreshold, LuauParseErrorLimit, LuauTypeLengthLimit.
+// LuauInlineHitsThreshold, LuauParseErrorLimit, LuauTypeLengthLimit, and LuauRecursionLimit: the wasm stack has room for
+// what nests 1,000 deep, as native Luau takes it (tests/all/limits/nesting.rs).

@@ -4,6 +4,7 @@
 #include "vm.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -37,6 +38,8 @@ constexpr std::pair<std::string_view, std::string_view> others[] = {
 constexpr size_t suggested_max = 50;         // so many globals are compared with the names that there are
 constexpr size_t suggested_bytes_max = 32;   // if they are no longer than this
 constexpr size_t suggested_from_max = 1'000; // with so many names
+constexpr size_t read_max = 10'000;          // names of globals that are kept for a file
+constexpr size_t far_max = 2;                // a suggestion differs from the name in no more letters
 
 class Visitor : public Luau::AstVisitor {
 public:
@@ -45,7 +48,8 @@ public:
     using Luau::AstVisitor::visit;
 
     bool visit(Luau::AstExprGlobal *global) override {
-        uses_.read.emplace(global->name.value, global->location.begin);
+        if (uses_.read.size() < read_max)
+            uses_.read.emplace(global->name.value, global->location.begin);
         return true;
     }
 
@@ -80,6 +84,9 @@ public:
         return true;
     }
 
+    // Runs with the type checker's own globals, or never, as here.
+    bool visit(Luau::AstStatTypeFunction *) override { return false; }
+
     bool visit(Luau::AstStatFor *loop) override {
         name(loop->var);
         return true;
@@ -99,7 +106,10 @@ private:
             to->visit(this);
     }
 
-    void name(Luau::AstLocal *local) { uses_.local.insert(local->name.value); }
+    void name(Luau::AstLocal *local) {
+        if (uses_.local.size() < suggested_from_max)
+            uses_.local.insert(local->name.value);
+    }
 
     Globals::Uses &uses_;
     std::set<std::string> &assigned_;
@@ -116,36 +126,45 @@ std::set<std::string> library() {
     return names;
 }
 
-// How many letters are to be changed, added, left out or swapped with the next one.
-size_t distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); j++)
+// How many letters are to be changed, added, left out or swapped with the next one; `most` if they are as many or more.
+// `name` is at most `suggested_bytes_max` long.
+size_t distance(std::string_view name, std::string_view other, size_t most) {
+    constexpr size_t other_bytes_max = suggested_bytes_max + far_max;
+    size_t longer = std::max(name.size(), other.size()), shorter = std::min(name.size(), other.size());
+    if (longer - shorter >= most || other.size() > other_bytes_max)
+        return most;
+    size_t rows[3][other_bytes_max + 2];
+    size_t *before = rows[0], *last = rows[1], *row = rows[2];
+    for (size_t j = 0; j <= other.size(); j++)
         last[j] = j;
-    for (size_t i = 1; i <= a.size(); i++) {
-        row[0] = i;
-        for (size_t j = 1; j <= b.size(); j++) {
-            row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+    for (size_t i = 1; i <= name.size(); i++) {
+        // beside these columns it is `most` or more
+        size_t first = i < most ? 1 : i - most + 1, end = std::min(other.size(), i + most - 1);
+        size_t least = row[first - 1] = first == 1 ? i : most;
+        row[end + 1] = most;
+        for (size_t j = first; j <= end; j++) {
+            row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (name[i - 1] != other[j - 1])});
+            if (i > 1 && j > 1 && name[i - 1] == other[j - 2] && name[i - 2] == other[j - 1])
                 row[j] = std::min(row[j], before[j - 2] + 1);
+            least = std::min(least, row[j]);
         }
-        before = last;
-        last = row;
+        if (least >= most)
+            return most;
+        std::swap(before, last);
+        std::swap(last, row);
     }
-    return last[b.size()];
+    return std::min(last[other.size()], most);
 }
 
 // The name that it may be, if one is near.
 std::optional<std::string> near(const std::string &name, const std::set<std::string> *(&known)[3]) {
-    size_t best = std::min<size_t>(2, name.size() / 3) + 1, looked_at = 0;
+    size_t best = std::min(far_max, name.size() / 3) + 1, looked_at = 0;
     std::optional<std::string> found;
     for (const std::set<std::string> *names : known)
         for (const std::string &other : *names) {
             if (++looked_at > suggested_from_max)
                 return found;
-            size_t longer = std::max(name.size(), other.size()), shorter = std::min(name.size(), other.size());
-            if (longer - shorter >= best)
-                continue;
-            size_t far = distance(name, other);
+            size_t far = distance(name, other, best);
             if (far > 0 && far < best) {
                 best = far;
                 found = other;

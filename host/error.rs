@@ -15,7 +15,8 @@ use crate::value::Value;
 pub enum ErrorKind {
     /// A file of the bundle isn't Luau.
     Compile,
-    /// The script raised an error that nothing caught, or a host function did that its WIT has; or it returned what can't cross.
+    /// The script raised an error that nothing caught, or returned what can't cross. Also an error of a host function that nothing caught: one
+    /// that the function's WIT has, or arguments that don't fit the WIT.
     Script,
     /// Motu was called wrongly: an unreadable bundle, a payload that can't cross, an event that nothing handles.
     Usage,

@@ -32,7 +32,7 @@ use crate::context::RESOURCES_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::grant::FunctionName;
 use crate::guest::exports::motu::guest::vm::{HostFunction as GuestFunction, Module as GuestModule};
-use crate::module::{Body, Derived, HostModule};
+use crate::module::{Body, HostModule, Narrowing};
 use crate::rates::Rates;
 use crate::share::Shares;
 use crate::tenant::Tenant;
@@ -70,8 +70,7 @@ pub(crate) struct HostFunction {
     body: Body,
     /// Those of its module, each with its number.
     pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
-    /// What grants may name beside its arguments.
-    derived: Vec<Derived>,
+    narrowing: Narrowing,
     pub(crate) aside: Arc<Aside>,
 }
 
@@ -97,7 +96,7 @@ impl HostFunction {
     ///
     /// A text of more than `NARROWED_BYTES_MAX` bytes fits no pattern: nobody looks at it.
     fn narrowed<'a>(&self, arguments: &'a Arguments, name: &str) -> (Option<Cow<'a, str>>, u64) {
-        let derived = self.derived.iter().find(|derived| derived.name == name);
+        let derived = self.narrowing.derived.iter().find(|derived| derived.name == name);
         let of = derived.map_or(name, |derived| &derived.of);
         let text = wit::text_argument(&self.described, arguments, of);
         let Some(text) = text.filter(|text| text.len() <= NARROWED_BYTES_MAX) else { return (None, tariff::TEXT) };
@@ -183,13 +182,22 @@ impl Functions {
             *resources += 1;
         }
         let numbered: Arc<[_]> = numbered.into();
-        for (described, body, derived) in module.finish()? {
+        for (described, body, narrowing) in module.finish()? {
             let (interface, shown) = (described.interface().into(), described.grant.as_str().into());
             let (package, resources) = (package.clone(), numbered.clone());
             let package_number = self.packages.len();
             let aside = self.aside.clone();
-            let function =
-                HostFunction { described, package, package_number, interface, shown, body, resources, derived, aside };
+            let function = HostFunction {
+                described,
+                package,
+                package_number,
+                interface,
+                shown,
+                body,
+                resources,
+                narrowing,
+                aside,
+            };
             self.all.push(Arc::new(function));
         }
         self.packages.push(package.clone());

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 pub use error::GrantError;
+pub(crate) use error::escaped;
 use glob::Glob;
 pub(crate) use list::{Decision, Narrowed};
 pub use list::{Grants, GrantsError, NotCovered};
@@ -118,20 +119,21 @@ impl Grant {
             })
     }
 
-    /// What arguments it asks for: their names, and the text that each must be, if the pattern is one.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.arguments.iter().map(|argument| match argument.pattern.pieces() {
-            [text] => (&*argument.name, Some(&**text)),
-            _ => (&*argument.name, None),
-        })
+    /// The arguments that it is narrowed by: their names, and the pieces of their patterns between `*`.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&str, &[Box<str>])> {
+        self.arguments.iter().map(|argument| (&*argument.name, argument.pattern.pieces()))
+    }
+
+    /// Whether it is about functions of the package that has this one.
+    pub(crate) fn names_package(&self, function: &FunctionName<'_>) -> bool {
+        self.package.is(function.package) && self.namespace.is(function.namespace)
     }
 
     /// Whether it is about this function, whatever the arguments.
     pub(crate) fn names(&self, function: &FunctionName<'_>) -> bool {
         self.function.is(function.function)
             && self.interface.is(function.interface)
-            && self.package.is(function.package)
-            && self.namespace.is(function.namespace)
+            && self.names_package(function)
             && self.major.is_none_or(|major| major == function.major)
     }
 }

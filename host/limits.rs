@@ -40,7 +40,7 @@ pub struct Limits {
     /// Memory of an instance in bytes: the VM (about 1.2 MiB), the bundle and all that the script makes, and what the host
     /// holds for it: payloads in its mailbox, sleeps (256 bytes each), calls that wait (2 KiB or so
     /// each, and their arguments). Not counted: the
-    /// heap of exceptions (at most 1 MiB) and the stack (2 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
+    /// heap of exceptions (at most 1 MiB) and the stack (3 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
     /// [`Memory`](crate::ErrorKind::Memory).
     pub memory_bytes: u64,
     /// The size of an event's payload on the wire, in bytes. Default 1 MiB, at most 1 GiB. Over it:

@@ -40,8 +40,18 @@ pub(crate) struct Derived {
     pub(crate) read: Reading,
 }
 
-/// A function, what it does, and what grants may name of it.
-pub(crate) type Implemented = (Arc<Function>, Body, Vec<Derived>);
+/// Why no call has an argument of this name that fits a pattern, if none can. The pattern is given by its pieces between `*`.
+pub(crate) type Never = fn(&str, &[Box<str>]) -> Option<String>;
+
+/// How grants may narrow a function.
+#[derive(Clone, Default)]
+pub(crate) struct Narrowing {
+    pub(crate) derived: Vec<Derived>,
+    pub(crate) never: Option<Never>,
+}
+
+/// A function, what it does, and how grants may narrow it.
+pub(crate) type Implemented = (Arc<Function>, Body, Narrowing);
 
 /// What a result may be.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +90,7 @@ pub(crate) struct Bounds {
 pub struct HostModule {
     package: Arc<Package>,
     bodies: BTreeMap<String, Body>,
-    derived: BTreeMap<String, Vec<Derived>>,
+    narrowing: BTreeMap<String, Narrowing>,
     /// What is wrong with it, said when Motu is built.
     wrong: Vec<String>,
 }
@@ -99,7 +109,7 @@ impl HostModule {
         Ok(HostModule {
             package: Arc::new(package),
             bodies: BTreeMap::new(),
-            derived: BTreeMap::new(),
+            narrowing: BTreeMap::new(),
             wrong: Vec::new(),
         })
     }
@@ -108,9 +118,9 @@ impl HostModule {
     /// `session.new` for its constructor.
     ///
     /// The arguments come as the one parameter's own type, or as a tuple of several, or as `()`. `R` is the WIT's result:
-    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value; a text has the function's name before
-    /// it. An event that ends by it is of kind [`Script`](ErrorKind::Script). An error of the future itself is the host's own,
-    /// and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
+    /// of a `result<t, e>`, a [`Result`], whose error is thrown in the script as a value; only an `e` that is `string` has the
+    /// caller's place and the function's name before it. An event that ends by it is of kind [`Script`](ErrorKind::Script). An
+    /// error of the future itself is the host's own, and is thrown as text; an [`Error`] of kind [`Limit`](ErrorKind::Limit) or
     /// [`Denied`](ErrorKind::Denied) keeps its kind. Both types are held against the WIT now; what doesn't fit is an error
     /// of [`build`](crate::MotuBuilder::build).
     ///
@@ -228,7 +238,14 @@ impl HostModule {
             ));
         }
         let derived = Derived { name: name.to_owned(), of: of.to_owned(), read: Arc::new(read) };
-        self.derived.entry(function.to_owned()).or_default().push(derived);
+        self.narrowing.entry(function.to_owned()).or_default().derived.push(derived);
+        self
+    }
+
+    /// Has [`Motu::vain_grants`](crate::Motu::vain_grants) find patterns that no argument of a function fits.
+    #[cfg(feature = "http")]
+    pub(crate) fn never_granted(mut self, function: &str, never: Never) -> HostModule {
+        self.narrowing.entry(function.to_owned()).or_default().never = Some(never);
         self
     }
 
@@ -237,7 +254,7 @@ impl HostModule {
     pub(crate) fn over_bytes(package: Arc<Package>, body: impl Fn(&Arc<Function>) -> Body) -> HostModule {
         let all = package.interfaces.iter().flat_map(|interface| &interface.functions);
         let bodies = all.map(|function| (function.local_name().to_owned(), body(function))).collect();
-        HostModule { package, bodies, derived: BTreeMap::new(), wrong: Vec::new() }
+        HostModule { package, bodies, narrowing: BTreeMap::new(), wrong: Vec::new() }
     }
 
     fn described(&self, name: &str) -> Option<Arc<Function>> {
@@ -259,8 +276,8 @@ impl HostModule {
         for function in self.functions() {
             match self.bodies.get(function.local_name()) {
                 Some(body) => {
-                    let derived = self.derived.get(function.local_name()).cloned().unwrap_or_default();
-                    all.push((function.clone(), body.clone(), derived));
+                    let narrowing = self.narrowing.get(function.local_name()).cloned().unwrap_or_default();
+                    all.push((function.clone(), body.clone(), narrowing));
                 }
                 None => wrong.push(format!("{} is in the WIT, but not implemented", function.grant)),
             }
@@ -382,15 +399,18 @@ fn answered(function: &Function, result: Result<wit::Answer, Mismatch>) -> Answe
     match result {
         Ok(wit::Answer::Value(bytes)) => Answer::Value(bytes),
         // the error that the WIT has: it answers what the script asked for, and is the script's to catch
+        Ok(wit::Answer::Error(value)) if function.raises_text() => {
+            Answer::Refused(Refusal { kind: FailureKind::Script, value: named(function, value), is_message: true })
+        }
         Ok(wit::Answer::Error(value)) => {
-            Answer::Refused(Refusal { kind: FailureKind::Script, value: named(function, value) })
+            Answer::Refused(Refusal { kind: FailureKind::Script, value, is_message: false })
         }
         Err(mismatch) if mismatch.is_over_limit() => refused(FailureKind::Limit, &mismatch.to_string()),
         Err(mismatch) => refused(FailureKind::Host, &mismatch.to_string()),
     }
 }
 
-/// What a function throws; if that is a text, with the function's name before it.
+/// The text that a function throws, with the function's name before it.
 fn named(function: &Function, thrown: Vec<u8>) -> Vec<u8> {
     let Ok(Token::String(text)) = Reader::new(&thrown).token() else { return thrown };
     let mut named = format!("{}: ", function.called).into_bytes();
@@ -434,7 +454,7 @@ pub(crate) fn refused(kind: FailureKind, message: &str) -> Answer {
     // a long text is cut: it is the host's, but may hold what a script sent
     let cut = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message);
     let value = Value::string(cut).encode().unwrap_or_default();
-    Answer::Refused(Refusal { kind, value })
+    Answer::Refused(Refusal { kind, value, is_message: true })
 }
 
 impl fmt::Debug for HostModule {

@@ -18,7 +18,7 @@ use crate::door::{Doors, Totals};
 use crate::engine::CompileCache;
 use crate::error::{Error, ErrorKind};
 use crate::functions::Functions;
-use crate::grant::{Grant, Grants};
+use crate::grant::{Grant, Grants, escaped};
 use crate::image::Image;
 use crate::instance::Instance;
 use crate::kept::{Kept, Wake};
@@ -399,12 +399,14 @@ impl Motu {
         Ok(Loaded { bundled, motu: self.clone() })
     }
 
-    /// Those of the grants that allow no call of this Motu's host functions, whatever its arguments: they name no function, or an
-    /// argument that is none. They do no harm, and are often misspelt.
+    /// Returns some of the grants that allow no call of this Motu's host functions, whatever its arguments: those that name no
+    /// function, or an argument that is none, and for `motu:http` those with a host that no URL has. They do no harm, and are
+    /// often misspelt.
     pub fn vain_grants(&self, grants: &Grants) -> Vec<VainGrant> {
         let vain = |grant: &Grant| {
             let reason = self.0.shared.functions.vain(grant)?;
-            Some(VainGrant { grant: grant.clone(), reason })
+            let is_package_known = self.0.shared.functions.has_package(grant);
+            Some(VainGrant { grant: grant.clone(), reason, is_package_known })
         };
         grants.iter().filter_map(vain).collect()
     }
@@ -614,11 +616,14 @@ pub struct VainGrant {
     pub grant: Grant,
     /// Why, and what may have been meant.
     pub reason: String,
+    /// Whether this Motu has a package of the grant's name. If not, the grant may be meant for another host.
+    pub is_package_known: bool,
 }
 
 impl fmt::Display for VainGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the grant {} allows nothing: {}", self.grant, self.reason)
+        let text = format!("the grant {} allows nothing: {}", self.grant, self.reason);
+        escaped(f, text.chars())
     }
 }
 
@@ -630,7 +635,7 @@ pub struct Diagnostic {
     pub path: String,
     /// The line in it, from 1.
     pub line: u32,
-    /// The column in the line, in bytes, from 1.
+    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc`.
     pub column: u32,
     /// It may be meant so: a global that is not there is nil.
     pub warning: bool,
@@ -643,7 +648,11 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let warning = if self.warning { "warning: " } else { "" };
-        write!(f, "{}:{}:{}: {warning}{}", self.path, self.line, self.column, self.message)
+        let Diagnostic { path, line, column, message, .. } = self;
+        match column {
+            0 => write!(f, "{path}:{line}: {warning}{message}"),
+            _ => write!(f, "{path}:{line}:{column}: {warning}{message}"),
+        }
     }
 }
 

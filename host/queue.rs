@@ -67,8 +67,8 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// A job that was put in while none was here, until the next is put in: `first` and `behind` are empty meanwhile. With it in `first`, an
-    /// event there and back took 4.7 us, and so 4.4.
+    /// A job that was put in while none was here, until the next is put in: `first` and `behind` are empty meanwhile. It saves an event there
+    /// and back the order.
     only: Option<First>,
     /// The first job of each tenant that has any here, but for `only`, by where the tenant is in virtual time.
     first: BinaryHeap<Reverse<First>>,

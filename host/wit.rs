@@ -14,7 +14,7 @@
 //! | enum | the name, a string |
 //! | flags | a table of name to boolean; one that isn't there is false |
 //! | `option<T>` | T or nil |
-//! | `result<T, E>` | as a whole result T, or an error with E as its value; elsewhere `{ ok = T }` or `{ err = E }` |
+//! | `result<T, E>` | as a whole result T, or an error with E as its value (a `string` after the place and the function's name); elsewhere `{ ok = T }` or `{ err = E }` |
 //! | a resource | a handle, with methods |
 //! | `value` of `motu:value/types` | anything that crosses |
 //!

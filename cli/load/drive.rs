@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use motu::{Bundle, Grants, Motu, TenantRef, Value};
+use motu::{Bundle, Motu, TenantRef, Value};
 use tokio::task::JoinSet;
 
 use super::scenario::{Group, Phase, Scenario, URL};
@@ -102,6 +102,17 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Refuses grants that allow nothing, in any phase.
+pub(super) fn check_grants(motu: &Motu, scenario: &Scenario) -> Result<(), Failure> {
+    for phase in &scenario.phase {
+        for group in &phase.group {
+            let grants = group.grants().map_err(motu::Error::from)?;
+            refuse_vain(motu, &grants).map_err(|failure| failure.of(group.of(phase)))?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs all phases. `url` is the server's, if the scenario has one.
 pub(super) async fn run(
     motu: &Motu,
@@ -128,19 +139,8 @@ async fn one_phase(
     let mut groups = Vec::new();
     for group in &phase.group {
         let counts = Arc::new(Counts::new()?);
-        let payload = payload(&group.payload, url)?;
-        let mut tenants = Vec::new();
-        for number in 0..group.tenants {
-            let name = format!("{}:{number}", group.kind()).parse()?;
-            let tenant = motu.tenant(&name);
-            tenant.set_limits(Some(group.limits()))?;
-            let grants = group.grants.iter().map(String::as_str).chain(["load:slow/*"]);
-            let grants = Grants::parse(grants).map_err(motu::Error::from)?;
-            refuse_vain(motu, &grants)?;
-            tenant.set_grants(Some(grants));
-            tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
-            tenants.push(tenant);
-        }
+        let (payload, tenants) =
+            prepared(motu, scenario, group, url).await.map_err(|failure| failure.of(group.of(phase)))?;
         groups.push((group, counts, payload, tenants));
     }
     let used = |tenants: &[TenantRef]| {
@@ -229,6 +229,27 @@ async fn one_phase(
         }
     }
     Ok(results)
+}
+
+/// The payload and the tenants of a group.
+async fn prepared(
+    motu: &Motu,
+    scenario: &Scenario,
+    group: &Group,
+    url: Option<&str>,
+) -> Result<(Value, Vec<TenantRef>), Failure> {
+    let payload = payload(&group.payload, url)?;
+    let grants = group.grants().map_err(motu::Error::from)?;
+    let mut tenants = Vec::new();
+    for number in 0..group.tenants {
+        let name = format!("{}:{number}", group.kind()).parse()?;
+        let tenant = motu.tenant(&name);
+        tenant.set_limits(Some(group.limits()))?;
+        tenant.set_grants(Some(grants.clone()));
+        tenant.deploy("main", bundle(scenario, &group.bundle)?).await?;
+        tenants.push(tenant);
+    }
+    Ok((payload, tenants))
 }
 
 struct Lane {

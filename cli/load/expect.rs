@@ -107,7 +107,8 @@ pub(super) fn broken(scenario: &Scenario, results: &[GroupResult]) -> Vec<String
             }
             let failed: u64 = result.failed.values().sum();
             if let Some(most) = expect.failed_max.filter(|most| failed > *most) {
-                no(format!("{failed} events failed, over {most}: {:?}", result.failed));
+                let kinds: Vec<_> = result.failed.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+                no(format!("{failed} events failed, over {most} ({})", kinds.join(", ")));
             }
             if let Some(least) = expect.answered_min.filter(|least| result.answered < *least) {
                 no(format!("{} events answered, under {least}", result.answered));

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use motu::{Bundle, Limits};
+use motu::{Bundle, Grants, GrantsError, Limits};
 use serde::Deserialize;
 
 use super::expect::Expect;
@@ -156,8 +156,9 @@ impl Scenario {
         let folder = file.parent().unwrap_or(Path::new("."));
         for (name, source) in &scenario.bundle {
             let bundle = match (&source.path, &source.source) {
-                (Some(path), None) => crate::bundle::open(&folder.join(path))?,
-                (None, Some(source)) => Bundle::from_files([("init.luau", source.as_str())])?,
+                (Some(path), None) => crate::bundle::open(&folder.join(path)).map_err(|failure| failure.of(&shown))?,
+                (None, Some(source)) => Bundle::from_files([("init.luau", source.as_str())])
+                    .map_err(|error| Failure::from(error).of(&shown))?,
                 _ => {
                     return Err(Failure::usage(format!(
                         "{shown}: bundle.{name} has to have either a path or a source"
@@ -246,6 +247,7 @@ impl Scenario {
             {
                 return Err(format!("group {name:?} of phase {of:?} has no tenants, nothing at once, or no event"));
             }
+            group.grants().map_err(|error| format!("{}: {error}", group.of(phase)))?;
             if !self.serve && group.payload.to_string().contains(URL) {
                 return Err(format!("a payload of phase {of:?} has {URL:?}, which needs `serve = true`"));
             }
@@ -255,6 +257,16 @@ impl Scenario {
 }
 
 impl Group {
+    /// What messages call it.
+    pub(super) fn of(&self, phase: &Phase) -> String {
+        format!("group {:?} of phase {:?}", self.name, phase.name)
+    }
+
+    /// What its tenants may call.
+    pub(super) fn grants(&self) -> Result<Grants, GrantsError> {
+        Grants::parse(self.grants.iter().map(String::as_str).chain(["load:slow/*"]))
+    }
+
     /// The kind of its tenants, made of its name: a kind has few characters.
     pub(super) fn kind(&self) -> String {
         let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };

@@ -96,8 +96,15 @@ pub(super) fn character(c: char) -> String {
     }
 }
 
-/// A text in quotes, around a character of it. What wouldn't print is escaped; `\` and `"` stay as they are, so that a
-/// person sees what was written.
+/// Writes text: what wouldn't print is escaped; `\` and quotes stay as they are, so that a person sees what was written.
+pub(crate) fn escaped(f: &mut fmt::Formatter<'_>, mut text: impl Iterator<Item = char>) -> fmt::Result {
+    text.try_for_each(|c| match c {
+        '\\' | '"' | '\'' => f.write_char(c),
+        c => write!(f, "{}", c.escape_debug()),
+    })
+}
+
+/// A text in quotes, around a character of it, [escaped].
 pub(super) struct Shown<'a> {
     text: &'a str,
     /// In characters.
@@ -116,12 +123,7 @@ impl fmt::Display for Shown<'_> {
         let most = count.saturating_sub(SHOWN_CHARS_MAX);
         let skipped = self.at.saturating_sub(SHOWN_BEFORE_CHARS).min(most);
         f.write_str(if skipped > 0 { "\"..." } else { "\"" })?;
-        for c in self.text.chars().skip(skipped).take(SHOWN_CHARS_MAX) {
-            match c {
-                '\\' | '"' | '\'' => f.write_char(c)?,
-                c => write!(f, "{}", c.escape_debug())?,
-            }
-        }
+        escaped(f, self.text.chars().skip(skipped).take(SHOWN_CHARS_MAX))?;
         f.write_str(if skipped < most { "...\"" } else { "\"" })
     }
 }

@@ -286,7 +286,12 @@ impl<'o> Checked<'o> {
     }
 
     /// The draft of an operation's key.
-    fn draft(&mut self, index: usize) -> Result<&mut Draft, Fault> {
+    fn draft(&self, index: usize) -> Result<&Draft, Fault> {
+        let draft = self.draft_of.get(index).copied().flatten().and_then(|draft| self.drafts.get(draft));
+        draft.ok_or_else(|| Fault("an operation of a list has no key".into()))
+    }
+
+    fn draft_mut(&mut self, index: usize) -> Result<&mut Draft, Fault> {
         let draft = self.draft_of.get(index).copied().flatten().and_then(|draft| self.drafts.get_mut(draft));
         draft.ok_or_else(|| Fault("an operation of a list has no key".into()))
     }
@@ -306,10 +311,10 @@ impl<'o> Checked<'o> {
             Some(Op::Set { .. }) => {
                 *revision = revision.checked_add(1).ok_or_else(|| Fault("there are no more revisions".into()))?;
                 given = Some(*revision);
-                self.draft(index)?.becomes = Becomes::Set(index, *revision);
+                self.draft_mut(index)?.becomes = Becomes::Set(index, *revision);
             }
             Some(Op::Delete { .. }) => {
-                let draft = self.draft(index)?;
+                let draft = self.draft_mut(index)?;
                 let unseen = draft.stored.as_ref().is_none_or(|stored| stored.due);
                 if !(unseen && matches!(draft.becomes, Becomes::Same)) {
                     draft.becomes = Becomes::Nothing;
@@ -321,13 +326,13 @@ impl<'o> Checked<'o> {
                     Ok(added) => added,
                     Err(refused) => return Ok(Err(refused)),
                 };
-                self.draft(index)?.becomes = Becomes::Set(index, *revision);
+                self.draft_mut(index)?.becomes = Becomes::Set(index, *revision);
                 self.added.insert(index, added);
                 self.sums.push(sum);
                 given = Some(*revision);
             }
             Some(Op::Check { expected, .. }) => {
-                let Draft { place, stored, becomes } = &*self.draft(index)?;
+                let Draft { place, stored, becomes } = self.draft(index)?;
                 let holds = match *becomes {
                     Becomes::Nothing => matches!(expected, Expected::Absent),
                     Becomes::Set(of, revision) => match expected {
@@ -402,8 +407,8 @@ impl<'o> Checked<'o> {
     }
 
     /// Adds to the number that a key has at this point of the list, 0 if it has none: the sum, and what the key becomes.
-    fn add(&mut self, tables: &Tables<'_>, index: usize, by: f64) -> Result<Result<(f64, Added), StoreError>, Fault> {
-        let Draft { place, stored, becomes } = &*self.draft(index)?;
+    fn add(&self, tables: &Tables<'_>, index: usize, by: f64) -> Result<Result<(f64, Added), StoreError>, Fault> {
+        let Draft { place, stored, becomes } = self.draft(index)?;
         let (becomes, is_there) = (*becomes, stored.as_ref().is_some_and(|stored| !stored.due));
         let row =
             if matches!(becomes, Becomes::Same) && is_there { tables.entries.get(place.as_slice())? } else { None };

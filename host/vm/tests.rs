@@ -164,7 +164,9 @@ const CALLS: &str = r#"
 "#;
 
 fn refused(kind: FailureKind, value: impl Into<Value>) -> Answer {
-    Answer::Refused(Refusal { kind, value: value.into().encode().unwrap() })
+    let value = value.into();
+    let is_message = matches!(value, Value::String(_));
+    Answer::Refused(Refusal { kind, value: value.encode().unwrap(), is_message })
 }
 
 #[test]

@@ -81,6 +81,14 @@ pub(crate) struct Resource {
 }
 
 impl Function {
+    /// Whether the error of its `result` is a `string`.
+    pub(crate) fn raises_text(&self) -> bool {
+        match self.result.as_ref().map(Ty::peeled) {
+            Some(Ty::Result(either)) => matches!(either.err.as_ref().map(Ty::peeled), Some(Ty::String)),
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_method(&self) -> bool {
         matches!(self.kind, Kind::Method(_))
     }

@@ -2,7 +2,7 @@
 
 use motu::{Error, Instance, Loaded, Outcome, Value};
 
-use crate::support::{builder, bundle, event, instance, limits, load, run, send, tenant};
+use crate::support::{builder, bundle, event, instance, limits, load, motu, run, send, tenant};
 
 trials![
     r2_one_event_costs_the_same_a_hundred_times,
@@ -13,6 +13,7 @@ trials![
     r2_slices_do_not_count,
     fuel_grows_with_work,
     fuel_of_loading_is_the_same,
+    c02_a_check_of_many_unknown_names_is_cheap,
 ];
 
 /// Strings, tables, sorting, garbage, coroutines, errors, random numbers: what could differ from run to run.
@@ -157,4 +158,15 @@ fn fuel_of_loading_is_the_same() {
     let first = fuel();
     assert!(first > 0);
     assert!((0..20).all(|_| fuel() == first));
+}
+
+/// Names that are as long as those that they may have been meant to be, and far from all of them.
+fn c02_a_check_of_many_unknown_names_is_cheap() {
+    let name = |n: usize| format!("{n:030b}").replace('0', "o").replace('1', "l");
+    let locals: String = (0..1_000).map(|n| format!("do local a{} = 1 end\n", name(n * 7919))).collect();
+    let unknown: String = (0..3_000).map(|n| format!("_ = b{}\n", name((n + 1) * 104_729 % (1 << 30)))).collect();
+    let bundle = bundle(&[("init.luau", &format!("{locals}{unknown}"))]);
+    let limits = motu::Limits { load_fuel: Some(500_000_000), ..limits() };
+    let found = run(motu(limits).check(&bundle)).unwrap();
+    assert_eq!((found.diagnostics.len(), found.left_out), (200, 2_800));
 }

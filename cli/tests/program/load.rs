@@ -77,8 +77,38 @@ fn w06_events_that_are_denied_do_not_pass() {
     assert!(wrong.err.contains("the grant motu:randon/* allows nothing: there is no host function motu:randon/* here: did you mean motu:random/*?"), "{}", wrong.err);
 }
 
+/// c04: before the first phase of the first file runs.
+#[test]
+fn w06_mistakes_of_later_phases_are_found_first() {
+    let two = |group: &str| {
+        format!(
+            "{SMALL}\n[[phase]]\nname = \"two\"\n[[phase.group]]\nname = \"g\"\nbundle = \"script\"\nevent = \"go\"\nevents = 1\n{group}"
+        )
+    };
+    let endless = SMALL.replace("events = 60", "events = 1_000_000_000");
+    for (group, said) in [
+        ("grants = [\"motu:kv/store.gett\"]", "the grant motu:kv/store.gett allows nothing: "),
+        ("grants = [\"motu:kv\"]", "number 1 in the list of grants: the grant \"motu:kv\" "),
+    ] {
+        let folder = bundle(&[("a.toml", &endless), ("b.toml", &two(group))]);
+        let ran = motu_in(folder.path(), &["load", "a.toml", "b.toml"]);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains(&format!("b.toml: group \"g\" of phase \"two\": {said}")), "{}", ran.err);
+    }
+    // what only running shows names the same
+    let broken = two("").replace("return { go", "error('no') return { go");
+    let folder = bundle(&[("a.toml", &broken)]);
+    let ran = motu_in(folder.path(), &["load", "a.toml"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("a.toml: group \"good\" of phase \"one\": init.luau:1: no"), "{}", ran.err);
+}
+
 #[test]
 fn what_does_not_hold_is_said() {
+    let folder = bundle(&[("strict.toml", &SMALL.replace("group = \"good\"\nlost", "group = \"Bad ones\"\nlost"))]);
+    let ran = motu_in(folder.path(), &["load", "strict.toml"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("not held: one, Bad ones: 3 events failed, over 0 (fuel: 3)\n"), "{}", ran.out);
     let folder = bundle(&[("strict.toml", &SMALL.replace("answered-min = 60", "p99-us-max = 0.001"))]);
     let ran = motu_in(folder.path(), &["load", "strict.toml"]);
     assert_eq!(ran.code, 1);

@@ -173,6 +173,10 @@ fn limits() {
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("memory")), "{}", ran.out);
     let ran = run("return string.rep('x', 5000000)", &["--json"]);
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
+    let deep = "local kv = require('@motu/kv')\n\
+                return { go = function() local t = 1 for _ = 1, 70 do t = { t } end kv.set('s', 'k', t) end }";
+    let ran = run(deep, &["--json", "--event", "go"]);
+    assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
 }
 
 /// What is given is the limit of loading and of the event alike, and messages have that number.

@@ -305,6 +305,27 @@ fn grants() {
     );
 }
 
+/// A module that only production has is mocked, and production's grants are given.
+#[test]
+fn c04_grants_of_modules_that_are_not_here_are_no_fault() {
+    let folder = bundle(&[
+        (".motu/types/acme/crm.luau", ""),
+        ("init.luau", "local crm = require('@acme/crm') return { go = function() return crm.find('Ada') end }"),
+        (
+            "x.test.luau",
+            "local test = require('@motu/test') local mine = require('./')\ntest.it('finds', function()\n\
+             test.mock('@acme/crm', { find = function(name) return name end }) test.expect(mine.go()).to_be('Ada') end)",
+        ),
+    ]);
+    let ran = motu_in(folder.path(), &["test", "--grant", "acme:crm/*", "--grant", "motu:kv/*"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    let ran = motu_in(folder.path(), &["test", "--grant", "acme:crm/*", "--grant", "motu:kv/store.gett"]);
+    assert_eq!(ran.code, 2, "{}", ran.out);
+    assert!(ran.err.contains("motu:kv/store.gett allows nothing"), "{}", ran.err);
+    let ran = motu_in(folder.path(), &["run", ".", "--event", "go", "--grant", "acme:crm/*"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+}
+
 #[test]
 fn a_seed_gives_the_same_numbers() {
     let source = "local random = require('@motu/random')\n\

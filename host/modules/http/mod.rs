@@ -11,6 +11,7 @@ mod client;
 mod connect;
 mod deadline;
 mod exchange;
+mod grants;
 mod limits;
 mod networks;
 mod prepare;
@@ -50,7 +51,7 @@ pub(super) fn module(settings: HttpSettings) -> Result<HostModule, Error> {
         async move { http.fetch(&context, &url, options.unwrap_or_default()).await }
     };
     let module = HostModule::from_wit(include_str!("http.wit"))?;
-    Ok(module.function("fetch", fetch).narrowed_by("fetch", "host", "url", host))
+    Ok(module.function("fetch", fetch).narrowed_by("fetch", "host", "url", host).never_granted("fetch", grants::never))
 }
 
 /// Fuel to take a URL apart, and for each byte of it.

@@ -23,6 +23,7 @@ trials![
     payload_depth,
     result_bytes,
     result_depth,
+    result_depth_of_arguments,
     entry_value_has_the_limits_of_a_result,
     handler_names_have_the_limit_of_a_result,
     error_value_over_the_result_limits_is_left_out,
@@ -242,6 +243,19 @@ fn result_depth() {
         let instance = instance_with(Limits { result_depth: 200, ..limits() }, &hostile(body));
         assert_limit(&assert_ends(&instance, &[ErrorKind::Limit], body), "result_depth of 200");
     }
+}
+
+fn result_depth_of_arguments() {
+    let source = "local send = require('@acme/crm').send\n\
+        return { go = function() send(1, {{{}}}, 1) end,\n\
+        caught = function() return select(2, pcall(send, 1, {{{}}}, 1)) end }";
+    let instance = instance_with(Limits { result_depth: 2, ..limits() }, source);
+    let error = event(&instance, "go").unwrap_err();
+    assert_limit(&error, "over the limit result_depth of 2: deeper than 2 tables at argument 2 of crm.send");
+    assert!(error.message().starts_with("init.luau:2: ") && error.traceback().contains("init.luau:2"), "{error:?}");
+    let caught = event(&instance, "caught").unwrap().value;
+    assert!(caught.as_str().unwrap().contains("result_depth of 2"), "{caught:?}");
+    assert_eq!(instance.starts(), 1, "the instance goes on");
 }
 
 fn entry_value_has_the_limits_of_a_result() {

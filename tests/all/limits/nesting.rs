@@ -9,6 +9,7 @@ trials![
     mixed_nesting_is_a_compile_error,
     moderate_nesting_compiles,
     l04_chains_as_long_as_native_luau_takes_compile,
+    l04_what_nests_as_deep_as_native_luau_takes_compiles,
     nested_json_of_luaurc_is_an_error
 ];
 
@@ -219,6 +220,35 @@ fn l04_chains_as_long_as_native_luau_takes_compile() {
     }
     let error = try_load(limits(), format!("return {}1{}", "(".repeat(1_100), ")".repeat(1_100))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Compile, "{error}");
+}
+
+/// A level of these is one of Luau's 1,000; of others two, but for the next two.
+const ONE_LEVEL: &[&str] =
+    &["do ", "if x then ", "while x do ", "repeat ", "function f() ", "local function f() ", "T<", "nil | ", "nil & "];
+
+const THREE_LEVELS: &[&str] = &["typeof(function(): ", "(nil | "];
+
+/// The same of statements and types, each as deep as it may be. The check walks what the parser takes.
+fn l04_what_nests_as_deep_as_native_luau_takes_compiles() {
+    let nest = |before: &str, (open, middle, close): &(&str, &str, &str), after: &str, depth: usize| {
+        format!("local t, x, f\n{before}{}{middle}{}{after}", open.repeat(depth), close.repeat(depth))
+    };
+    // a `for` takes three registers, of which a function has 255
+    let statements =
+        STATEMENTS.iter().filter(|form| !form.0.starts_with("for ")).map(|form| (form, "local function g() ", " end"));
+    let types = TYPES.iter().map(|form| (form, "type T<A> = A local y: ", " = nil"));
+    for (form, before, after) in statements.chain(types) {
+        let (is_one, is_three) = (ONE_LEVEL.contains(&form.0), THREE_LEVELS.contains(&form.0));
+        for (depth, compiles) in [(320, true), (490, !is_three), (980, is_one)] {
+            let source = nest(before, form, after, depth);
+            let loaded = try_load(limits(), source.as_str()).map(drop).map_err(|error| error.message().to_owned());
+            let what = format!("{:?} x {depth}: {loaded:?}", form.0);
+            assert_eq!(loaded.is_ok(), compiles, "{what}");
+            assert!(loaded.err().is_none_or(|error| error.contains("Exceeded allowed recursion depth")), "{what}");
+            let found = run(motu(limits()).check(&crate::support::bundle(&[("init.luau", &source)]))).unwrap();
+            assert_eq!(found.diagnostics.iter().all(|found| found.warning), compiles, "{what}");
+        }
+    }
 }
 
 fn nested_json_of_luaurc_is_an_error() {

@@ -316,7 +316,12 @@ fn c04_a_refusal_says_which_argument_did_not_fit() {
 }
 
 fn c04_grants_that_allow_nothing_are_found() {
-    let motu = builder(limits()).build().unwrap();
+    // what an embedder's grants are narrowed by is never looked for in a pattern
+    let wit = "package test:narrow; interface narrow { get: func(key: string); }";
+    let narrow = HostModule::from_wit(wit).unwrap();
+    let narrow = narrow.function("get", |_, _: String| async { Ok::<_, Error>(()) });
+    let narrow = narrow.narrowed_by("get", "id", "key", |key| Some(key.split_once('/').unwrap().1.to_owned()));
+    let motu = builder(limits()).host_module(narrow).build().unwrap();
     for (grant, said) in [
         (
             "motu:kv/store.incr",
@@ -325,8 +330,14 @@ fn c04_grants_that_allow_nothing_are_found() {
         ("motu:kv/stor.*", "there is no host function motu:kv/stor.* here: did you mean motu:kv/store.*?"),
         ("motu:kw/*", "there is no host function motu:kw/* here: did you mean motu:kv/*?"),
         ("acme:crm/customers.find", "there is no host function acme:crm/customers.find here"),
+        ("other:crm/customers.find", "there is no host function other:crm/customers.find here"),
         ("motu:kv@7/*", "there is no host function motu:kv@7/* here: did you mean motu:kv/*?"),
         ("motu:kv/store.get[scop=c]", "motu:kv/store.get has no argument scop that is text: did you mean scope?"),
+        ("motu:kv/store.get[abc=c]", "motu:kv/store.get has no argument abc that is text"),
+        (
+            "motu:http/client.fetch[url=https://api.example.com/*]",
+            "a request is allowed by its host, not by its url: did you mean [host=api.example.com]?",
+        ),
         (
             "motu:http/client.fetch[host=https://example.com/]",
             "host is never \"https://example.com/\": did you mean [host=example.com]?",
@@ -335,7 +346,12 @@ fn c04_grants_that_allow_nothing_are_found() {
         let found = motu.vain_grants(&Grants::parse([grant]).unwrap());
         let reasons: Vec<_> = found.iter().map(|vain| vain.reason.as_str()).collect();
         assert_eq!(reasons, [said], "{grant}");
+        assert_eq!(found[0].is_package_known, !grant.starts_with("motu:kw") && !grant.starts_with("other:"), "{grant}");
     }
+    let raw = Grants::parse(["motu:http/client.fetch[host=\u{1b}[31m\u{202e}\\]]"]).unwrap();
+    let shown = motu.vain_grants(&raw)[0].to_string();
+    assert!(shown.starts_with(r"the grant motu:http/client.fetch[host=\u{1b}[31m\u{202e}"), "{shown}");
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     let good = [
         "*",
         "motu:kv/*",
@@ -345,6 +361,7 @@ fn c04_grants_that_allow_nothing_are_found() {
         "motu:kv/store.get[scope=*][key=x]",
         "motu:http/client.fetch[host=example.com]",
         "motu:http/client.fetch[host=*.example.com]",
+        "test:narrow/narrow.get[id=7]",
     ];
     assert_eq!(motu.vain_grants(&Grants::parse(good).unwrap()), []);
 }

@@ -15,6 +15,7 @@ trials![
     mismatches_name_the_argument,
     resources_are_bounded_and_closed,
     checks_know_the_modules,
+    w01_errors_are_thrown_as_the_values_they_are,
 ];
 
 const WIT: &str = "package test:crm@1.0.0;
@@ -231,4 +232,71 @@ fn checks_know_the_modules() {
     let expected =
         ["motu:kv/store.get", "motu:log/log.info", "test:crm/customers.find", "test:crm/customers.open-sessions"];
     assert_eq!(sorted, expected);
+}
+
+const THROWN: &str = "package test:thrown;
+interface thrown {
+  enum problem { not-found, busy }
+  named: func() -> result<_, problem>;
+  late: func() -> result<_, problem>;
+  bytes: func() -> result<_, list<u8>>;
+  letter: func() -> result<_, char>;
+  count: func() -> result<_, u32>;
+  nothing: func() -> result;
+  text: func() -> result<_, string>;
+}";
+
+#[derive(Serialize, Deserialize)]
+enum Named {
+    NotFound,
+    Busy,
+}
+
+fn thrown() -> HostModule {
+    HostModule::from_wit(THROWN)
+        .unwrap()
+        .function("named", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>(Named::NotFound)) })
+        .function("late", |_, (): ()| async {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            Ok::<_, Error>(Err::<(), _>(Named::Busy))
+        })
+        .function("bytes", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>(serde_bytes::ByteBuf::from("raw"))) })
+        .function("letter", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>('x')) })
+        .function("count", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>(5_u32)) })
+        .function("nothing", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>(())) })
+        .function("text", |_, (): ()| async { Ok::<_, Error>(Err::<(), _>("no".to_owned())) })
+}
+
+/// Only a `string` gets words before it. What nothing catches is named in the message, and only that: an equal value of the script's own
+/// is not.
+fn w01_errors_are_thrown_as_the_values_they_are() {
+    let motu = builder(limits()).host_module(thrown()).build().unwrap();
+    let source = "local thrown = require('@test/thrown')\nreturn {\n\
+        caught = function(name) return select(2, pcall(thrown[name])) end,\n\
+        go = function(name) thrown[name]() end,\n\
+        own = function(name) local _, value = pcall(thrown[name]) error(value, 0) end,\n\
+        nothing = function() error() end }";
+    let tenant = tenant(&motu, "w01:2", source, &["test:thrown/*"]);
+    let cases = [
+        ("named", Value::string("not_found"), "not_found"),
+        ("late", Value::string("busy"), "busy"),
+        ("bytes", Value::string("raw"), "raw"),
+        ("letter", Value::string("x"), "x"),
+        ("count", Value::from(5), "5"),
+        ("nothing", Value::Nil, "error value nil"),
+    ];
+    for (name, value, text) in cases {
+        assert_eq!(ask(&tenant, "caught", name).unwrap(), value, "{name}");
+        let told = |event: &str| {
+            let error = ask(&tenant, event, name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Script, "{name}: {error:?}");
+            error.message().to_owned()
+        };
+        assert_eq!(told("go"), format!("init.luau:4: thrown.{name}: {text}"));
+        assert_eq!(told("own"), text);
+    }
+    assert_eq!(ask(&tenant, "nothing", ()).unwrap_err().message(), "error value nil");
+    let text = "init.luau:3: thrown.text: no";
+    assert_eq!(ask(&tenant, "caught", "text").unwrap(), Value::string(text));
+    assert_eq!(ask(&tenant, "go", "text").unwrap_err().message(), text.replace(":3:", ":4:"));
 }

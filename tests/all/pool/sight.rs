@@ -3,27 +3,28 @@
 use std::collections::HashMap;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use motu::{Limits, TenantRef};
+use motu::{Error, Grants, HostModule, Limits, TenantRef};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 
 use super::deployed;
 use crate::child::in_child;
-use crate::support::{builder, limits, run};
+use crate::support::{builder, limits, run, until};
 
 trials![each_event_has_a_span, counters_have_no_tenant];
 
 pub(crate) const CHILDREN: &[crate::child::Body] = &[("counters", counters), ("spans", spans)];
 
-const SOURCE: &str = "return { go = function() return 1 end, no = function() error('no') end, spin = function() while true do end end, \
-     wait = function() task.wait(3600) end }";
+const SOURCE: &str = "local gate, worked = require('@test/gate'), 0\n\
+     return { go = function() return 1 end, no = function() error('no') end, spin = function() while true do end end,\n\
+     wait = function() task.wait(3600) end, worked = function() return worked end,\n\
+     work = function() while not gate.is_open() do end worked += 1 task.wait(3600) end }";
 
 type Fields = HashMap<String, String>;
 
@@ -64,7 +65,8 @@ fn each_event_has_a_span() {
 }
 
 fn spans() {
-    let motu = builder(Limits { event_fuel: Some(5_000_000), ..limits() }).build().unwrap();
+    let limits = Limits { event_fuel: Some(5_000_000), ..limits() };
+    let motu = builder(limits).host_module(Gate::default().module()).build().unwrap();
     let tenant = deployed(&motu, "v3:1", SOURCE);
     let spans = Spans::default();
     let used = tracing::subscriber::with_default(spans.clone(), || {
@@ -130,55 +132,103 @@ fn counters_have_no_tenant() {
     in_child("counters");
 }
 
-/// Drops the future of an event that waits.
-fn w06_give_up(tenant: &TenantRef, sums: &Sums) {
-    let ended = || sums.0.lock().unwrap().contains_key("motu_events_total outcome=cancelled");
-    run(async {
-        let mut event = pin!(tenant.dispatch::<Option<u32>>("wait", &()));
-        let pending = poll_fn(|context| Poll::Ready(event.as_mut().poll(context).is_pending())).await;
-        assert!(pending);
-    });
-    let since = Instant::now();
-    while !ended() {
-        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", sums.0.lock().unwrap().keys());
-        std::thread::sleep(Duration::from_millis(1));
+impl Sums {
+    fn get(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).map_or(0, |sum| sum.0.load(Ordering::Relaxed))
+    }
+
+    fn all(&self) -> Vec<(String, u64)> {
+        let sums = self.0.lock().unwrap();
+        let mut all: Vec<_> = sums.iter().map(|(name, sum)| (name.clone(), sum.0.load(Ordering::Relaxed))).collect();
+        all.sort_unstable();
+        all
     }
 }
 
+/// Lets scripts go on when it is open, and counts how often they ask.
+#[derive(Clone, Default)]
+struct Gate {
+    asked: Arc<AtomicU64>,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn module(&self) -> HostModule {
+        let gate = self.clone();
+        HostModule::from_wit("package test:gate; interface gate { is-open: func() -> bool; }").unwrap().function(
+            "is-open",
+            move |_, (): ()| {
+                gate.asked.fetch_add(1, Ordering::AcqRel);
+                let is_open = gate.is_open.load(Ordering::Acquire);
+                async move { Ok::<_, Error>(is_open) }
+            },
+        )
+    }
+}
+
+/// Sends an event, and drops its future once the event is where it should be.
+fn give_up(tenant: &TenantRef, event: &str, is_there: impl Fn() -> bool) {
+    run(async {
+        let mut event = pin!(tenant.dispatch::<Option<u32>>(event, &()));
+        let pending = poll_fn(|context| Poll::Ready(event.as_mut().poll(context).is_pending())).await;
+        assert!(pending);
+        until("the event is sent", is_there);
+    });
+}
+
 fn counters() {
-    let sums = Sums::default();
+    let (sums, gate) = (Sums::default(), Gate::default());
     metrics::set_global_recorder(sums.clone()).unwrap();
-    let motu = builder(Limits { event_fuel: Some(5_000_000), mailbox_events: 0, ..limits() }).build().unwrap();
-    let full = deployed(&motu, "v3:2", SOURCE);
-    run(full.dispatch::<u32>("go", &())).unwrap();
-    full.set_limits(Some(Limits { event_fuel: Some(5_000_000), ..limits() })).unwrap();
+    let full = Limits { event_fuel: Some(5_000_000), mailbox_events: 0, ..limits() };
+    let motu = builder(full).host_module(gate.module()).build().unwrap();
+    let tenant = deployed(&motu, "v3:2", SOURCE);
+    tenant.set_grants(Some(Grants::parse(["test:gate/*"]).unwrap()));
+    run(tenant.dispatch::<u32>("go", &())).unwrap();
+    tenant.set_limits(Some(Limits { event_fuel: Some(5_000_000), ..limits() })).unwrap();
     let mut fuel = 0;
     for event in ["go", "go", "no", "spin"] {
-        fuel += match &run(full.dispatch::<u32>(event, &())).unwrap()[0].result {
+        fuel += match &run(tenant.dispatch::<u32>(event, &())).unwrap()[0].result {
             Ok(outcome) => outcome.usage.fuel,
             Err(error) => error.usage().fuel,
         };
     }
-    // w06: whose caller goes is no loss of the instance's
-    w06_give_up(&full, &sums);
-    let sums = sums.0.lock().unwrap();
-    let mut counted: Vec<(String, u64)> =
-        sums.iter().map(|(name, sum)| (name.clone(), sum.0.load(Ordering::Relaxed))).collect();
-    counted.sort_unstable();
-    let counted_fuel = counted.iter().find(|(name, _)| name == "motu_fuel_total").unwrap().1;
-    // given up before it was started or after, as it comes: `spin` had ended the VM
-    let starts = counted.last().unwrap().1;
-    assert!((1..=2).contains(&starts));
-    assert!(counted_fuel >= fuel, "{counted:?}");
     let wanted = [
-        ("motu_event_seconds seen", 5),
-        ("motu_events_total outcome=cancelled", 1),
+        ("motu_event_seconds seen", 4),
         ("motu_events_total outcome=fuel", 1),
         ("motu_events_total outcome=ok", 2),
         ("motu_events_total outcome=script", 1),
-        ("motu_fuel_total", counted_fuel),
+        ("motu_fuel_total", fuel),
         ("motu_refused_total kind=queue_full", 1),
-        ("motu_starts_total", starts),
+        ("motu_starts_total", 1),
     ];
-    assert_eq!(counted, wanted.map(|(name, sum)| (name.to_owned(), sum)));
+    assert_eq!(sums.all(), wanted.map(|(name, sum)| (name.to_owned(), sum)));
+    // w06: a caller who goes is no loss of the instance's
+    let ended = |events: u64| until("it has ended", || sums.get("motu_event_seconds seen") == events);
+    tenant.set_limits(Some(limits())).unwrap();
+    tenant.pause();
+    give_up(&tenant, "wait", || tenant.status()["main"].waiting == 1);
+    tenant.resume();
+    ended(5);
+    assert_eq!((sums.get("motu_starts_total"), sums.get("motu_fuel_total")), (1, fuel), "it was never started");
+    give_up(&tenant, "wait", || tenant.status()["main"].started == 1);
+    ended(6);
+    // it computes: the instance sees that its caller is gone, and ends it when it waits
+    give_up(&tenant, "work", || gate.asked.load(Ordering::Acquire) > 0);
+    let asked = gate.asked.load(Ordering::Acquire);
+    until("it has had some turns", || gate.asked.load(Ordering::Acquire) > asked + 3_000);
+    assert_eq!(sums.get("motu_event_seconds seen"), 6, "it goes on");
+    gate.is_open.store(true, Ordering::Release);
+    ended(7);
+    assert_eq!(run(tenant.dispatch::<u32>("worked", &())).unwrap()[0].result.as_ref().unwrap().value, 1);
+    let wanted = [
+        ("motu_event_seconds seen", 8),
+        ("motu_events_total outcome=cancelled", 3),
+        ("motu_events_total outcome=fuel", 1),
+        ("motu_events_total outcome=ok", 3),
+        ("motu_events_total outcome=script", 1),
+        ("motu_fuel_total", sums.get("motu_fuel_total")),
+        ("motu_refused_total kind=queue_full", 1),
+        ("motu_starts_total", 2),
+    ];
+    assert_eq!(sums.all(), wanted.map(|(name, sum)| (name.to_owned(), sum)));
 }
