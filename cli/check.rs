@@ -32,7 +32,13 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         return Ok((text, ExitCode::FAILURE));
     }
     // Only running the top level shows which events are handled, and what it raises.
-    let loaded = motu.load(&bundle).await?;
+    let loaded = match motu.load(&bundle).await {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            print(&text, ExitCode::FAILURE); // the warnings may say why
+            return Err(error.into());
+        }
+    };
     let files = match bundle.paths().filter(|path| path.ends_with(".luau")).count() {
         1 => "1 file".to_owned(),
         files => format!("{files} files"),

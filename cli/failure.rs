@@ -101,9 +101,15 @@ impl Failure {
     fn help(&self) -> Option<&'static str> {
         match self.kind {
             ErrorKind::Compile => Some("`motu check` on the same path lists all that is wrong"),
-            ErrorKind::Fuel => Some("if the script is meant to work so long, give it more with --fuel"),
-            ErrorKind::Deadline => Some("if the script is meant to take so long, give it more with --deadline-ms"),
-            ErrorKind::Memory => Some("if the script is meant to need so much, give it more with --memory-mib"),
+            ErrorKind::Fuel => {
+                Some("if the script is meant to work so long, give it more, with --fuel of `motu run` and `motu test`")
+            }
+            ErrorKind::Deadline => Some(
+                "if the script is meant to take so long, give it more, with --deadline-ms of `motu run` and `motu test`",
+            ),
+            ErrorKind::Memory => Some(
+                "if the script is meant to need so much, give it more, with --memory-mib of `motu run` and `motu test`",
+            ),
             ErrorKind::Denied => {
                 Some("`motu check` on the same path lists the grants that it needs; give them with --grant")
             }

@@ -201,7 +201,7 @@ bool run_handler(lua_State *L, lua_State *coroutine, uint64_t event, const guest
         add_failure(event, script_failure(reason));
         return false;
     }
-    WorksFor work(L);            // what comes before it, and after
+    WorksFor work(L, -1);        // what comes before it, and after
     lua_xpush(L, coroutine, -1); // the handler stays on top of L
     if (!decode(coroutine, payload.ptr, payload.len, reason)) {
         add_failure(event, script_failure("the payload can't be decoded: " + reason));
@@ -271,6 +271,7 @@ void exports_motu_guest_vm_start(uint64_t event, guest_list_u8_t *name, guest_li
     lua_State *main = main_state();
     int top = lua_gettop(main);
     lua_State *coroutine = take_coroutine(main);
+    WorksFor work(coroutine); // once it waits
     bool goes_on = false;
     try {
         goes_on = run_handler(main, coroutine, event, *name, *payload);

@@ -25,11 +25,12 @@ struct File;
 // As many coroutines as Luau lets run in each other.
 constexpr uint32_t running_max = 200;
 
-// For whom something is done outside of any coroutine: a Lua function, a line of a file, or nobody.
+// For whom something is done outside of any coroutine: a Lua function, a line of a file, a coroutine at rest, or nobody.
 struct Work {
     const void *function;
     const File *file;
     int line;
+    lua_State *coroutine;
 };
 
 struct alignas(4096) Hot {

@@ -108,12 +108,7 @@ void run_caller(Pending *pending, exports_motu_guest_vm_answer_t &answer) {
     const HostFunction *function = pending->function;
     push_thread(main, thread);
     drop(pending);
-    bool is_value;
-    {
-        Runs runs(thread); // a large answer's place is where it is waited for
-        is_value = push_answer(thread, function, answer);
-    }
-    if (is_value)
+    if (push_answer(thread, function, answer))
         run(nullptr, thread, 1);
     else
         run_with_error(thread);
@@ -187,7 +182,9 @@ void motu_before_close(lua_State *co) { stop_waiting(co, "closed by coroutine.cl
 void exports_motu_guest_vm_resume(uint32_t wait, exports_motu_guest_vm_answer_t *answer,
                                   exports_motu_guest_vm_step_t *ret) {
     begin(false);
-    if (Pending *pending = find_wait(wait)) {
+    Pending *pending = find_wait(wait);
+    WorksFor work(pending ? pending->task->thread : nullptr);
+    if (pending) {
         if (pending->kind == Kind::sleep)
             run_sleeper(pending);
         else if (pending->kind == Kind::delay)
@@ -201,7 +198,9 @@ void exports_motu_guest_vm_resume(uint32_t wait, exports_motu_guest_vm_answer_t 
 
 void exports_motu_guest_vm_run_deferred(exports_motu_guest_vm_step_t *ret) {
     begin(false);
-    while (Pending *pending = next_deferred())
+    while (Pending *pending = next_deferred()) {
+        WorksFor work(pending->task->thread);
         run_pending(pending);
+    }
     take_step(ret);
 }

@@ -5,6 +5,7 @@
 #include "trace.h"
 
 #include "event.h"
+#include "failure.h"
 #include "guest.h"
 #include "hot.h"
 #include "ldebug.h"
@@ -16,9 +17,6 @@
 namespace motu {
 namespace {
 
-// Of all coroutines together. The middle of a longer trace is left out.
-constexpr uint32_t first_frames = 20;
-constexpr uint32_t last_frames = 10;
 
 void resumed(lua_State *coroutine) {
     if (hot.running < running_max)
@@ -49,14 +47,21 @@ public:
     void add(lua_State *coroutine) {
         uint32_t depth = static_cast<uint32_t>(lua_stackdepth(coroutine));
         for (uint32_t level = 0; level < depth; level++, at_++) {
-            if (frames_ > first_frames + last_frames && at_ >= first_frames && at_ < frames_ - last_frames) {
+            const CallInfo &call = *(coroutine->ci - level);
+            bool is_first = at_ < static_cast<uint32_t>(first_frames);
+            bool is_last = frames_ - at_ <= static_cast<uint32_t>(last_frames);
+            if (is_first || is_last) {
+                tell(call);
+            } else if (has_place_) {
                 uint32_t more = std::min(frames_ - last_frames - at_, depth - level) - 1;
                 left_out_ += more + 1;
                 level += more;
                 at_ += more;
-                continue;
+            } else if (clvalue(call.func)->isC) {
+                left_out_++;
+            } else {
+                tell(call); // the place is never left out
             }
-            tell(*(coroutine->ci - level));
         }
     }
 
@@ -77,13 +82,20 @@ public:
             return;
         motu_guest_host_traced(left_out_, &path, line > 0 ? static_cast<uint32_t>(line) : 0, &name);
         left_out_ = 0;
+        has_place_ = has_place_ || path.len > 0;
     }
 
 private:
     uint32_t frames_;
     uint32_t at_ = 0;
     uint32_t left_out_ = 0;
+    bool has_place_ = false;
 };
+
+void trace_at_rest(lua_State *coroutine) {
+    if (coroutine)
+        Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
+}
 
 // Outside of any coroutine: the place that the work is for.
 void trace_work() {
@@ -93,6 +105,8 @@ void trace_work() {
     } else if (const File *file = hot.work.file) {
         auto *path = reinterpret_cast<uint8_t *>(const_cast<char *>(file->path.data()));
         Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : hot.work.line, {nullptr, 0});
+    } else {
+        trace_at_rest(hot.work.coroutine);
     }
 }
 
@@ -108,11 +122,6 @@ void trace_running() {
         trace.add(hot.runs[i - 1]);
 }
 
-void trace_at_rest(lua_State *coroutine) {
-    if (coroutine)
-        Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
-}
-
 } // namespace
 
 void note_coroutines(lua_State *main) {
@@ -124,9 +133,13 @@ Runs::Runs(lua_State *coroutine) { resumed(coroutine); }
 
 Runs::~Runs() { left(nullptr); }
 
-WorksFor::WorksFor(const File *file, int line) : before_(hot.work) { hot.work = {nullptr, file, line}; }
+WorksFor::WorksFor(const File *file, int line) : before_(hot.work) { hot.work = {nullptr, file, line, nullptr}; }
 
-WorksFor::WorksFor(lua_State *L) : before_(hot.work) { hot.work = {lua_topointer(L, -1), nullptr, 0}; }
+WorksFor::WorksFor(lua_State *L, int index) : before_(hot.work) {
+    hot.work = {lua_topointer(L, index), nullptr, 0, nullptr};
+}
+
+WorksFor::WorksFor(lua_State *coroutine) : before_(hot.work) { hot.work = {nullptr, nullptr, 0, coroutine}; }
 
 WorksFor::~WorksFor() { hot.work = before_; }
 

@@ -20,12 +20,13 @@ public:
     Runs &operator=(const Runs &) = delete;
 };
 
-// What is done outside of any coroutine as long as this lives is done for a place: of a file (line 0: all of it), or of the Lua
-// function on top of the stack.
+// What is done outside of any coroutine as long as this lives is done for a place: of a file (line 0: all of it), of the Lua
+// function at an index, or where a coroutine waits or has failed.
 class WorksFor {
 public:
     WorksFor(const File *file, int line);
-    explicit WorksFor(lua_State *L);
+    WorksFor(lua_State *L, int index);
+    explicit WorksFor(lua_State *coroutine);
     ~WorksFor();
     WorksFor(const WorksFor &) = delete;
     WorksFor &operator=(const WorksFor &) = delete;

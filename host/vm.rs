@@ -266,6 +266,8 @@ pub(crate) struct Entering {
     meter: Arc<Meter>,
     /// Of the VM, for the autopsy.
     memory: MemoryHandle,
+    /// Who waits while none of its scripts runs: whose wait the entry ends, and the handler of the event that it is for.
+    waiting: [Option<Traceable>; 2],
 }
 
 /// A VM that was left.
@@ -307,6 +309,9 @@ impl Vm {
         owner: Option<Arc<Owner>>,
     ) -> Entering {
         let given = fuel.unwrap_or(u64::MAX);
+        let wait = if let Entry::Resume { wait, .. } | Entry::GoOn { wait, .. } = entry { Some(wait) } else { None };
+        let event = owner.as_ref().map(|owner| Traceable::Event(owner.event));
+        let waiting = [wait.map(Traceable::Wait), event];
         let owed = if let Entry::Resume { fuel, .. } | Entry::GoOn { fuel, .. } = entry { fuel } else { 0 };
         let meter = self.store.data().meter.clone();
         meter.begin(given, owed);
@@ -327,7 +332,7 @@ impl Vm {
                 Err(error) => Left { vm: None, exit: Err(self.why(&error, given)), fuel },
             }
         });
-        Entering { running, meter, memory }
+        Entering { running, meter, memory, waiting }
     }
 
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {

@@ -58,4 +58,5 @@ pub(crate) use package::{Function, Kind, Package, Resource, modules};
 pub(crate) use parse::parse;
 pub(crate) use ser::{Answer, result, short_result};
 #[cfg(feature = "providers")]
-pub(crate) use types::{Int, Ty};
+pub(crate) use types::Int;
+pub(crate) use types::Ty;

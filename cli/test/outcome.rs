@@ -209,8 +209,8 @@ pub(crate) fn without_own_place(message: &str) -> &str {
     let cut = || {
         let rest = message.strip_prefix(TREE)?;
         let (place, rest) = rest.split_once(": ")?;
-        let (_, line) = place.rsplit_once(".luau:")?;
-        line.bytes().all(|byte| byte.is_ascii_digit()).then_some(rest)
+        let (_, line) = place.rsplit_once(".luau")?; // what is being compiled has no line
+        line.bytes().all(|byte| byte.is_ascii_digit() || byte == b':').then_some(rest)
     };
     cut().unwrap_or(message)
 }

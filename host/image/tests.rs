@@ -413,7 +413,7 @@ impl DeadMemory {
             // some addresses are others'
             0 | 1 => {
                 for at in &addresses {
-                    if chance.below(if seed % 4 == 0 { 8 } else { 200 }) == 0 {
+                    if chance.below(if seed.is_multiple_of(4) { 8 } else { 200 }) == 0 {
                         words[*at] = words[addresses[chance.below(addresses.len())]];
                     }
                 }

@@ -17,8 +17,8 @@ use crate::log::LogSink;
 /// The fuel of one trace, which is on nobody's bill: its time is the tenant's, its fuel isn't. 30 frames take 5,000.
 pub(super) const FUEL: u64 = 200_000;
 
-/// As many frames as the guest tells of.
-pub(super) const FRAMES_MAX: usize = 30;
+/// As many frames as the guest tells of: the first 20, the last 10, and one between that has the place.
+pub(super) const FRAMES_MAX: usize = 31;
 
 /// As many bytes of a name as the guest tells.
 const NAME_BYTES_MAX: usize = 100;
@@ -95,17 +95,22 @@ impl Entering {
     /// Ends the entry, unless it has ended, and finds out where its scripts were. For one that came to an error, or that has to be
     /// stopped.
     pub(crate) fn autopsy(self, factory: &Factory, bundle: &Bundle) -> Trace {
-        let Entering { running, memory, .. } = self;
+        let Entering { running, memory, waiting, .. } = self;
         drop(running); // the store, which has the memory too
-        memory.into_dead().map_or_else(Trace::default, |dead| factory.autopsy(dead, bundle))
+        memory.into_dead().map_or_else(Trace::default, |dead| factory.autopsy(dead, waiting, bundle))
     }
 }
 
 impl Factory {
-    pub(super) fn autopsy(&self, dead: DeadMemory, bundle: &Bundle) -> Trace {
+    pub(super) fn autopsy(&self, dead: DeadMemory, waiting: [Option<Traceable>; 2], bundle: &Bundle) -> Trace {
         match self.start_over_dead(dead) {
             Ok(mut vm) => {
-                let (frames, told) = vm.tell(Traceable::Running);
+                let (mut frames, mut told) = vm.tell(Traceable::Running);
+                for waits in waiting.into_iter().flatten() {
+                    if told.is_ok() && frames.all.is_empty() {
+                        (frames, told) = vm.tell(waits);
+                    }
+                }
                 if let Err(error) = told {
                     tracing::debug!(error = format!("{error:#}"), "an autopsy came to no end");
                 }

@@ -56,6 +56,11 @@ fn c02_globals_that_are_not_there_are_warned_of() {
         );
         assert_eq!((ran.code, ran.out), (0, warned), "{}", ran.err);
     }
+    // also where the top level fails, which they may be the reason of
+    let ran = check(&[("init.luau", "local config = confg.load()\nreturn {}")]);
+    assert!(ran.out.contains("warning: there is no global confg here"), "{}", ran.out);
+    assert!(ran.err.contains("init.luau:1: attempt to index nil with 'load'"), "{}", ran.err);
+    assert_eq!(ran.code, 1);
     // what some file assigns is there
     for files in [
         &[

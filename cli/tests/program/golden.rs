@@ -38,7 +38,7 @@ fn cases_come_out_as_written() {
     for name in names {
         let mut args = vec!["test", &name, "--seed", "1", "--deadline-ms", "unlimited", "--memory-mib", "256"];
         if name.starts_with("limits") {
-            args.extend(["--fuel", "500000000"]); // not what takes seconds
+            args.extend(["--fuel", "2000000000"]); // not what takes seconds
         }
         let ran = motu_in(&folder, &args);
         let text = format!("{}{}exit status {}\n", without_times(&ran.out), ran.err, ran.code);
