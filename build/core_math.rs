@@ -97,8 +97,10 @@ fn find(out: &Path) -> Result<PathBuf> {
     let ask = ["metadata", "--format-version", "1", "--offline", "--quiet"];
     let said = match cargo(&ask) {
         Ok(said) => said,
-        Err(_) => {
-            cargo(&["fetch", "--quiet"])?;
+        Err(offline) => {
+            let help = "The build fetches the crate core-math-sys once, for its source: that needs the network. MOTU_GUEST names a guest that is built.";
+            cargo(&["fetch", "--quiet"])
+                .map_err(|error| format!("{error}\n\n{help}\n\nBefore that, offline: {offline}"))?;
             cargo(&ask)?
         }
     };

@@ -30,11 +30,11 @@ const LUAU: [&str; 10] = [
     "-DLUA_MINSTRTABSIZE=1024",
 ];
 
-/// The functions of C's `math.h`. Their error bounds hold for the roundings that the source asks for, so the compiler must not
-/// fuse a product and a sum.
+/// The folder of Motu's own functions of C's `math.h`.
 const MATH: &str = "guest/math/";
+/// The error bounds of such functions hold for the roundings that the source asks for, so the compiler must not fuse a product and a sum.
 const MATH_FLAGS: [&str; 5] = ["-O2", "-ffp-contract=off", "-msimd128", "-mrelaxed-simd", "-Iguest/math"];
-/// Those of them that CORE-MATH computes, a file each. The file `exp.c` defines `cr_exp`.
+/// The folder of those that CORE-MATH computes, a file each. The file `exp.c` defines `cr_exp`.
 const CORE_MATH: &str = "core-math/";
 const CORE_MATH_FLAGS: [&str; 3] = ["-w", "-include", "guest/math/wasm.h"];
 /// Where `guest/math/trig.c` defines C's function, and calls CORE-MATH's by its own name.
@@ -141,7 +141,7 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
     units
 }
 
-/// The flags of a file in `guest/math`.
+/// The flags of a file in either.
 fn math_flags(source: &str) -> Vec<String> {
     if !source.starts_with(CORE_MATH) {
         return flags(&[&COMMON, &MATH_FLAGS, &["-Wall"]], &[]);

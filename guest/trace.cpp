@@ -17,7 +17,6 @@
 namespace motu {
 namespace {
 
-
 void resumed(lua_State *coroutine) {
     if (hot.running < running_max)
         hot.runs[hot.running] = coroutine;

@@ -191,8 +191,8 @@ pub struct Status {
     pub fuel: u64,
     /// Why it is given no more events, if so.
     pub quarantine: Option<String>,
-    /// What its VM was ended by last: the error's kind, `: `, and its message with the place in the script. None if no VM of it was, but
-    /// for want of events.
+    /// What its VM was ended by last: the error's kind, `: `, and its message with the place in the script. None if none was ended but for
+    /// want of events.
     pub last_end: Option<String>,
 }
 

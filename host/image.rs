@@ -194,9 +194,7 @@ impl Lent {
             None => unreachable!("the slot is taken in drop only"),
         }
     }
-}
 
-impl Lent {
     fn is_of(&self, memories: &Memories) -> bool {
         Arc::ptr_eq(&self.owner.0, &memories.0)
     }

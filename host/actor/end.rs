@@ -128,8 +128,7 @@ impl Body {
             if actor.shared.warnings.may_warn(&actor.spec.tenant) {
                 tracing::warn!(tenant = %actor.spec.tenant, event = &*owner.name, cause, budget, "an instance was lost");
             }
-            self.lose(actor, None, &cause);
-            actor.notice(Notice::Lost { why: error.to_string() });
+            self.lose_by(actor, None, &cause, error.to_string());
             return self.count_end(actor, &cause);
         };
         // an entry has what is left of the event's budget: say what the whole was
@@ -173,6 +172,9 @@ impl Body {
 
     /// The handler `start` failed: so does what waited for it, and the VM is of no use.
     fn start_failed(&mut self, actor: &Actor, error: &Error) {
+        if self.live {
+            actor.notice(Notice::Lost { why: error.to_string() });
+        }
         self.drop_vm(actor);
         self.refuse_all(error);
         self.count_end(actor, &error.to_string());
@@ -205,6 +207,16 @@ impl Body {
     /// Gives the VM up. One event may have an error of its own; the others that were started end as lost, those that were
     /// not stay in the mailbox.
     pub(super) fn lose(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str) {
+        let of_nobody = || Error::new(ErrorKind::InstanceLost, cause).to_string();
+        let end = why.as_ref().map_or_else(of_nobody, |(_, error)| error.to_string());
+        self.lose_by(actor, why, cause, end);
+    }
+
+    /// The same, and `end` is what its status says of it.
+    fn lose_by(&mut self, actor: &Actor, why: Option<(EventId, Error)>, cause: &str, end: String) {
+        if self.live {
+            actor.notice(Notice::Lost { why: end });
+        }
         if let Some(inside) = self.inside.take() {
             self.charge_inside(&inside);
         }
@@ -214,8 +226,6 @@ impl Body {
             self.mailbox_bytes -= first.remove().payload.len() as u64;
         }
         let blamed = why.as_ref().filter(|(event, _)| *event != START).map(|(_, error)| error.to_string());
-        let of_start = || why.as_ref().map_or_else(|| cause.to_owned(), |(_, error)| error.to_string());
-        actor.notice(Notice::Lost { why: blamed.clone().unwrap_or_else(of_start) });
         if let Some((event, error)) = why {
             self.end_started(actor, event, Err(error));
         }

@@ -219,8 +219,9 @@ fn w02_waits_out_of_time() {
 fn w02_tasks_and_other_events() {
     let limits = Limits { background_fuel: Some(20_000_000), ..limits() };
     let source = "return { go = function()\n task.delay(0.02, function()\n  while true do\n  end\n end)\nend,\n\
-                  rest = function()\n task.wait(100)\nend }";
+                  rest = function()\n task.wait(100)\nend, none = function() end }";
     let instance = try_load(limits, source).unwrap().instance(anybody());
+    assert_eq!(instance.status().last_end, None);
     let lost = run(async {
         let rest = instance.dispatch_value("rest", &motu::Value::Nil);
         let go = instance.dispatch_value("go", &motu::Value::Nil);
@@ -229,6 +230,14 @@ fn w02_tasks_and_other_events() {
     assert_eq!(lost.kind(), ErrorKind::InstanceLost, "{lost:?}");
     let cause = "a task that the event \"go\" had left behind ended with fuel: init.luau:3: out of fuel: the budget of 20000000 is used up";
     assert!(lost.message().contains(cause), "{lost:?}");
+    let end = "fuel: init.luau:3: out of fuel: the budget of 20000000 is used up";
+    assert_eq!(instance.status().last_end.as_deref(), Some(end));
+    instance.kill(); // no VM is there
+    event(&instance, "none").unwrap();
+    assert_eq!(instance.status().last_end.as_deref(), Some(end));
+    instance.kill();
+    until("it is gone", || !instance.is_live());
+    assert_eq!(instance.status().last_end.as_deref(), Some("instance_lost: it was killed"));
 }
 
 fn w02_texts_of_error_values() {
