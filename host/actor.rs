@@ -369,7 +369,8 @@ impl Actor {
         Arc::new(Owner { event, name, origin, log_left: AtomicU32::new(self.limits().log_bytes) })
     }
 
-    /// Where the scripts of an entry were that came to an error, or is stopped here. Empty if the tenant's were stopped often in the last second.
+    /// Finds where the scripts of an entry were that came to an error, or that is stopped here. The trace is empty if the tenant has had its
+    /// traces of the last second.
     fn autopsy(&self, entering: Entering) -> Trace {
         match self.may_trace() {
             true => entering.autopsy(&self.shared.factory, &self.spec.bundle),
@@ -377,7 +378,7 @@ impl Actor {
         }
     }
 
-    /// Whether to find out where scripts are once more: who dies at each event would have two instances made for each.
+    /// Whether the tenant has a trace left in this second: without that bound, who dies at each event would have two instances made for each.
     fn may_trace(&self) -> bool {
         self.shared.traces.take((), &self.spec.tenant, TRACES_PER_SECOND, 1).is_ok()
     }

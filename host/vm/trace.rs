@@ -133,7 +133,7 @@ impl Factory {
 }
 
 impl Vm {
-    /// Where somebody is who waits. The VM is at rest, and stays so; if there is none any more, it was stopped.
+    /// Asks a VM at rest where somebody is who waits. Returns the VM, unless it was stopped on the way, which only a guest that is broken is.
     pub(crate) fn trace(mut self, what: Traceable, bundle: &Bundle) -> (Option<Vm>, Trace) {
         let (frames, told) = self.tell(what);
         let vm = match told {

@@ -164,7 +164,7 @@ pub(crate) fn assert_ends(instance: &Instance, kinds: &[ErrorKind], what: &str) 
     error
 }
 
-/// An error's message without its place, which an end by a limit has ten times a second.
+/// An error's message without the place before it. Of a tenant's ends by limits, ten a second have one.
 pub(crate) fn unplaced(error: &Error) -> &str {
     let message = error.message();
     let rest = message.split_once(": ").filter(|(place, _)| place.contains(".luau"));
