@@ -37,7 +37,7 @@ pub struct Limits {
     pub event_deadline: Option<Duration>,
     /// Wall-clock time for the handler `start`. Default 5 s. Over it: [`Deadline`](crate::ErrorKind::Deadline).
     pub start_deadline: Option<Duration>,
-    /// Memory of an instance in bytes: the VM (about 1.2 MiB), the bundle and all that the script makes, and what the host
+    /// Memory of an instance in bytes: the VM (about 1.4 MiB), the bundle and all that the script makes, and what the host
     /// holds for it: payloads in its mailbox, sleeps (256 bytes each), calls that wait (2 KiB or so
     /// each, and their arguments). Not counted: the
     /// heap of exceptions (at most 1 MiB) and the stack (3 MiB of address space). Default 64 MiB, at most 4 GiB. Over it:
