@@ -101,6 +101,15 @@ const PATCHES: &[Patch] = &[
         new: "",
     },
     Patch {
+        file: "luau/VM/src/laux.cpp",
+        why: "each error has its place before it, and printf takes a quarter of the time of an error that is caught",
+        old: "        lua_pushfstring(L, \"%s:%d: \", ar.short_src, ar.currentline);\n",
+        new: "        char place[LUA_IDSIZE + LUAI_MAXNUM2STR + 3];\n        size_t size = strlen(ar.short_src);\n        \
+              memcpy(place, ar.short_src, size);\n        place[size] = ':';\n        \
+              char* end = luai_num2str(place + size + 1, ar.currentline);\n        memcpy(end, \": \", 2);\n        \
+              lua_pushlstring(L, place, end + 2 - place);\n",
+    },
+    Patch {
         file: "luau/VM/src/lcorolib.cpp",
         why: "guest/scheduler.cpp says who may resume a coroutine",
         old: "    // error handling for edge cases\n    if (co->status != LUA_YIELD)\n",

@@ -47,8 +47,9 @@ const RUNTIME: [(&str, &str, &[&str]); 4] = [
     ("c++", "zig-lib/libcxxabi/src/cxa_personality.cpp", &CXXABI),
     ("cc", "zig-lib/libunwind/src/Unwind-wasm.c", &UNWIND),
 ];
-const CXXABI: [&str; 12] = [
+const CXXABI: [&str; 13] = [
     "-O2",
+    "-flto",
     "-w",
     "-std=c++23",
     "-D__WASM_EXCEPTIONS__",
@@ -113,7 +114,7 @@ fn units(luau: &Tree, ours: &Tree) -> Vec<Unit> {
     let luau_flags = flags(&[&COMMON, &EXCEPTIONS, &LUAU], &includes);
     includes.extend(["-Ibindings".into(), "-Iguest".into()]);
     let guest_flags = flags(&[&COMMON, &EXCEPTIONS, &LUAU, &["-Wall"]], &includes);
-    let c_flags = flags(&[&COMMON, &["-O2", "-Wall"]], &["-Ibindings".into(), "-Iguest".into()]);
+    let c_flags = flags(&[&COMMON, &["-O2", "-Wall", "-flto"]], &["-Ibindings".into(), "-Iguest".into()]);
     let bindings_flags = flags(&[&COMMON, &["-O2", "-Wall", "-flto"]], &["-Ibindings".into()]);
     let tag_flags = flags(&[&["-mexception-handling"]], &[]);
 

@@ -18,7 +18,7 @@ const FIBER_STACK_BYTES: usize = 3 << 20;
 /// `build/bulk.rs` puts where memory grows: 800 for each 64 KiB, so 200,000 fuel for what the kernel does for them.
 const NOP_FUEL: u8 = 250;
 
-/// Where the compiled VM is kept, so that only the first start on a machine spends two or three seconds compiling it.
+/// Where the compiled VM is kept, so that only the first start on a machine spends a second or two compiling it.
 ///
 /// The cache holds native code that is run as it is found: who can write to the folder can run code in your process. It is
 /// made with mode 0700. A cache that can't be read or written costs time and nothing else.
@@ -58,7 +58,7 @@ fn config(cache: &CompileCache) -> Config {
         .wasm_exceptions(true)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
-        .compiler_inlining(Inlining::Yes) // 5 % faster; costs a second of compiling, once
+        .compiler_inlining(Inlining::No) // LLVM has inlined; this takes 1.3 GB and twice the time to gain nothing
         .concurrency_support(false) // 800 ns a call with it, 300 or less without
         .generate_address_map(false) // with these two on, a caught error costs 9 us instead of 2.8
         .native_unwind_info(false)

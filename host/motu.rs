@@ -289,7 +289,7 @@ impl MotuBuilder {
         Ok(files.into_iter().chain(tests).collect())
     }
 
-    /// Compiles the VM, or takes it from the cache, and starts one: about 2.5 s, or 10 ms.
+    /// Compiles the VM, or takes it from the cache, and starts one: about 1 s, or 10 ms.
     ///
     /// # Errors
     ///
