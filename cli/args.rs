@@ -43,13 +43,13 @@ pub(crate) struct Run {
     /// The event's payload. What JSON lacks is tagged: {"$bytes": base64}, {"$vector": [x, y, z]}, ...
     #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
-    /// Fuel for loading, and as much for the event, or `unlimited`. About one unit for each wasm instruction.
+    /// Fuel for loading, and as much for `start` and for the event, or `unlimited`. About one unit for each wasm instruction.
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<Amount>,
     /// Memory in MiB, 4096 at most, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) memory_mib: Option<Amount>,
-    /// Time for loading, and as much for the event, in milliseconds, or `unlimited`.
+    /// Time for loading, and as much for `start` and for the event, in milliseconds, or `unlimited`.
     #[arg(long, value_name = "N")]
     pub(crate) deadline_ms: Option<Amount>,
     /// Whom the script runs for, as kind:id.
@@ -187,11 +187,11 @@ fn limits(fuel: Option<Amount>, memory_mib: Option<Amount>, deadline_ms: Option<
     let mut limits = Limits::default();
     if let Some(fuel) = fuel {
         limits.load_fuel = fuel.limit();
-        limits.event_fuel = fuel.limit();
+        (limits.event_fuel, limits.start_fuel) = (fuel.limit(), fuel.limit());
     }
     if let Some(deadline) = deadline_ms {
         limits.load_deadline = deadline.limit().map(Duration::from_millis);
-        limits.event_deadline = limits.load_deadline;
+        (limits.event_deadline, limits.start_deadline) = (limits.load_deadline, limits.load_deadline);
     }
     let most = Limits::MEMORY_BYTES_MAX / MIB;
     match memory_mib {

@@ -39,7 +39,10 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
             return Err(error.into());
         }
     };
-    let files = match bundle.paths().filter(|path| path.ends_with(".luau")).count() {
+    let is_code = |path: &&str| {
+        (path.ends_with(".luau") || path.ends_with(".lua")) && path.rsplit('/').next() != Some(".config.luau")
+    };
+    let files = match bundle.paths().filter(is_code).count() {
         1 => "1 file".to_owned(),
         files => format!("{files} files"),
     };

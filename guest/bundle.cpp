@@ -89,6 +89,8 @@ lua_State *tree_thread(std::string_view name) {
         if (tree.name == name)
             return tree.thread;
     lua_State *thread = new_globals();
+    lua_pushvalue(thread, LUA_GLOBALSINDEX);
+    lua_setglobal(thread, "_G");
     trees.push_back({std::string(name), thread});
     return thread;
 }
@@ -136,7 +138,14 @@ const File *find_stand_in(std::string_view wanted) {
     return find_file("@" + std::string(wanted) + ".luau");
 }
 
-bool is_luau(std::string_view path) { return ends_with(path, ".luau"); }
+bool is_luau(std::string_view path) {
+    return (ends_with(path, ".luau") || ends_with(path, ".lua")) && !is_config(path);
+}
+
+bool is_config(std::string_view path) {
+    std::string_view name = path.substr(path.rfind('/') + 1); // npos + 1 is 0
+    return name == ".luaurc" || name == ".config.luau";
+}
 
 std::string_view tree_of(std::string_view path) {
     return !path.empty() && path[0] == '@' ? path.substr(0, path.find('/')) : std::string_view();
@@ -148,11 +157,28 @@ std::vector<Diagnostic> compile_files(bool drop_sources) {
         if (!is_luau(file.path))
             continue;
         WorksFor work(&file, 0);
-        compile_file(file, diagnostics);
+        std::vector<Diagnostic> found;
+        compile_file(file, found);
+        file.broken = list_diagnostics(found);
+        diagnostics.insert(diagnostics.end(), found.begin(), found.end());
         if (drop_sources)
             std::string().swap(file.source);
     }
     return diagnostics;
+}
+
+std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics) {
+    constexpr size_t shown_max = 20;
+    std::string text;
+    for (size_t i = 0; i < diagnostics.size(); i++) {
+        if (i == shown_max) {
+            text += "\n... and " + std::to_string(diagnostics.size() - shown_max) + " more";
+            break;
+        }
+        const Diagnostic &diagnostic = diagnostics[i];
+        text += (i ? "\n" : "") + diagnostic.path + ":" + std::to_string(diagnostic.line) + ": " + diagnostic.message;
+    }
+    return text;
 }
 
 std::string chunk_name(const File &file) { return "=" + file.path; }

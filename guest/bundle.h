@@ -18,8 +18,9 @@ namespace motu {
 
 struct File {
     std::string path;
-    std::string source;   // emptied for a .luau file once it's compiled; kept for any other (.luaurc)
-    std::string bytecode; // empty unless it's a .luau file that compiled
+    std::string source;   // emptied for code once it's compiled; kept for any other file (.luaurc)
+    std::string bytecode; // empty unless it's code that compiled
+    std::string broken;   // why code didn't compile
     bool opaque = false;  // no source text in any message; compiled without names or lines
 };
 
@@ -42,15 +43,21 @@ const File *find_file(std::string_view path);
 // itself gets the module. No mounted bundle can have one, for no alias begins with an "@".
 const File *find_stand_in(std::string_view wanted);
 
-// Whether the path ends in `.luau`.
+// Whether the file is code, by its path: `.luau` or `.lua`, but no `.config.luau`.
 bool is_luau(std::string_view path);
+
+// Whether the file has aliases: `.luaurc` or `.config.luau`.
+bool is_config(std::string_view path);
 
 // The tree that a path belongs to: "" for the main bundle, "@alias" for a mounted one.
 std::string_view tree_of(std::string_view path);
 
-// Compiles every .luau file, and drops the sources if `drop_sources`. Returns what is wrong: an empty list when each
-// file has its bytecode. For an opaque file the message is fixed text.
+// Compiles all code, and drops the sources if `drop_sources`. Returns what is wrong: an empty list when each file has its
+// bytecode. For an opaque file the message is fixed text.
 std::vector<Diagnostic> compile_files(bool drop_sources);
+
+// "lib/a.luau:3: what is wrong", a line each, and how many there are more than twenty.
+std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics);
 
 // The name Luau knows the file's code by: "=" and the path. `lua_Debug::source` gives it back, so the file that calls
 // `require` is `find_file(source + 1)`.

@@ -1,9 +1,10 @@
 // The export `check`: what is wrong with a bundle, as far as can be known without running it. That is syntax and
-// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` files, and
+// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` and `.config.luau` files, and
 // as warnings globals that are not there.
 //
 // A file that nothing requires is checked like any other, and its being unused is not an error.
 #include "bundle.h"
+#include "config.h"
 #include "findings.h"
 #include "globals.h"
 #include "guest.h"
@@ -109,7 +110,12 @@ private:
         }
         auto *call = expr->as<Luau::AstExprCall>();
         Luau::AstExprConstantString *path = call ? required(call) : nullptr;
-        return path ? find_host_module({path->value.data, path->value.size}) : nullptr;
+        return path ? host_module_of({path->value.data, path->value.size}) : nullptr;
+    }
+
+    const HostModule *host_module_of(std::string_view wanted) const {
+        const HostModule *module = find_host_module(wanted);
+        return module || wanted.empty() || wanted[0] != '@' ? module : find_host_module(resolve(file_, wanted).host);
     }
 
     void use(Luau::AstExpr *expr, std::string_view name, const Luau::Position &at) {
@@ -139,6 +145,8 @@ private:
         if (find_host_module(wanted) || find_stand_in(wanted))
             return;
         Resolution found = resolve(file_, wanted);
+        if (!found.host.empty())
+            return;
         if (!found.file)
             findings_.add(file_.path, at, found.error);
         else if (function_depth_ == 0)
@@ -180,14 +188,13 @@ void check_config(const File &file, Findings &findings) {
     Luau::Config config;
     Luau::ConfigOptions options;
     options.aliasOptions = Luau::ConfigOptions::AliasOptions{std::nullopt, false};
-    if (std::optional<std::string> error = Luau::parseConfig(file.source, config, options))
+    std::string why;
+    std::optional<std::string> text = aliases_text(file, why), error = why;
+    if (text)
+        error = Luau::parseConfig(*text, config, options);
+    if (error)
         findings.add(file.path, {line_in(*error), Findings::no_column},
                      file.opaque ? "syntax error (the source is opaque)" : *error);
-}
-
-bool is_config(std::string_view path) {
-    std::string_view name = ".luaurc";
-    return path == name || (path.size() > name.size() && path.substr(path.size() - name.size() - 1) == "/.luaurc");
 }
 
 // Walks the graph depth first, with a stack of its own: a chain of requires can be as long as the bundle has files. A

@@ -13,6 +13,7 @@
 #include "trace.h"
 #include "vm.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -242,7 +243,9 @@ void strand_event(Task &task) {
 }
 
 void close_event(Task &task, const char *how) {
-    add_failure(task.event, script_failure(std::string("the handler's coroutine was ") + how));
+    lua_State *closer = hot.running ? hot.runs[std::min(hot.running, running_max) - 1] : nullptr;
+    std::string what = std::string("the handler's coroutine was ") + how;
+    add_failure(task.event, closer ? script_failure(place_of(closer) + what, traceback_of(closer)) : script_failure(what));
     forget(task);
 }
 

@@ -27,11 +27,11 @@ constexpr std::pair<std::string_view, std::string_view> others[] = {
     {"null", "did you mean nil?"},
     {"script", "Roblox has it, and Motu hasn't"},
     {"setfenv", "functions have no environments here"},
+    {"shared", "Roblox has it; what the files of a bundle share is in _G, or in a module"},
     {"spawn", "did you mean task.spawn?"},
     {"tick", "did you mean os.clock, or os.time?"},
     {"undefined", "did you mean nil?"},
     {"wait", "did you mean task.wait?"},
-    {"warn", "did you mean warn of @motu/log?"},
     {"workspace", "Roblox has it, and Motu hasn't"},
 };
 
@@ -117,7 +117,7 @@ private:
 
 std::set<std::string> library() {
     lua_State *L = main_state();
-    std::set<std::string> names;
+    std::set<std::string> names = {"_G"}; // of a tree
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     for (int at = 0; (at = lua_rawiter(L, -1, at)) >= 0; lua_pop(L, 2))
         if (lua_type(L, -2) == LUA_TSTRING)

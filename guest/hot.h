@@ -50,6 +50,7 @@ struct alignas(4096) Hot {
     lua_State *runs[running_max]; // the coroutines that run: each but the first was resumed by the one before
     uint32_t running;             // their number
     Work work;
+    Work ended_work; // what the last work of this entry was for, until the next entry
 };
 
 extern Hot hot;

@@ -29,8 +29,8 @@ int randomseed = -1; // reference of math.randomseed: the field of that name is 
                                                   std::to_string(hot.log_left) + " left");
 }
 
-// print(...): one line of the log. The size is known before anything is put together.
-int print(lua_State *L) {
+// print(...) and warn(...): one line of the log. The size is known before anything is put together.
+int log_values(lua_State *L, motu_guest_host_log_level_t level, const char *what) {
     int count = lua_gettop(L);
     uint64_t size = 1; // the line's end
     for (int i = 1; i <= count; i++) {
@@ -39,16 +39,16 @@ int print(lua_State *L) {
         lua_replace(L, i);
         size += length + (i > 1 ? 1 : 0);
         if (size > hot.log_left)
-            over_log_budget("print", size);
+            over_log_budget(what, size);
     }
     if (size > hot.log_left)
-        over_log_budget("print", size);
+        over_log_budget(what, size);
     hot.log_left -= size;
 
     guest_list_u8_t line = {nullptr, 0};
     if (count == 1) {
         line.ptr = reinterpret_cast<uint8_t *>(const_cast<char *>(lua_tolstring(L, 1, &line.len)));
-        motu_guest_host_log(MOTU_GUEST_HOST_LOG_LEVEL_INFO, &line);
+        motu_guest_host_log(level, &line);
         return 0;
     }
     line.ptr = static_cast<uint8_t *>(allocate(static_cast<size_t>(size)));
@@ -60,10 +60,14 @@ int print(lua_State *L) {
         memcpy(line.ptr + line.len, text, length);
         line.len += length;
     }
-    motu_guest_host_log(MOTU_GUEST_HOST_LOG_LEVEL_INFO, &line);
+    motu_guest_host_log(level, &line);
     free(line.ptr);
     return 0;
 }
+
+int print(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_INFO, "print"); }
+
+int warn(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_WARN, "warn"); }
 
 // collectgarbage("count"): the KiB that Luau has in use. The other options would let a script steer the collector.
 int collectgarbage(lua_State *L) {
@@ -91,9 +95,11 @@ void open_library(lua_State *L) {
 
     remove_global(L, "getfenv");
     remove_global(L, "setfenv");
-    remove_global(L, "newproxy");
+    remove_global(L, "_G"); // each tree of files has its own: bundle.cpp
     lua_pushcfunction(L, print, "print");
     lua_setglobal(L, "print");
+    lua_pushcfunction(L, warn, "warn");
+    lua_setglobal(L, "warn");
     lua_pushcfunction(L, collectgarbage, "collectgarbage");
     lua_setglobal(L, "collectgarbage");
     lua_getglobal(L, "coroutine");

@@ -21,20 +21,6 @@ namespace {
 
 bool loading;
 
-std::string list_diagnostics(const std::vector<Diagnostic> &diagnostics) {
-    constexpr size_t shown_max = 20;
-    std::string text;
-    for (size_t i = 0; i < diagnostics.size(); i++) {
-        if (i == shown_max) {
-            text += "\n... and " + std::to_string(diagnostics.size() - shown_max) + " more";
-            break;
-        }
-        const Diagnostic &diagnostic = diagnostics[i];
-        text += (i ? "\n" : "") + diagnostic.path + ":" + std::to_string(diagnostic.line) + ": " + diagnostic.message;
-    }
-    return text;
-}
-
 // The first function of the entry's coroutine. The entry goes through `require`'s own door: if one of its modules
 // requires it in turn, that is a cycle.
 int run_entry(lua_State *L) {
@@ -43,8 +29,17 @@ int run_entry(lua_State *L) {
     return 1;
 }
 
+// A file that is needed doesn't compile: what is wrong with it, then with the others.
+exports_motu_guest_vm_failure_t broken_bundle(const File &file, std::vector<Diagnostic> diagnostics) {
+    std::stable_partition(diagnostics.begin(), diagnostics.end(),
+                          [&](const Diagnostic &diagnostic) { return diagnostic.path == file.path; });
+    return compile_failure(list_diagnostics(diagnostics));
+}
+
 // What a yield out of the top level raises says nothing about why it's forbidden.
-exports_motu_guest_vm_failure_t load_failure(lua_State *coroutine) {
+exports_motu_guest_vm_failure_t load_failure(lua_State *coroutine, const std::vector<Diagnostic> &diagnostics) {
+    if (const File *broken = broken_module(coroutine))
+        return broken_bundle(*broken, diagnostics);
     static const char yielded[] = "attempt to yield across metamethod/C-call boundary";
     size_t size = 0;
     const char *text = lua_type(coroutine, -1) == LUA_TSTRING ? lua_tolstring(coroutine, -1, &size) : "";
@@ -117,13 +112,13 @@ bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, gue
     take_modules(modules);
 
     std::vector<Diagnostic> diagnostics = compile_files(true);
-    if (!diagnostics.empty()) {
-        *err = compile_failure(list_diagnostics(diagnostics));
-        return false;
-    }
     const File *file = find_file(entry().path);
     if (!file || !is_luau(file->path)) {
         *err = compile_failure("the bundle has no entry " + entry().path);
+        return false;
+    }
+    if (!file->broken.empty()) {
+        *err = broken_bundle(*file, diagnostics);
         return false;
     }
 
@@ -141,7 +136,7 @@ bool exports_motu_guest_vm_load(exports_motu_guest_vm_list_file_t *incoming, gue
         entry().value = lua_ref(coroutine, -1);
         *ret = list_handlers(coroutine);
     } else {
-        *err = load_failure(coroutine);
+        *err = load_failure(coroutine, diagnostics);
     }
     lua_settop(main, top);
     return loaded;

@@ -151,6 +151,7 @@ MOTU_EXPORT void *realloc(void *block, size_t size) {
 
 // Where the host puts what it sends.
 extern "C" void *cabi_realloc(void *block, size_t, size_t align, size_t size) {
+    motu::hot.ended_work = {}; // an entry's arguments come before anything else of it
     if (block)
         return realloc(block, size);
     return size ? motu::allocate_crossing(size) : reinterpret_cast<void *>(align);

@@ -11,9 +11,13 @@
 namespace motu {
 namespace {
 
-// Their addresses are keys: of the registry's table from path to result, and of a result that is nil.
+// Their addresses are keys: of the registry's table from path to result, of a result that is nil, and of the error of the
+// last require of a file that doesn't compile.
 char results_key;
 char nil_result;
+char broken_error;
+
+const File *broken; // that file
 
 // The modules that are running their top level, each required by the one before. A module can't yield, so they end in
 // reverse order, whatever coroutines they use.
@@ -67,6 +71,11 @@ void keep(lua_State *L, const File &file) {
     lua_pop(L, 1);
 }
 
+void keep_broken_error(lua_State *L) {
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &broken_error);
+}
+
 // The code that called `require`: past `pcall` and other C functions to the nearest Luau function.
 struct Caller {
     const File *file = nullptr;
@@ -96,25 +105,40 @@ void push_error(lua_State *L, const Caller &caller, const std::string &text) {
     lua_pushlstring(L, message.data(), message.size());
 }
 
-// The file to run or fetch, or null with an error pushed. A function of its own, so that no string of it is alive while
-// the module runs.
-const File *find_module(lua_State *L, std::string_view wanted) {
+// What is to be run or fetched, or neither with an error pushed. A function of its own, so that no string of it is alive
+// while the module runs.
+struct Found {
+    const File *file = nullptr;
+    HostModule *host = nullptr;
+};
+
+Found find_module(lua_State *L, std::string_view wanted) {
     Caller caller = find_caller(L);
     if (!caller.file) {
         lua_pushliteral(L, "require was called by no file of the bundle");
-        return nullptr;
+        return {};
     }
     Resolution found = resolve(*caller.file, wanted);
+    if (!found.host.empty()) {
+        const File *stand_in = find_stand_in(found.host);
+        return {stand_in, stand_in ? nullptr : find_host_module(found.host)};
+    }
     if (!found.file) {
         push_error(L, caller, found.error);
-        return nullptr;
+        return {};
     }
     std::string cycle = cycle_to(*found.file);
     if (!cycle.empty()) {
         push_error(L, caller, require_error(*caller.file, wanted, "the modules require each other: " + cycle));
-        return nullptr;
+        return {};
     }
-    return found.file;
+    if (!found.file->broken.empty()) {
+        broken = found.file;
+        push_error(L, caller, require_error(*caller.file, wanted, "it doesn't compile:\n" + found.file->broken));
+        keep_broken_error(L);
+        return {};
+    }
+    return {found.file, nullptr};
 }
 
 int require_function(lua_State *L) {
@@ -134,14 +158,26 @@ int require_function(lua_State *L) {
         push_host_module(L, *module);
         return 1;
     }
-    const File *file = find_module(L, std::string_view(wanted, length));
-    if (!file)
+    Found found = find_module(L, std::string_view(wanted, length));
+    if (found.host)
+        push_host_module(L, *found.host);
+    else if (found.file)
+        require_file(L, *found.file);
+    else
         lua_error(L);
-    require_file(L, *file);
     return 1;
 }
 
 } // namespace
+
+const File *broken_module(lua_State *L) {
+    if (!broken || lua_type(L, -1) != LUA_TSTRING)
+        return nullptr;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &broken_error);
+    bool is_it = lua_rawequal(L, -1, -2);
+    lua_pop(L, 1);
+    return is_it ? broken : nullptr;
+}
 
 void push_require(lua_State *L) {
     lua_newtable(L);

@@ -14,4 +14,7 @@ void push_require(lua_State *L);
 // again when it's next required. For the entry too, so that requiring it from below is a cycle.
 void require_file(lua_State *L, const File &file);
 
+// The file that doesn't compile, if the value on top of the stack is the error of the last require of one; or null.
+const File *broken_module(lua_State *L);
+
 } // namespace motu

@@ -1,6 +1,7 @@
 #include "resolver.h"
 
 #include "Luau/RequireNavigator.h"
+#include "config.h"
 #include "module.h"
 
 #include <algorithm>
@@ -24,6 +25,11 @@ bool ends_with(std::string_view text, std::string_view end) {
 }
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; }
+
+std::string lower_case(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), lower);
+    return text;
+}
 
 bool same_ignoring_case(std::string_view a, std::string_view b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
@@ -60,7 +66,13 @@ bool is_folder(const std::string &path) {
     return it != all.end() && starts_with(it->path, prefix);
 }
 
-bool is_init(const File &file) { return file.path == "init.luau" || ends_with(file.path, "/init.luau"); }
+// The path without `.luau` or `.lua`.
+std::string_view without_extension(std::string_view path) { return path.substr(0, path.rfind('.')); }
+
+bool is_init(const File &file) {
+    std::string_view path = without_extension(file.path);
+    return path == "init" || ends_with(path, "/init");
+}
 
 // Aliases ignore case, but this release of Luau forgets it for an alias that is another's value.
 std::string with_lower_case_aliases(std::string config) {
@@ -72,26 +84,31 @@ std::string with_lower_case_aliases(std::string config) {
 
 // The place of a file in its tree: its path without the extension, and the folder itself for an `init.luau`.
 std::string place_of(const File &file) {
-    std::string_view path = file.path;
-    path.remove_suffix(std::string_view(is_init(file) ? "init.luau" : ".luau").size());
-    if (is_init(file) && ends_with(path, "/"))
-        path.remove_suffix(1);
+    std::string_view path = without_extension(file.path);
+    if (is_init(file))
+        path = path.substr(0, path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/'));
     return std::string(path);
 }
 
-// The files that a place can mean. `init.luau` is reached as its folder only.
+// The files that a place can mean: one at most, or it's ambiguous. `init.luau` is reached as its folder only.
 struct Candidates {
-    const File *file = nullptr;
-    const File *init = nullptr;
+    const File *file = nullptr, *other = nullptr;
 
     explicit Candidates(const std::string &place) {
         if (!place.empty() && place != "init" && !ends_with(place, "/init"))
-            file = find_file(place + ".luau");
-        init = find_file(join(place, "init.luau"));
+            add(place);
+        add(join(place, "init"));
     }
 
     std::string both() const {
-        return "both " + file->path + " and " + init->path + " exist: rename or remove one of them";
+        return "both " + file->path + " and " + other->path + " exist: rename or remove one of them";
+    }
+
+private:
+    void add(const std::string &path) {
+        for (const char *extension : {".luau", ".lua"})
+            if (const File *found = find_file(path + extension))
+                (file ? other : file) = found;
     }
 };
 
@@ -102,26 +119,33 @@ public:
     explicit BundleNavigation(const File &requirer) : requirer_(requirer) {}
 
     mutable std::string why;
-    // The last `.luaurc` that was read. When Luau's own words are all there is, they are about what it says.
+    // The last file of aliases that was read. When Luau's own words are all there is, they are about what it says.
     mutable std::string config_path;
 
     // The module at the place the Navigator came to, or null with `why`.
     const File *module() const {
         Candidates at(place_);
-        if (at.file && at.init) {
+        if (at.other) {
             why = at.both();
             return nullptr;
         }
-        if (!at.file && !at.init)
+        if (!at.file)
             why = (place_.empty() ? "the bundle" : "the folder " + place_) + " has no init.luau; name a module in it";
-        return at.file ? at.file : at.init;
+        return at.file;
     }
+
+    // The host module at that place, which is among them and not in the bundle, or "".
+    std::string host_module() const { return in_host_ && find_host_module(place_) ? place_ : ""; }
+
+    bool is_in_host() const { return in_host_; }
+
+    const std::string &place() const { return place_; }
 
     NavigateResult resetToRequirer() override {
         tree_ = tree_of(requirer_.path);
         place_ = place_of(requirer_);
         at_requirer_ = true;
-        searches_alias_ = false;
+        searches_alias_ = in_host_ = false;
         return NavigateResult::Success;
     }
 
@@ -143,8 +167,12 @@ public:
     NavigateResult toChild(const std::string &name) override {
         at_requirer_ = false;
         std::string next = join(place_, name);
+        if (in_host_) {
+            place_ = std::move(next);
+            return NavigateResult::Success;
+        }
         Candidates at(next);
-        if (at.file && at.init) {
+        if (at.other) {
             why = at.both();
             return NavigateResult::Ambiguous;
         }
@@ -165,6 +193,8 @@ public:
             why = "its alias leads to another more than " + std::to_string(alias_hops_max) + " times";
             return NavigateResult::Ambiguous;
         }
+        if (alias_hops_ > 1 && enter_host(alias)) // what editors have of it is in an alias too, which leads to its types
+            return NavigateResult::Success;
         if (same_ignoring_case(alias, "self")) {
             if (at_requirer_)
                 return NavigateResult::Success; // no `.luaurc` can give it another meaning
@@ -177,7 +207,6 @@ public:
 
     // Called last, for an alias that no `.luaurc` defines.
     NavigateResult toAliasFallback(const std::string &alias) override {
-        // Host modules (`@motu/kv`) will be looked up here: the first name is the WIT package's namespace.
         const File *mounted = nullptr;
         for (const File &file : files()) {
             std::string_view tree = tree_of(file.path);
@@ -188,6 +217,10 @@ public:
                 return NavigateResult::Ambiguous;
             }
             mounted = &file;
+        }
+        if (!mounted && enter_host(alias)) {
+            why.clear();
+            return NavigateResult::Success;
         }
         if (!mounted) {
             why = no_such_alias(alias);
@@ -207,35 +240,48 @@ public:
     }
 
     ConfigStatus getConfigStatus() const override {
-        std::string other = join(place_, ".config.luau");
-        if (find_file(other)) {
-            why = "its alias would come from " + other + ", which Motu does not run; put the aliases in " +
-                  join(place_, ".luaurc");
+        const File *json = find_file(join(place_, ".luaurc")), *luau = find_file(join(place_, ".config.luau"));
+        if (json && luau) {
+            why = "both " + json->path + " and " + luau->path + " exist: rename or remove one of them";
             return ConfigStatus::Ambiguous; // makes the Navigator stop
         }
-        return find_file(join(place_, ".luaurc")) ? ConfigStatus::PresentJson : ConfigStatus::Absent;
+        return json || luau ? ConfigStatus::PresentJson : ConfigStatus::Absent;
     }
 
     ConfigBehavior getConfigBehavior() const override { return ConfigBehavior::GetConfig; }
 
     std::optional<std::string> getConfig() const override {
         const File *file = find_file(join(place_, ".luaurc"));
+        file = file ? file : find_file(join(place_, ".config.luau"));
         if (!file)
             return std::nullopt;
         why.clear();
         config_path = file->path;
-        return with_lower_case_aliases(file->source);
+        std::optional<std::string> text = aliases_text(*file, why);
+        if (!text) {
+            why = file->path + ", " + (file->opaque ? "whose source is opaque, is broken" : why);
+            return std::nullopt;
+        }
+        return with_lower_case_aliases(std::move(*text));
     }
 
 private:
+    bool enter_host(const std::string &alias) {
+        std::string space = "@" + lower_case(alias);
+        if (host_modules_under(space).empty())
+            return false;
+        in_host_ = true;
+        place_ = std::move(space);
+        return true;
+    }
+
     std::string missing(const std::string &name, const std::string &place) const {
         for (std::string_view extension : {".luau", ".lua"})
             if (ends_with(name, extension) && name.size() > extension.size())
                 return "leave out the extension " + std::string(extension);
-        if (name == "init" && find_file(place + ".luau"))
-            return place + ".luau is required as its folder: leave out \"/init\"";
-        if (find_file(place + ".lua"))
-            return shown(place) + ".lua is no module: the extension must be .luau";
+        for (const char *extension : {".luau", ".lua"})
+            if (name == "init" && find_file(place + extension))
+                return place + extension + " is required as its folder: leave out \"/init\"";
         return "there is no " + shown(place) + ".luau and no folder " + shown(place);
     }
 
@@ -253,6 +299,7 @@ private:
     int alias_hops_ = 0;
     bool at_requirer_ = false;
     bool searches_alias_ = false;
+    bool in_host_ = false; // the place is a host module's, or its namespace
 };
 
 class LastError : public Luau::Require::ErrorHandler {
@@ -262,45 +309,40 @@ public:
     void reportError(std::string text) override { message = std::move(text); }
 };
 
-// The file, or null with `why`.
-const File *navigate(const File &requirer, const std::string &wanted, std::string &why) {
+// What is wrong with `@motu/nope`, where there are host modules under `@motu`.
+std::string no_host_module(const std::string &wanted) {
+    std::string text = "there is no host module " + shown(wanted);
+    if (wanted == "@motu/test")
+        return text;
+    std::vector<std::string> names = host_modules_under(wanted.substr(0, wanted.find('/')));
+    for (size_t i = 0; i < names.size() && i < shown_modules_max; i++)
+        text += (i == 0 ? "; there are " : ", ") + shown(names[i]);
+    if (names.size() > shown_modules_max)
+        text += " and " + std::to_string(names.size() - shown_modules_max) + " more";
+    return text;
+}
+
+// A file or a host module, or neither and why not.
+Resolution navigate(const File &requirer, const std::string &wanted) {
+    Resolution result;
+    std::string &why = result.error;
     BundleNavigation navigation(requirer);
     LastError error;
     Luau::Require::Navigator navigator(navigation, error);
     if (navigator.navigate(wanted) == Luau::Require::Navigator::Status::Success) {
-        if (const File *file = navigation.module())
-            return file;
+        if (navigation.is_in_host()) {
+            result.host = navigation.host_module();
+            why = result.host.empty() ? no_host_module(navigation.place()) : "";
+            return result;
+        }
+        result.file = navigation.module();
         why = navigation.why;
     } else if (!navigation.why.empty()) {
         why = navigation.why;
     } else {
         why = (navigation.config_path.empty() ? "" : navigation.config_path + ": ") + shown(error.message);
     }
-    return nullptr;
-}
-
-// Whether an alias, or a mounted bundle, has that name and leads to anything at all.
-bool leads_somewhere(const File &requirer, const std::string &alias) {
-    BundleNavigation navigation(requirer);
-    LastError error;
-    Luau::Require::Navigator navigator(navigation, error);
-    return navigator.navigate(alias) == Luau::Require::Navigator::Status::Success;
-}
-
-// What is wrong with `@motu/nope`, if there are host modules under `@motu` and nothing else has that name, or "".
-std::string no_host_module(const File &requirer, const std::string &wanted) {
-    std::string space = wanted.substr(0, wanted.find('/'));
-    std::vector<std::string> names = host_modules_under(space);
-    if (names.empty() || leads_somewhere(requirer, space))
-        return "";
-    std::string text = "there is no host module " + shown(wanted);
-    if (wanted == "@motu/test")
-        return text;
-    for (size_t i = 0; i < names.size() && i < shown_modules_max; i++)
-        text += (i == 0 ? "; there are " : ", ") + shown(names[i]);
-    if (names.size() > shown_modules_max)
-        text += " and " + std::to_string(names.size() - shown_modules_max) + " more";
-    return text;
+    return result;
 }
 
 // What is wrong with the string itself, or "".
@@ -334,12 +376,12 @@ std::string meant(const File &requirer, std::string_view wanted) {
 std::string hint(const File &requirer, std::string_view wanted) {
     if (wanted == "@motu/test")
         return "; it is there for tests, files named *.test.luau, when `motu test` runs them";
-    std::string other = meant(requirer, wanted), ignored;
+    std::string other = meant(requirer, wanted);
     if (other.empty())
         return "";
     bool in_root = is_init(requirer) && place_of(requirer) == tree_of(requirer.path);
     bool plain = other.find("..") == std::string::npos; // from the root it can't have meant anything else
-    if (!(in_root && plain) && !navigate(requirer, other, ignored))
+    if (!(in_root && plain) && !navigate(requirer, other).file)
         return "";
     std::string write = "; write \"" + shown(other) + "\"";
     return is_init(requirer) ? write + " (an init.luau stands for its folder, and \"./\" is beside that)"
@@ -355,19 +397,24 @@ std::string require_error(const File &requirer, std::string_view wanted, std::st
 }
 
 Resolution resolve(const File &requirer, std::string_view wanted) {
-    Resolution result;
     std::string path(wanted.substr(0, wanted_bytes_max + 1));
     std::replace(path.begin(), path.end(), '\\', '/'); // as the Navigator does
-    std::string why = malformed(requirer, path);
-    if (why.empty()) {
-        result.file = navigate(requirer, path, why);
-        if (!result.file && !requirer.opaque) {
-            std::string other = no_host_module(requirer, path);
-            why = (other.empty() ? why : other) + hint(requirer, path);
+    Resolution result;
+    result.error = malformed(requirer, path);
+    if (result.error.empty()) {
+        // a host module comes before what an alias of the bundle's has in its place, and an alias has no case
+        std::transform(path.begin(), path.begin() + std::min(path.find('/'), path.size()), path.begin(), lower);
+        if (find_host_module(path)) {
+            result.host = path;
+            return result;
         }
+        result = navigate(requirer, path);
     }
-    if (!result.file)
-        result.error = require_error(requirer, wanted, why);
+    if (result.file || !result.host.empty())
+        return result;
+    if (!requirer.opaque)
+        result.error += hint(requirer, path);
+    result.error = require_error(requirer, wanted, result.error);
     return result;
 }
 

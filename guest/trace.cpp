@@ -91,23 +91,44 @@ private:
     bool has_place_ = false;
 };
 
-void trace_at_rest(lua_State *coroutine) {
-    if (coroutine)
-        Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
+void trace_function(const Closure &function) {
+    if (!function.isC)
+        Trace(1).tell(*function.l.p, function.l.p->linedefined);
 }
 
-// Outside of any coroutine: the place that the work is for.
-void trace_work() {
-    if (auto *function = static_cast<const Closure *>(hot.work.function)) {
-        if (!function->isC)
-            Trace(1).tell(*function->l.p, function->l.p->linedefined);
-    } else if (const File *file = hot.work.file) {
+// What a coroutine runs, or is to run: before it was entered, that lies below the arguments.
+const Closure *main_function(const lua_State *coroutine) {
+    bool is_fresh = coroutine->ci == coroutine->base_ci;
+    if (is_fresh && coroutine->top == coroutine->base)
+        return nullptr;
+    const TValue *function = is_fresh ? coroutine->base : coroutine->base_ci[1].func;
+    return ttisfunction(function) ? clvalue(function) : nullptr;
+}
+
+bool has_frames(const lua_State *coroutine) { return coroutine->ci != coroutine->base_ci; }
+
+void trace_at_rest(lua_State *coroutine) {
+    if (!coroutine)
+        return;
+    if (has_frames(coroutine))
+        Trace(static_cast<uint32_t>(lua_stackdepth(coroutine))).add(coroutine);
+    else if (const Closure *function = main_function(coroutine))
+        trace_function(*function);
+}
+
+// Outside of any coroutine: the place that the work is for. A coroutine that has ended has no frames any more.
+void trace_work(const Work &work) {
+    if (work.coroutine && has_frames(work.coroutine)) {
+        trace_at_rest(work.coroutine);
+    } else if (auto *function = static_cast<const Closure *>(work.function)) {
+        trace_function(*function);
+    } else if (const File *file = work.file) {
         auto *path = reinterpret_cast<uint8_t *>(const_cast<char *>(file->path.data()));
-        Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : hot.work.line, {nullptr, 0});
-    } else {
-        trace_at_rest(hot.work.coroutine);
+        Trace(1).tell({path, file->path.size()}, file->opaque ? 0 : work.line, {nullptr, 0});
     }
 }
+
+bool is_for_nobody(const Work &work) { return !work.function && !work.file && !work.coroutine; }
 
 void trace_running() {
     uint32_t count = std::min(hot.running, running_max);
@@ -115,7 +136,7 @@ void trace_running() {
     for (uint32_t i = 0; i < count; i++)
         frames += static_cast<uint32_t>(lua_stackdepth(hot.runs[i]));
     if (frames == 0)
-        return trace_work(); // none has been entered yet, or the last is being left
+        return trace_work(is_for_nobody(hot.work) ? hot.ended_work : hot.work); // none is entered yet, or the last is left
     Trace trace(frames);
     for (uint32_t i = count; i > 0; i--)
         trace.add(hot.runs[i - 1]);
@@ -138,9 +159,15 @@ WorksFor::WorksFor(lua_State *L, int index) : before_(hot.work) {
     hot.work = {lua_topointer(L, index), nullptr, 0, nullptr};
 }
 
-WorksFor::WorksFor(lua_State *coroutine) : before_(hot.work) { hot.work = {nullptr, nullptr, 0, coroutine}; }
+WorksFor::WorksFor(lua_State *coroutine) : before_(hot.work) {
+    hot.work = {coroutine ? main_function(coroutine) : nullptr, nullptr, 0, coroutine};
+}
 
-WorksFor::~WorksFor() { hot.work = before_; }
+WorksFor::~WorksFor() {
+    if (is_for_nobody(before_))
+        hot.ended_work = hot.work;
+    hot.work = before_;
+}
 
 } // namespace motu
 

@@ -29,6 +29,7 @@ const exports_motu_guest_vm_limits_t &limits() { return hot.limits; }
 Entry &entry() { return the_entry; }
 
 void begin(bool reseed) {
+    hot.ended_work = {};
     set_log_budget(hot.limits.log_bytes);
     if (reseed)
         seed_random(prepared_coroutine(main_thread), hot.random_seed);

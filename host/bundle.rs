@@ -72,8 +72,10 @@ impl fmt::Debug for Digest {
 }
 
 impl Bundle {
-    /// The name of the file that a bundle starts with.
+    /// The name of the file that a bundle starts with; `init.lua` is one too.
     pub const ENTRY: &str = "init.luau";
+    /// The other name of it.
+    const OTHER_ENTRY: &str = "init.lua";
     /// The largest file, in bytes.
     pub const FILE_BYTES_MAX: u64 = 4 << 20;
     /// The most files.
@@ -81,8 +83,10 @@ impl Bundle {
     /// The longest path, in bytes.
     pub const PATH_BYTES_MAX: usize = 512;
 
-    /// Reads a folder: its `.luau` files and `.luaurc` files. Other files, tests (`*.test.luau`), and what is in folders whose
-    /// name starts with a dot, are left out. Symbolic links are followed inside of the folder only.
+    /// Reads a folder: its `.luau` and `.lua` files, and its `.luaurc` and `.config.luau` files. Other files and tests
+    /// (`*.test.luau`) are left out. So is what is in folders whose name starts with a dot, unless a path in one of the files
+    /// names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`. Symbolic links are followed inside of the
+    /// folder only.
     ///
     /// # Errors
     ///
@@ -90,7 +94,7 @@ impl Bundle {
     /// leaves the folder, is too large, or has no `init.luau`.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
         let files = crate::folder::read(folder.as_ref(), None)?;
-        Bundle::new(Self::ENTRY.to_owned(), files)
+        Bundle::new(None, files)
             .map_err(|error| Error::usage_error(format!("{}: {}", folder.as_ref().display(), error.message())))
     }
 
@@ -98,10 +102,10 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Of kind [`Usage`](crate::ErrorKind::Usage): the file can't be read, isn't named `*.luau`, or is too large.
+    /// Of kind [`Usage`](crate::ErrorKind::Usage): the file can't be read, isn't named `*.luau` or `*.lua`, or is too large.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Bundle, Error> {
         let (name, contents) = crate::folder::read_file(path.as_ref())?;
-        Bundle::new(name.clone(), vec![(name, contents)])
+        Bundle::new(Some(name.clone()), vec![(name, contents)])
     }
 
     /// A bundle of files that are in memory already.
@@ -116,14 +120,26 @@ impl Bundle {
         C: Into<Vec<u8>>,
     {
         let files = files.into_iter().map(|(path, contents)| (path.into(), contents.into())).collect();
-        Bundle::new(Self::ENTRY.to_owned(), files)
+        Bundle::new(None, files)
     }
 
-    fn new(entry: String, files: Vec<(String, Vec<u8>)>) -> Result<Bundle, Error> {
+    /// Without an entry, it is what the files have of the two that it can be.
+    fn new(entry: Option<String>, files: Vec<(String, Vec<u8>)>) -> Result<Bundle, Error> {
         let by_path = Bundle::checked(files)?;
-        if !by_path.contains_key(&entry) {
-            return Err(Error::usage_error(format!("the bundle has no {entry}, which is where it starts")));
-        }
+        let has = |name: &str| by_path.contains_key(name);
+        let entry = match entry {
+            Some(entry) => entry,
+            None if has(Self::ENTRY) && has(Self::OTHER_ENTRY) => {
+                let (one, other) = (Self::ENTRY, Self::OTHER_ENTRY);
+                return Err(Error::usage_error(format!("both {one} and {other} exist: rename or remove one of them")));
+            }
+            None if has(Self::OTHER_ENTRY) => Self::OTHER_ENTRY.to_owned(),
+            None if has(Self::ENTRY) => Self::ENTRY.to_owned(),
+            None => {
+                let entry = Self::ENTRY;
+                return Err(Error::usage_error(format!("the bundle has no {entry}, which is where it starts")));
+            }
+        };
         Bundle::digested(entry, by_path)
     }
 
@@ -146,7 +162,9 @@ impl Bundle {
             if contents.len() as u64 > Self::FILE_BYTES_MAX {
                 return Err(too_large(&path, contents.len() as u64));
             }
-            if path.rsplit('/').next() == Some(".luaurc") && std::str::from_utf8(&contents).is_err() {
+            if matches!(path.rsplit('/').next(), Some(".luaurc" | ".config.luau"))
+                && std::str::from_utf8(&contents).is_err()
+            {
                 return Err(Error::usage_error(format!("{path} is not UTF-8")));
             }
             if by_path.insert(path.clone(), File { contents, opaque: false }).is_some() {
@@ -203,7 +221,9 @@ impl Bundle {
         if self.files.keys().any(|path| path.starts_with(&root)) {
             return Err(Error::usage_error(format!("a bundle is mounted as @{alias} already")));
         }
-        if bundle.entry != Self::ENTRY || bundle.files.keys().any(|path| path.starts_with('@')) {
+        if ![Self::ENTRY, Self::OTHER_ENTRY].contains(&bundle.entry.as_str())
+            || bundle.files.keys().any(|path| path.starts_with('@'))
+        {
             return Err(Error::usage_error(format!(
                 "the bundle for @{alias} must start with {} and have no bundle mounted in it",
                 Self::ENTRY

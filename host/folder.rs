@@ -1,5 +1,6 @@
 //! Reads a bundle from the file system. What lies there is as hostile as any input: links, huge files, odd names.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ const FOLDER_DEPTH_MAX: usize = 32;
 /// The folders and files looked at, at most: a bundle has no more files than that by far.
 const ENTRIES_MAX: usize = 65_536;
 
+/// Motu's own folder in a bundle's: the types that editors read, and no module.
+const OWN: &str = ".motu";
+
+/// The longest name that a file system has.
+const NAME_BYTES_MAX: usize = 255;
+
 type Files = Vec<(String, Vec<u8>)>;
 
 /// The files of a folder that belong to a bundle, with paths relative to it; of its tests only this one.
@@ -22,12 +29,23 @@ pub(crate) fn read(folder: &Path, test: Option<&str>) -> Result<Files, Error> {
     if !root.is_dir() {
         return Err(Error::usage_error(format!("{} is not a folder", folder.display())));
     }
-    let mut reader = Reader { root, test, entries: 0, files: Vec::new() };
+    let mut reader = Reader { root, test, entries: 0, files: Vec::new(), hidden: Vec::new() };
     reader.folder(folder, "", 0)?;
+    reader.hidden_that_are_named()?;
     Ok(reader.files)
 }
 
-/// One `.luau` file: its name, and its bytes.
+/// Whether a file is code, by its name.
+fn is_luau(name: &str) -> bool {
+    (name.ends_with(".luau") || name.ends_with(".lua")) && !is_config(name)
+}
+
+/// Whether a file has the aliases of its folder, by its name.
+fn is_config(name: &str) -> bool {
+    name == ".luaurc" || name == ".config.luau"
+}
+
+/// One Luau file: its name, and its bytes.
 pub(crate) fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
     let shown = path.display();
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
@@ -38,7 +56,7 @@ pub(crate) fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
     let Some(name) = name else {
         return Err(Error::usage_error(format!("the name of {shown} is not UTF-8")));
     };
-    if !name.ends_with(".luau") {
+    if !is_luau(name) {
         return Err(Error::usage_error(format!("{shown} is not a .luau file, nor a folder with an init.luau")));
     }
     Ok((name.to_owned(), contents(path)?))
@@ -49,6 +67,16 @@ struct Reader<'a> {
     test: Option<&'a str>,
     entries: usize,
     files: Files,
+    /// Folders whose names start with a dot, which weren't read so far.
+    hidden: Vec<Hidden>,
+}
+
+struct Hidden {
+    path: PathBuf,
+    name: String,
+    /// In the bundle, with a `/` at its end.
+    prefix: String,
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -72,16 +100,51 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Folders whose names start with a dot are no part of a bundle, but for those that a path in one of its files names:
+    /// package managers put packages there.
+    fn hidden_that_are_named(&mut self) -> Result<(), Error> {
+        let mut named = HashSet::new();
+        let mut looked_at = 0;
+        while !self.hidden.is_empty() {
+            for (_, contents) in self.files.get(looked_at..).unwrap_or_default() {
+                add_hidden_names(&mut named, contents);
+            }
+            looked_at = self.files.len();
+            let hidden = std::mem::take(&mut self.hidden);
+            let (now, later): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|folder| named.contains(&folder.name));
+            for folder in &now {
+                self.folder(&folder.path, &folder.prefix, folder.depth)?;
+            }
+            if now.is_empty() {
+                return Ok(());
+            }
+            self.hidden.extend(later);
+        }
+        Ok(())
+    }
+
     fn entry(&mut self, path: &Path, prefix: &str, depth: usize) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default();
-        let hidden = name.as_encoded_bytes().starts_with(b".") && name != ".luaurc";
-        if hidden {
-            return Ok(());
-        }
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
         let Some(name) = name.to_str() else {
+            if is_hidden {
+                return Ok(());
+            }
             return Err(Error::usage_error(format!("the name of {} is not UTF-8", path.display())));
         };
-        let of_bundle = name.ends_with(".luau") || name == ".luaurc";
+        if is_hidden && !is_config(name) {
+            if name != OWN && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+                let (name, prefix) = (name.to_owned(), format!("{prefix}{name}/"));
+                self.hidden.push(Hidden { path: path.to_owned(), name, prefix, depth: depth + 1 });
+            }
+            return Ok(());
+        }
+        self.shown(path, name, prefix, depth)
+    }
+
+    /// What has a name that doesn't start with a dot, or is read all the same.
+    fn shown(&mut self, path: &Path, name: &str, prefix: &str, depth: usize) -> Result<(), Error> {
+        let of_bundle = is_luau(name) || is_config(name);
         let link = fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?.is_symlink();
         if link {
             let target = path.canonicalize().map_err(|error| unreadable(path, &error))?;
@@ -110,6 +173,20 @@ impl Reader<'_> {
         }
         self.files.push((inner, contents(path)?));
         Ok(())
+    }
+}
+
+/// Adds the names in a file that start with a dot and stand after a `/`, as in `"./.packages/a"`. That is all that the host
+/// looks for in a file (M1).
+fn add_hidden_names(names: &mut HashSet<String>, contents: &[u8]) {
+    let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..=b' ');
+    for at in contents.windows(2).enumerate().filter(|(_, two)| *two == b"/.").map(|(at, _)| at + 1) {
+        let word = contents.get(at..).unwrap_or_default();
+        let word = word.get(..word.len().min(NAME_BYTES_MAX)).unwrap_or_default();
+        let name = word.split(is_end).next().and_then(|name| str::from_utf8(name).ok());
+        if names.len() < ENTRIES_MAX && name.is_some_and(|name| !matches!(name, "." | "..")) {
+            names.extend(name.map(str::to_owned));
+        }
     }
 }
 

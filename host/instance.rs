@@ -178,15 +178,30 @@ impl Instance {
 
     async fn run(&self, event: &str, payload: Vec<u8>) -> Answer {
         if !self.loaded.handles(event) {
-            let handled = self.loaded.handlers().join(", ");
-            let handled = if handled.is_empty() { "no events".to_owned() } else { handled };
-            let message = format!("nothing handles the event {event:?}; the bundle handles {handled}");
+            let message = format!("nothing handles the event {event:?}; the bundle handles {}", self.handled());
             return (Err(Error::usage_error(message).with_event(event)), Usage::default());
         }
         let request = Request::Event { name: event.into(), payload, origin: None };
         match self.door().and_then(|door| door.call(request, None)) {
             Ok(call) => call.answer().await,
             Err(error) => (Err(error.with_event(event)), Usage::default()),
+        }
+    }
+
+    /// The first events that are handled, for an error.
+    fn handled(&self) -> String {
+        const SHOWN: usize = 20;
+        const BYTES_MAX: usize = 64;
+        let handlers = self.loaded.handlers();
+        let shown = |name: &String| match name.get(..name.floor_char_boundary(BYTES_MAX)) {
+            Some(start) if start.len() < name.len() => format!("{start}..."),
+            _ => name.clone(),
+        };
+        let names: Vec<String> = handlers.iter().take(SHOWN).map(shown).collect();
+        match handlers.len().saturating_sub(SHOWN) {
+            _ if names.is_empty() => "no events".to_owned(),
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names.join(", ")),
         }
     }
 

@@ -46,13 +46,13 @@ pub struct Limits {
     /// The size of an event's payload on the wire, in bytes. Default 1 MiB, at most 1 GiB. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing runs.
     pub payload_bytes: u32,
-    /// How deep tables may lie in each other in a payload. Default 64, at most 200. Over it:
+    /// How deep tables may lie in each other in a payload. Default and at most 200. Over it:
     /// [`Limit`](crate::ErrorKind::Limit), and nothing runs.
     pub payload_depth: u32,
     /// The size of a result, or of an error value, on the wire, in bytes. Default 1 MiB, at most 1 GiB. A result over it:
     /// [`Limit`](crate::ErrorKind::Limit); an error value over it is left out.
     pub result_bytes: u32,
-    /// How deep tables may lie in each other in a result, and in the arguments of a host function. Default 64, at most 200. A result over
+    /// How deep tables may lie in each other in a result, and in the arguments of a host function. Default and at most 200. A result over
     /// it: [`Limit`](crate::ErrorKind::Limit); arguments over it are an error that the script can catch.
     pub result_depth: u32,
     /// What one event and the tasks that it leaves behind, or loading, may log, in bytes; the end of each line counts as one, and a byte that isn't
@@ -159,9 +159,9 @@ impl Default for Limits {
             event_deadline: Some(Duration::from_secs(5)),
             memory_bytes: 64 << 20,
             payload_bytes: 1 << 20,
-            payload_depth: 64,
+            payload_depth: 200,
             result_bytes: 1 << 20,
-            result_depth: 64,
+            result_depth: 200,
             log_bytes: 64 << 10,
             coroutines: 20_000,
             timers: 20_000,

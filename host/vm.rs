@@ -266,8 +266,8 @@ pub(crate) struct Entering {
     meter: Arc<Meter>,
     /// Of the VM, for the autopsy.
     memory: MemoryHandle,
-    /// Who waits while none of its scripts runs: whose wait the entry ends, and the handler of the event that it is for.
-    waiting: [Option<Traceable>; 2],
+    /// Whose wait the entry ends: who is traced while none of its scripts runs yet.
+    waits: Option<Traceable>,
 }
 
 /// A VM that was left.
@@ -310,8 +310,7 @@ impl Vm {
     ) -> Entering {
         let given = fuel.unwrap_or(u64::MAX);
         let wait = if let Entry::Resume { wait, .. } | Entry::GoOn { wait, .. } = entry { Some(wait) } else { None };
-        let event = owner.as_ref().map(|owner| Traceable::Event(owner.event));
-        let waiting = [wait.map(Traceable::Wait), event];
+        let waits = wait.map(Traceable::Wait);
         let owed = if let Entry::Resume { fuel, .. } | Entry::GoOn { fuel, .. } = entry { fuel } else { 0 };
         let meter = self.store.data().meter.clone();
         meter.begin(given, owed);
@@ -332,7 +331,7 @@ impl Vm {
                 Err(error) => Left { vm: None, exit: Err(self.why(&error, given)), fuel },
             }
         });
-        Entering { running, meter, memory, waiting }
+        Entering { running, meter, memory, waits }
     }
 
     async fn run(&mut self, entry: Entry) -> wasmtime::Result<Exit> {

@@ -95,21 +95,19 @@ impl Entering {
     /// Ends the entry, unless it has ended, and finds out where its scripts were. For one that came to an error, or that has to be
     /// stopped.
     pub(crate) fn autopsy(self, factory: &Factory, bundle: &Bundle) -> Trace {
-        let Entering { running, memory, waiting, .. } = self;
+        let Entering { running, memory, waits, .. } = self;
         drop(running); // the store, which has the memory too
-        memory.into_dead().map_or_else(Trace::default, |dead| factory.autopsy(dead, waiting, bundle))
+        memory.into_dead().map_or_else(Trace::default, |dead| factory.autopsy(dead, waits, bundle))
     }
 }
 
 impl Factory {
-    pub(super) fn autopsy(&self, dead: DeadMemory, waiting: [Option<Traceable>; 2], bundle: &Bundle) -> Trace {
+    pub(super) fn autopsy(&self, dead: DeadMemory, waits: Option<Traceable>, bundle: &Bundle) -> Trace {
         match self.start_over_dead(dead) {
             Ok(mut vm) => {
                 let (mut frames, mut told) = vm.tell(Traceable::Running);
-                for waits in waiting.into_iter().flatten() {
-                    if told.is_ok() && frames.all.is_empty() {
-                        (frames, told) = vm.tell(waits);
-                    }
+                if let Some(waits) = waits.filter(|_| told.is_ok() && frames.all.is_empty()) {
+                    (frames, told) = vm.tell(waits);
                 }
                 if let Err(error) = told {
                     tracing::debug!(error = format!("{error:#}"), "an autopsy came to no end");

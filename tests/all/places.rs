@@ -26,6 +26,7 @@ trials![
     w02_no_place_of_another_event,
     w02_the_handler_start_and_pauses,
     w02_between_coroutines,
+    w02_tasks_that_were_never_entered,
     w02_deaths_at_any_fuel_have_their_place,
     w02_ten_places_a_second,
 ];
@@ -465,6 +466,39 @@ fn w02_between_coroutines() {
     );
     let error = die(small(), &source);
     assert!(error.message().starts_with("init.luau:8: out of memory"), "{error:?}");
+}
+
+/// Tasks burn the fuel, and the handler only waits: its place is never given for theirs.
+fn w02_tasks_that_were_never_entered() {
+    let far = "\n\n\n\n\n task.wait(100)\nend }";
+    for (what, tasks, last) in [
+        ("deferred", "local function busy()\n task.defer(busy)\nend\nreturn { go = function()\n task.defer(busy)", 2),
+        (
+            "delayed",
+            "local function busy()\n task.delay(0, busy)\nend\nreturn { go = function()\n task.delay(0, busy)",
+            2,
+        ),
+        (
+            "waits",
+            "local function busy()\n while true do\n  task.wait()\n end\nend\nreturn { go = function()\n task.spawn(busy)",
+            4,
+        ),
+        (
+            "waits in pcall",
+            "local function busy(...)\n pcall(task.wait)\n task.defer(busy)\nend\nreturn { go = function()\n task.defer(busy)",
+            3,
+        ),
+    ] {
+        let loaded = try_load(small(), format!("{tasks}{far}")).unwrap();
+        for number in 0..100 {
+            let limits = Limits { event_fuel: Some(200_000 + 1_507 * number), ..small() };
+            let error = event(&loaded.instance(anybody()).with_limits(limits).unwrap(), "go").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Fuel, "{what}: {error:?}");
+            let line = error.message().strip_prefix("init.luau:").and_then(|rest| rest.split(':').next());
+            let line: Option<u32> = line.and_then(|line| line.parse().ok());
+            assert!(line.is_some_and(|line| (1..=last).contains(&line)), "{what}, {number}: {error:?}");
+        }
+    }
 }
 
 /// While it is started, and while it is paused.

@@ -441,8 +441,8 @@ fn defaults_are_as_documented() {
     assert_eq!(limits.load_deadline, Some(Duration::from_secs(5)));
     assert_eq!(limits.event_deadline, Some(Duration::from_secs(5)));
     assert_eq!(limits.memory_bytes, 64 << 20);
-    assert_eq!((limits.payload_bytes, limits.payload_depth), (1 << 20, 64));
-    assert_eq!((limits.result_bytes, limits.result_depth), (1 << 20, 64));
+    assert_eq!((limits.payload_bytes, limits.payload_depth), (1 << 20, 200));
+    assert_eq!((limits.result_bytes, limits.result_depth), (1 << 20, 200));
     assert_eq!((limits.log_bytes, limits.source_bytes), (64 << 10, 8 << 20));
     assert_eq!((limits.coroutines, limits.timers, limits.calls_in_flight), (20_000, 20_000, 1_000));
     assert_eq!((Limits::CALL_DEPTH, Bundle::FILES_MAX), (20_000, 4096));
