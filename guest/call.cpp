@@ -79,9 +79,12 @@ bool push_value(lua_State *thread, const guest_list_u8_t &bytes) {
 int call(lua_State *L) {
     const auto &function = *static_cast<const HostFunction *>(lua_tolightuserdata(L, lua_upvalueindex(1)));
     motu_guest_host_called_t called;
-    uint32_t wait = next_wait();
-    check_can_wait(L, function.shown.c_str()); // always: whether the host will answer at once can't be known
-    check_calls(L);
+    uint32_t wait = 0; // the host refuses what it can't answer at once
+    if (!function.is_pure || can_wait(L)) {
+        wait = next_wait();
+        check_can_wait(L, function.shown.c_str()); // always: whether the host will answer at once can't be known
+        check_calls(L);
+    }
     guest_list_u8_t arguments = take_arguments(L, function);
     motu_guest_host_call(wait, function.number, &arguments, &called);
     guest_list_u8_free(&arguments);

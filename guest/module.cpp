@@ -73,7 +73,7 @@ void take_modules(exports_motu_guest_vm_list_module_t *incoming) {
             if (function.resource.is_some)
                 table = text(function.resource.val.name);
             shown += (table.empty() ? "" : "." + table) + (function.is_method ? ":" : ".") + name;
-            module.functions.push_back({name, shown, function.number, table, function.is_method});
+            module.functions.push_back({name, shown, function.number, table, function.is_method, function.is_pure});
             if (function.resource.is_some)
                 take_resource(table, function.resource.val.number,
                               function.is_method ? &module.functions.back() : nullptr);

@@ -17,6 +17,7 @@ struct HostFunction {
     uint32_t number;   // the host's
     std::string table; // of a function of a resource: the name of the table that it's in
     bool is_method;    // on handles, not in the module
+    bool is_pure;      // may be called where nothing can wait
 };
 
 struct HostModule {

@@ -135,6 +135,8 @@ void check_not_loading(lua_State *L, const char *name) {
                    name);
 }
 
+bool can_wait(lua_State *L) { return !is_loading() && lua_isyieldable(L); }
+
 void check_can_wait(lua_State *L, const char *name) {
     check_not_loading(L, name);
     if (!lua_isyieldable(L))

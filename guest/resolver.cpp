@@ -279,6 +279,8 @@ private:
         for (std::string_view extension : {".luau", ".lua"})
             if (ends_with(name, extension) && name.size() > extension.size())
                 return "leave out the extension " + std::string(extension);
+        if (ends_with(name, ".test"))
+            return "there is no " + shown(place) + ".luau; files named *.test.luau are tests, which are left out of a bundle";
         for (const char *extension : {".luau", ".lua"})
             if (name == "init" && find_file(place + extension))
                 return place + extension + " is required as its folder: leave out \"/init\"";
@@ -345,6 +347,14 @@ Resolution navigate(const File &requirer, const std::string &wanted) {
     return result;
 }
 
+// Whether an alias, or a mounted bundle, has that name and leads to a file or a folder.
+bool leads_somewhere(const File &requirer, const std::string &alias) {
+    BundleNavigation navigation(requirer);
+    LastError error;
+    Luau::Require::Navigator navigator(navigation, error);
+    return navigator.navigate(alias) == Luau::Require::Navigator::Status::Success && !navigation.is_in_host();
+}
+
 // What is wrong with the string itself, or "".
 std::string malformed(const File &requirer, std::string_view wanted) {
     if (wanted.empty())
@@ -409,6 +419,9 @@ Resolution resolve(const File &requirer, std::string_view wanted) {
             return result;
         }
         result = navigate(requirer, path);
+        std::string space = path.substr(0, path.find('/'));
+        if (!result.file && result.host.empty() && !host_modules_under(space).empty() && !leads_somewhere(requirer, space))
+            result.error = no_host_module(path);
     }
     if (result.file || !result.host.empty())
         return result;

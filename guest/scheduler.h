@@ -75,6 +75,9 @@ void check_calls(lua_State *L);
 void check_not_loading(lua_State *L, const char *name);
 void check_can_wait(lua_State *L, const char *name);
 
+// Whether what is called may wait.
+bool can_wait(lua_State *L);
+
 // A number for the host that no wait has.
 uint32_t next_wait();
 

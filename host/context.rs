@@ -107,6 +107,8 @@ pub(crate) struct Local {
     pub(crate) clock: Clock,
     /// What the host holds for it is charged here.
     pub(crate) gauge: Gauge,
+    /// It is a bundle that loads, for no tenant.
+    pub(crate) loads: bool,
     kept: Mutex<Kept>,
 }
 
@@ -142,7 +144,12 @@ impl Local {
         clock: Clock,
         gauge: Gauge,
     ) -> Local {
-        Local { tenant, granted, seed, limits, log, clock, gauge, kept: Mutex::default() }
+        Local { tenant, granted, seed, limits, log, clock, gauge, loads: false, kept: Mutex::default() }
+    }
+
+    /// For a bundle that loads.
+    pub(crate) fn for_load(self) -> Local {
+        Local { loads: true, ..self }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -287,7 +294,8 @@ impl CallContext {
 
     /// Logs a line for the event.
     pub(crate) fn log(&self, level: LogLevel, text: Text, fields: Option<Value>) {
-        self.local.log.write(Some(self.event.clone()), level, text, fields);
+        let event = (!self.local.loads).then(|| self.event.clone());
+        self.local.log.write(event, level, text, fields);
     }
 
     /// What a module keeps for this instance, made by the first call that asks for it.

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::{Cache, CacheConfig, Config, Engine, Inlining, OperatorCost, Strategy};
 
@@ -21,7 +22,8 @@ const NOP_FUEL: u8 = 250;
 /// Where the compiled VM is kept, so that only the first start on a machine spends a second or two compiling it.
 ///
 /// The cache holds native code that is run as it is found: who can write to the folder can run code in your process. It is
-/// made with mode 0700. A cache that can't be read or written costs time and nothing else.
+/// made with mode 0700. A cache that can't be read or written costs time and nothing else. What was compiled, and why it isn't
+/// kept, is told through `tracing`, with the target `motu::compile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileCache {
@@ -34,8 +36,8 @@ pub enum CompileCache {
     Off,
 }
 
-pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Result<Engine> {
-    let mut config = config(cache);
+pub(crate) fn engine(cache: &OpenCache, memories: &Memories) -> wasmtime::Result<Engine> {
+    let mut config = config(cache.cache.clone());
     config.with_host_memory(Arc::new(memories.clone()));
     // `guest/math/` needs a fused multiply-add, an instruction of relaxed SIMD. `deterministic` makes its result the same on
     // every machine; processors without the instruction call a function.
@@ -47,10 +49,10 @@ pub(crate) fn engine(cache: &CompileCache, memories: &Memories) -> wasmtime::Res
 /// An engine for components that aren't Motu's own: wasmtime makes their memories itself.
 #[cfg(feature = "providers")]
 pub(crate) fn provider_engine(cache: &CompileCache) -> wasmtime::Result<Engine> {
-    Engine::new(&config(cache))
+    Engine::new(&config(OpenCache::open(cache).cache))
 }
 
-fn config(cache: &CompileCache) -> Config {
+fn config(cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift) // on Winch, a throw can't be caught
@@ -70,30 +72,69 @@ fn config(cache: &CompileCache) -> Config {
         .gc_heap_guard_size(0)
         .gc_heap_may_move(false)
         .with_host_stack(Arc::new(Stacks::new(FIBER_STACK_BYTES)))
-        .cache(open_cache(cache));
+        .cache(cache);
     config
 }
 
-fn open_cache(cache: &CompileCache) -> Option<Cache> {
-    let folder = match cache {
-        CompileCache::Off => return None,
-        CompileCache::Folder(folder) => folder.clone(),
-        CompileCache::User => user_folder()?,
-    };
-    // a folder below it that is nobody else's: wasmtime's cache removes whatever it finds there and doesn't know
-    let opened =
-        private_folder(&folder).and_then(|folder| private_folder(&folder.join("compiled"))).and_then(|folder| {
-            let mut config = CacheConfig::new();
-            config.with_directory(folder);
-            Cache::new(config).map_err(|error| error.to_string())
-        });
-    match opened {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!(folder = %folder.display(), error, "no compile cache; the VM is compiled at each start");
-            None
+/// The compile cache, or why there is none.
+pub(crate) struct OpenCache {
+    cache: Option<Cache>,
+    folder: PathBuf,
+    why_not: Option<String>,
+}
+
+impl OpenCache {
+    pub(crate) fn open(cache: &CompileCache) -> OpenCache {
+        let folder = match cache {
+            CompileCache::Off => return OpenCache { cache: None, folder: PathBuf::new(), why_not: None },
+            CompileCache::Folder(folder) => Some(folder.clone()),
+            CompileCache::User => user_folder(),
+        };
+        let Some(folder) = folder else {
+            let why = "neither XDG_CACHE_HOME nor HOME names a folder, from / on";
+            return OpenCache { cache: None, folder: PathBuf::new(), why_not: Some(why.to_owned()) };
+        };
+        // a folder below it that is nobody else's: wasmtime's cache removes whatever it finds there and doesn't know
+        let opened =
+            private_folder(&folder).and_then(|folder| private_folder(&folder.join("compiled"))).and_then(|folder| {
+                let mut config = CacheConfig::new();
+                config.with_directory(folder);
+                Cache::new(config).map_err(|error| error.to_string())
+            });
+        let why = |error: &String| format!("{} can't be used as the compile cache: {error}", folder.display());
+        OpenCache { why_not: opened.as_ref().err().map(why), cache: opened.ok(), folder }
+    }
+
+    /// Says that the VM was compiled, if it was, and whether the next start has to do it again.
+    pub(crate) fn tell(&self, elapsed: Duration) {
+        let (ms, folder) = (elapsed.as_millis(), self.folder.display());
+        let help = "set XDG_CACHE_HOME to a folder that only this user can write to";
+        match (&self.cache, &self.why_not) {
+            (Some(cache), _) if cache.cache_misses() == 0 => (),
+            (Some(cache), _) => match is_written(cache) {
+                true => {
+                    tracing::info!(target: COMPILE, "the VM was compiled for this machine in {ms} ms, once: it is kept in {folder}")
+                }
+                false => {
+                    tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and is at each start: {folder} can't be written to; {help}")
+                }
+            },
+            (None, Some(why)) => {
+                tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and is at each start: {why}; {help}");
+            }
+            (None, None) => (), // as it was asked for
         }
     }
+}
+
+/// What the messages about compiling are told by, among those of `tracing`.
+const COMPILE: &str = "motu::compile";
+
+/// Whether what was compiled has been kept.
+fn is_written(cache: &Cache) -> bool {
+    let probe = cache.directory().join(format!(".probe-{}", std::process::id()));
+    let written = std::fs::write(&probe, []).is_ok();
+    written && std::fs::remove_file(&probe).is_ok()
 }
 
 fn user_folder() -> Option<PathBuf> {

@@ -74,7 +74,7 @@ struct Reader<'a> {
 struct Hidden {
     path: PathBuf,
     name: String,
-    /// In the bundle, with a `/` at its end.
+    /// Of the folder that it is in, in the bundle: empty, or with a `/` at its end.
     prefix: String,
     depth: usize,
 }
@@ -113,7 +113,7 @@ impl Reader<'_> {
             let hidden = std::mem::take(&mut self.hidden);
             let (now, later): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|folder| named.contains(&folder.name));
             for folder in &now {
-                self.folder(&folder.path, &folder.prefix, folder.depth)?;
+                self.shown(&folder.path, &folder.name, &folder.prefix, folder.depth)?;
             }
             if now.is_empty() {
                 return Ok(());
@@ -134,8 +134,8 @@ impl Reader<'_> {
         };
         if is_hidden && !is_config(name) {
             if name != OWN && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
-                let (name, prefix) = (name.to_owned(), format!("{prefix}{name}/"));
-                self.hidden.push(Hidden { path: path.to_owned(), name, prefix, depth: depth + 1 });
+                let (name, prefix) = (name.to_owned(), prefix.to_owned());
+                self.hidden.push(Hidden { path: path.to_owned(), name, prefix, depth });
             }
             return Ok(());
         }

@@ -71,6 +71,8 @@ pub(crate) struct HostFunction {
     /// Those of its module, each with its number.
     pub(crate) resources: Arc<[(u32, Arc<Resource>)]>,
     narrowing: Narrowing,
+    /// Whether it may be called at the top level, and where nothing can wait.
+    pub(crate) is_pure: bool,
     pub(crate) aside: Arc<Aside>,
 }
 
@@ -182,7 +184,7 @@ impl Functions {
             *resources += 1;
         }
         let numbered: Arc<[_]> = numbered.into();
-        for (described, body, narrowing) in module.finish()? {
+        for (described, body, narrowing, is_pure) in module.finish()? {
             let (interface, shown) = (described.interface().into(), described.grant.as_str().into());
             let (package, resources) = (package.clone(), numbered.clone());
             let package_number = self.packages.len();
@@ -196,6 +198,7 @@ impl Functions {
                 body,
                 resources,
                 narrowing,
+                is_pure,
                 aside,
             };
             self.all.push(Arc::new(function));
@@ -271,7 +274,8 @@ fn guest_function(number: usize, function: &HostFunction) -> GuestFunction {
         Kind::Method(resource) => (Some(of(resource)), true),
     };
     let name = function.described.name.luau.clone();
-    GuestFunction { name, resource, is_method, number: u32::try_from(number).unwrap_or(u32::MAX) }
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    GuestFunction { name, resource, is_method, is_pure: function.is_pure, number }
 }
 
 impl Drop for Functions {

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::bundle::Bundle;
+use crate::context::Local;
 use crate::error::{Error, ErrorKind};
+use crate::functions::{Caller, Decided, Life};
 use crate::give_back;
 use crate::guest::motu::guest::types::File as GuestFile;
 use crate::image::Image;
 use crate::limits::Limits;
 use crate::metering::Turn;
+use crate::module::Bounds;
 use crate::motu::Shared;
 use crate::outcome::Usage;
 use crate::queue::{Job, Queue, Ran};
@@ -90,6 +93,10 @@ impl Load {
         check_source(bundle, limits)?;
         let mut vm = shared.factory.empty(limits, bundle.digest().seed(), shared.log.clone(), gauge.clone())?;
         vm.leave_to(give_back::heir(queue, share));
+        if !check {
+            let caller = caller(shared, &vm, bundle, gauge.clone())?;
+            vm = vm.with_caller(caller);
+        }
         let (files, modules) = (guest_files(bundle), shared.functions.modules().to_vec());
         let entering = if check {
             vm.enter(Entry::Check { files, modules }, limits.load_fuel, limits.log_bytes, None)
@@ -270,6 +277,24 @@ impl Job for Ticket {
         drop(work);
         self.load.unpark();
     }
+}
+
+/// Who calls pure functions while a bundle loads.
+fn caller(shared: &Shared, vm: &Vm, bundle: &Bundle, gauge: Gauge) -> Result<Caller, Error> {
+    let (functions, limits) = (shared.functions.clone(), &shared.limits);
+    let tenant = "motu:load".parse()?;
+    let (seed, log, clock) = (bundle.digest().seed(), vm.log().clone(), shared.clock.clone());
+    let local = Local::new((tenant, Arc::default()), seed, limits.clone(), log, clock, gauge).for_load();
+    Ok(Caller {
+        seat: functions.seat(),
+        functions,
+        bounds: Bounds { depth: limits.payload_depth, bytes: limits.payload_bytes },
+        decided: Decided::default(),
+        local: Arc::new(local),
+        spent: Arc::default(),
+        answer: Arc::new(|_, _| ()), // what would wait is refused
+        life: Life::default(),
+    })
 }
 
 pub(crate) fn out_of_time(deadline: Duration) -> Error {

@@ -1,7 +1,7 @@
 //! Host modules, as embedders make them: the WIT of a package, and an async Rust function for each of its functions. Motu's
 //! own modules are made the same way; there is no other way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::{Future, poll_fn, ready};
 use std::pin::{Pin, pin};
@@ -50,8 +50,8 @@ pub(crate) struct Narrowing {
     pub(crate) never: Option<Never>,
 }
 
-/// A function, what it does, and how grants may narrow it.
-pub(crate) type Implemented = (Arc<Function>, Body, Narrowing);
+/// A function, what it does, how grants may narrow it, and whether it is pure.
+pub(crate) type Implemented = (Arc<Function>, Body, Narrowing, bool);
 
 /// What a result may be.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,8 @@ pub struct HostModule {
     narrowing: BTreeMap<String, Narrowing>,
     /// What is wrong with it, said when Motu is built.
     wrong: Vec<String>,
+    /// Names of functions.
+    pure: BTreeSet<String>,
 }
 
 impl HostModule {
@@ -111,6 +113,7 @@ impl HostModule {
             bodies: BTreeMap::new(),
             narrowing: BTreeMap::new(),
             wrong: Vec::new(),
+            pure: BTreeSet::new(),
         })
     }
 
@@ -242,6 +245,25 @@ impl HostModule {
         self
     }
 
+    /// Says that a function, by its name in the WIT, is pure: what it comes to depends on its arguments alone, and it reaches
+    /// nothing. Scripts may then call it at the top level of a bundle too, and where what called them can't wait, as in a
+    /// comparison for `table.sort`. Of [`Motu`](crate::Motu)'s own, those of `motu:json`, `motu:codec` and `motu:log` are, and
+    /// of `motu:time` all but the clocks.
+    ///
+    /// At the top level nobody has grants, for what is made there serves all tenants: a pure function needs none there.
+    /// [`CallContext::tenant`] is `motu:load` then. A call that isn't answered at once, since it waits or its values are too many to be
+    /// read on the worker, fails where nothing can wait.
+    pub fn pure(mut self, function: &str) -> HostModule {
+        let id = self.package.id();
+        match self.described(function) {
+            Some(_) => drop(self.pure.insert(function.to_owned())),
+            None => self
+                .wrong
+                .push(format!("the module {id} has no function {function} in its WIT, but it is said to be pure")),
+        }
+        self
+    }
+
     /// Has [`Motu::vain_grants`](crate::Motu::vain_grants) find patterns that no argument of a function fits.
     #[cfg(feature = "http")]
     pub(crate) fn never_granted(mut self, function: &str, never: Never) -> HostModule {
@@ -254,11 +276,16 @@ impl HostModule {
     pub(crate) fn over_bytes(package: Arc<Package>, body: impl Fn(&Arc<Function>) -> Body) -> HostModule {
         let all = package.interfaces.iter().flat_map(|interface| &interface.functions);
         let bodies = all.map(|function| (function.local_name().to_owned(), body(function))).collect();
-        HostModule { package, bodies, narrowing: BTreeMap::new(), wrong: Vec::new() }
+        HostModule { package, bodies, narrowing: BTreeMap::new(), wrong: Vec::new(), pure: BTreeSet::new() }
     }
 
     fn described(&self, name: &str) -> Option<Arc<Function>> {
         self.functions().find(|function| function.local_name() == name).cloned()
+    }
+
+    /// The functions' names in the WIT.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.functions().map(|function| function.local_name())
     }
 
     fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
@@ -277,7 +304,8 @@ impl HostModule {
             match self.bodies.get(function.local_name()) {
                 Some(body) => {
                     let narrowing = self.narrowing.get(function.local_name()).cloned().unwrap_or_default();
-                    all.push((function.clone(), body.clone(), narrowing));
+                    let is_pure = self.pure.contains(function.local_name());
+                    all.push((function.clone(), body.clone(), narrowing, is_pure));
                 }
                 None => wrong.push(format!("{} is in the WIT, but not implemented", function.grant)),
             }

@@ -9,12 +9,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{AsContextMut, Engine, ResourceLimiter, Store, Trap};
 
 use crate::clock::Clock;
-use crate::engine::{CompileCache, engine};
+use crate::engine::{CompileCache, OpenCache, engine};
 use crate::error::{Error, ErrorKind};
 use crate::functions::{Begun, Caller};
 pub(crate) use crate::guest::exports::motu::guest::vm::Traceable;
@@ -76,9 +77,11 @@ impl Factory {
     pub(crate) fn new(cache: &CompileCache, clock: &Clock) -> Result<Factory, Error> {
         let failed = |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("the VM can't be set up: {error:#}"));
         let memories = Memories::new();
-        let engine = engine(cache, &memories).map_err(failed)?;
+        let (cache, began) = (OpenCache::open(cache), Instant::now());
+        let engine = engine(&cache, &memories).map_err(failed)?;
         let module = wasmtime::Module::new(&engine, VM).map_err(failed)?;
         let component = Component::new(&engine, COMPONENT).map_err(failed)?;
+        cache.tell(began.elapsed());
         let mut linker = Linker::<State>::new(&engine);
         linker.root().module(VM_NAME, &module).map_err(failed)?;
         imports::link(&mut linker).map_err(failed)?;
@@ -463,7 +466,7 @@ pub(crate) struct State {
     waits: Waits,
     /// What it tells of its frames, while it is asked for them.
     frames: Option<Frames>,
-    /// Who calls host functions here; nobody while a bundle is loaded.
+    /// Who calls host functions here; nobody while a bundle is checked.
     caller: Option<Caller>,
     #[cfg(test)]
     scripted: tests::Scripted,

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use motu::testing::ENDING;
 
-/// The file that a bundle's folder is known by.
-const INIT: &str = "init.luau";
+/// The files that a bundle's folder is known by.
+const INITS: [&str; 2] = ["init.luau", "init.lua"];
 /// What a repository's folder is known by: no bundle reaches beyond it.
 const REPOSITORY: &str = ".git";
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -155,11 +155,12 @@ impl<'a> Search<'a> {
 
     /// The outermost folder with an `init.luau` around the test, in its repository (the nearest folder with a `.git`). Without one
     /// that is looked for as far as the working directory, or PATH, and then as long as the next folder above has an
-    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is PATH itself.
+    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is the repository's folder, or else the working directory if PATH lies in it, or PATH:
+    /// a library's tests require what lies beside their folder.
     fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
         // `..` and links can't be walked up
         let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
-        let has_init = |folder: &Path| folder.join(INIT).is_file();
+        let has_init = |folder: &Path| INITS.iter().any(|init| folder.join(init).is_file());
         let repository = full.ancestors().find(|above| above.join(REPOSITORY).exists());
         let top = repository.unwrap_or(&self.top);
         let within = full.ancestors().take_while(|above| above.starts_with(top)).filter(|above| has_init(above)).last();
@@ -169,6 +170,7 @@ impl<'a> Search<'a> {
                 root = Some(above);
             }
         }
+        let root = root.or(Some(top).filter(|top| full.starts_with(top)));
         let up = match root.and_then(|root| full.strip_prefix(root).ok()) {
             Some(within) => within.components().count(),
             None => depth,

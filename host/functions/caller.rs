@@ -16,8 +16,8 @@ use crate::grant::{Decision, Grants, Narrowed};
 use crate::guest::motu::guest::types::{Answer, FailureKind};
 use crate::module::{Answering, Bounds, refused};
 use crate::sight;
+use crate::strategy::Origin;
 use crate::vm::{Held, panic_text};
-use crate::waits::Owner;
 
 /// What an instance may call now. It may change while the instance lives (P5): the next call sees it.
 #[derive(Default)]
@@ -236,6 +236,12 @@ impl Caller {
     pub(crate) fn admit(&mut self, trying: &mut Trying<'_>) -> (Admission, u64) {
         let number = trying.number;
         let Some(function) = self.functions.get(number) else { return (Admission::Granted, 0) }; // `call` says so
+        if self.local.loads {
+            return (
+                if function.is_pure { Admission::Granted } else { Admission::Refused(not_at_the_top_level(function)) },
+                0,
+            );
+        }
         let narrowed = match trying.narrowed.clone() {
             Some(narrowed) => narrowed,
             None => {
@@ -262,14 +268,21 @@ impl Caller {
     }
 
     /// Makes a call that was [admitted](Self::admit).
-    pub(crate) fn call(&mut self, wait: u32, number: u32, arguments: Arguments, owner: &Owner) -> Outcome {
+    pub(crate) fn call(
+        &mut self,
+        wait: u32,
+        number: u32,
+        arguments: Arguments,
+        event: Arc<str>,
+        origin: Origin,
+    ) -> Outcome {
         let functions = &self.functions;
         let Some(function) = functions.get(number) else { return unknown(number) };
         self.spent.take_held(); // of a call before it, which didn't wait
         self.spent.gave_way();
         let context = CallContext {
-            event: owner.name.clone(),
-            origin: owner.origin,
+            event,
+            origin,
             local: self.local.clone(),
             spent: self.spent.clone(),
             function: function.clone(),
@@ -310,6 +323,14 @@ impl Caller {
         })
     }
 
+    /// The answer of a call that would have to wait, where nothing can.
+    pub(crate) fn not_at_once(&self, number: u32) -> Answer {
+        let called = self.functions.get(number).map_or("the host function", |function| &function.described.called);
+        let what = "it can't be answered at once, and nothing can wait at the top level of a bundle, nor in what a metamethod \
+                    or a function of the standard library calls";
+        refused(FailureKind::Limit, &format!("{called}: {what}"))
+    }
+
     fn deny(&self, number: u32, function: &HostFunction, misfits: Option<&str>) -> Answer {
         let (described, tenant) = (&function.described, &self.local.tenant);
         let grant = &described.grant;
@@ -328,6 +349,12 @@ impl Caller {
         };
         refused(FailureKind::Denied, &message)
     }
+}
+
+/// A guest asks for it all the same only if it isn't Motu's.
+fn not_at_the_top_level(function: &HostFunction) -> Answer {
+    let called = &function.described.called;
+    refused(FailureKind::Script, &format!("{called} can't be used at the top level of a bundle"))
 }
 
 /// Takes the answers of calls that were pending.

@@ -63,6 +63,10 @@ async fn called(
     };
     match computed(&mut store, outcome).await? {
         Ok(answer) => Ok(Called::Ready(answer)),
+        Err(call) if wait == 0 => {
+            drop(call);
+            Ok(Called::Ready(store.data_mut().caller()?.not_at_once(function)))
+        }
         Err(call) => {
             let state = store.data_mut();
             let owner = state.owner()?;
@@ -158,8 +162,9 @@ impl State {
 
     /// Makes a call for whoever the entry is made for.
     fn call(&mut self, wait: u32, function: u32, arguments: Arguments) -> Result<Outcome, Stop> {
-        let (Some(caller), Some(owner)) = (&mut self.caller, &self.owner) else { return Err(calls_too_soon()) };
-        Ok(caller.call(wait, function, arguments, owner))
+        let (Some(caller), owner) = (&mut self.caller, &self.owner) else { return Err(calls_too_soon()) };
+        let (event, origin) = owner.as_ref().map_or_else(Default::default, |owner| (owner.name.clone(), owner.origin));
+        Ok(caller.call(wait, function, arguments, event, origin))
     }
 }
 

@@ -81,13 +81,13 @@ fn a_file_is_a_bundle() {
 }
 
 fn missing_paths() {
-    let folder = folder(&[("script.lua", b""), ("script.txt", b"")]);
+    let folder = folder(&[(".config.luau", b""), ("script.txt", b"")]);
     let at = |name: &str| folder.path().join(name);
     refused(Bundle::from_dir(at("missing")), "missing", "can't be read");
     refused(Bundle::from_file(at("missing.luau")), "missing.luau", "can't be read");
     refused(Bundle::from_dir(at("script.txt")), "script.txt", "is not a folder");
     refused(Bundle::from_file(at("script.txt")), "script.txt", "is not a .luau file");
-    refused(Bundle::from_file(at("script.lua")), "script.lua", "is not a .luau file");
+    refused(Bundle::from_file(at(".config.luau")), ".config.luau", "is not a .luau file");
     refused(Bundle::from_file(folder.path()), folder.path().to_str().unwrap(), "is neither a file nor");
     refused(Bundle::from_dir(""), "", "can't be read");
 }
@@ -234,7 +234,6 @@ fn other_files_are_left_out() {
     let folder = folder(&[
         ("init.luau", b"return {}"),
         ("README.md", b"\xff"),
-        ("lib.lua", b"not Luau"),
         (".git/x.luau", b"not Luau"),
         (".hidden.luau", b"not Luau"),
         ("data/file.json", b"{"),

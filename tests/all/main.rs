@@ -52,6 +52,7 @@ mod json;
 mod limits;
 mod modules;
 mod opaque;
+mod packages;
 mod pieces;
 mod places;
 mod pool;
@@ -83,6 +84,7 @@ fn main() -> std::process::ExitCode {
         limits::trials(),
         modules::trials(),
         opaque::trials(),
+        packages::trials(),
         pieces::trials(),
         places::trials(),
         pool::trials(),

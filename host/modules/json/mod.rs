@@ -47,7 +47,9 @@ pub(super) fn module() -> Result<HostModule, Error> {
                 let text = encode(&context, &value, options.unwrap_or_default()).await?;
                 Ok::<_, Error>(text.map(ByteBuf::from))
             },
-        ))
+        )
+        .pure("decode")
+        .pure("encode"))
 }
 
 /// Reads a text in steps. What was read is charged, also of a text that is wrong further on.

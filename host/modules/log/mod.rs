@@ -9,11 +9,12 @@ use crate::module::HostModule;
 use crate::wire::Encoded;
 
 pub(super) fn module() -> Result<HostModule, Error> {
-    Ok(HostModule::from_wit(include_str!("log.wit"))?
+    let module = HostModule::from_wit(include_str!("log.wit"))?
         .unread_function("debug", |context, line| write(context, LogLevel::Debug, line))
         .unread_function("info", |context, line| write(context, LogLevel::Info, line))
         .unread_function("warn", |context, line| write(context, LogLevel::Warn, line))
-        .unread_function("error", |context, line| write(context, LogLevel::Error, line)))
+        .unread_function("error", |context, line| write(context, LogLevel::Error, line));
+    Ok(["debug", "info", "warn", "error"].into_iter().fold(module, HostModule::pure)) // as `print` is
 }
 
 /// Fuel for each byte of a message that isn't UTF-8. The log counts what such a message becomes, and copies it, with U+FFFD for

@@ -54,7 +54,7 @@ fn charge(context: &CallContext, text: &str, pattern: &str) {
 
 pub(super) fn module() -> Result<HostModule, Error> {
     type How = Option<Disambiguation>;
-    Ok(HostModule::from_wit(WIT)?
+    let module = HostModule::from_wit(WIT)?
         .function("now", |context: CallContext, (): ()| {
             ready(Ok::<_, Error>(context.local.clock.since_1970().as_secs_f64()))
         })
@@ -93,5 +93,10 @@ pub(super) fn module() -> Result<HostModule, Error> {
         })
         .function("format-duration", |_, seconds: f64| answer(format_duration(seconds)))
         .function("zone-exists", |_, name: String| ready(Ok::<_, Error>(zone_exists(&name))))
-        .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones()))))
+        .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones())));
+    let all: Vec<String> = module.names().filter(|name| !CLOCKS.contains(name)).map(str::to_owned).collect();
+    Ok(all.iter().fold(module, |module, name| module.pure(name)))
 }
+
+/// What isn't pure.
+const CLOCKS: [&str; 2] = ["now", "monotonic"];

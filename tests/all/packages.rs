@@ -1,0 +1,316 @@
+//! r01 to r09: packages as package managers lay them out, and what Luau elsewhere takes for granted.
+
+use std::fs;
+
+use motu::{Bundle, Error, ErrorKind, Grants, Limits, Loaded, Value};
+use tempfile::TempDir;
+
+use crate::support::{builder, event, limits, load_files, motu, run, tenant};
+
+trials![
+    r01_folders_with_a_dot_that_a_path_names,
+    r01_other_folders_with_a_dot_are_left_out,
+    r02_newproxy,
+    r03_lua_files,
+    r03_config_luau,
+    r03_config_luau_is_read_and_never_run,
+    r04_pure_functions_at_the_top_level,
+    r04_pure_functions_where_nothing_can_wait,
+    r05_a_broken_file_that_nobody_requires,
+    r05_a_broken_file_that_is_required,
+    r07_two_hundred_levels,
+    r08_a_test_that_is_required,
+    r09_warn,
+    c06_host_modules_by_aliases,
+];
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (path, contents) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+    folder
+}
+
+fn paths(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = folder(files);
+    Bundle::from_dir(folder.path()).unwrap().paths().map(str::to_owned).collect()
+}
+
+fn load_folder(files: &[(&str, &str)]) -> Result<Loaded, Error> {
+    let folder = folder(files);
+    run(motu(limits()).load(&Bundle::from_dir(folder.path())?))
+}
+
+fn value_of(loaded: &Loaded) -> Value {
+    run(loaded.instance(tenant()).value()).unwrap().value
+}
+
+fn value(files: &[(&str, &str)]) -> Result<Value, Error> {
+    load_folder(files).map(|loaded| value_of(&loaded))
+}
+
+fn refused(files: &[(&str, &str)], parts: &[&str]) {
+    let error = value(files).unwrap_err();
+    for part in parts {
+        assert!(error.message().contains(part), "{files:?}: it should say {part:?}: {error}");
+    }
+}
+
+/// pesde's layout, npm's, and one that only an alias names.
+fn r01_folders_with_a_dot_that_a_path_names() {
+    let pesde = [
+        ("init.luau", "return require('@self/luau_packages/me')"),
+        ("luau_packages/me.luau", "return require('./.pesde/me+x/1.0.0/x/src')"),
+        ("luau_packages/.pesde/me+x/1.0.0/x/src/init.luau", "return require('./.inner/y')"),
+        ("luau_packages/.pesde/me+x/1.0.0/x/.inner/y.lua", "return 'deep'"),
+    ];
+    assert_eq!(value(&pesde).unwrap(), Value::string("deep"));
+    let npm = [
+        ("init.luau", "return require('@x/y')"),
+        (".luaurc", r#"{ "aliases": { "x": "./node_modules/.luau-aliases" } }"#),
+        ("node_modules/.luau-aliases/y.luau", "return 'npm'"),
+    ];
+    assert_eq!(value(&npm).unwrap(), Value::string("npm"));
+}
+
+fn r01_other_folders_with_a_dot_are_left_out() {
+    let files = [
+        ("init.luau", "return require('./.motu/types/x') -- /.git/ /.vscode, and ../.."),
+        (".gitx/a.luau", ""),
+        (".hg/a.luau", ""),
+        (".motu/types/x.luau", ""),
+        ("lib/.git.luau", ""),
+        ("lib/.luau/a.luau", ""),
+    ];
+    assert_eq!(paths(&files), ["init.luau"]);
+    // many of them cost no more than to be listed, and a link out of the bundle is refused as ever
+    let outside = folder(&[("a.luau", "")]);
+    let linked = folder(&[("init.luau", "return require('@self/.packages/a')")]);
+    std::os::unix::fs::symlink(outside.path(), linked.path().join(".packages")).unwrap();
+    let error = Bundle::from_dir(linked.path()).unwrap_err();
+    assert!(error.message().contains(".packages leaves the bundle"), "{error}");
+}
+
+fn r02_newproxy() {
+    let source = "local plain, proxy = newproxy(), newproxy(true)
+        local meta = getmetatable(proxy)
+        meta.__index = function(_, key) return key .. '!' end
+        meta.__tostring = function() return 'a proxy' end
+        meta.__gc = function() error('no finalizers') end
+        return { type(plain), typeof(proxy), tostring(getmetatable(plain)), proxy.field, tostring(proxy), tostring(proxy == newproxy(true)) }";
+    let expected = ["userdata", "userdata", "nil", "field!", "a proxy", "false"].map(Value::string);
+    assert_eq!(value(&[("init.luau", source)]).unwrap(), Value::Array(expected.to_vec()));
+    let error = value_error("return newproxy()");
+    assert!(error.message().contains("value is a handle, which can't cross"), "{error}");
+}
+
+fn value_error(source: &str) -> Error {
+    run(load_folder(&[("init.luau", source)]).unwrap().instance(tenant()).value()).unwrap_err()
+}
+
+fn r03_lua_files() {
+    let files = [
+        ("init.lua", "return require('@self/inspect') .. require('@self/lib')"),
+        ("inspect.lua", "return 'inspect '"),
+        ("lib/init.lua", "return require('@self/part')"),
+        ("lib/part.luau", "return 'part'"),
+    ];
+    assert_eq!(value(&files).unwrap(), Value::string("inspect part"));
+    let both = |path: &'static str, other: &'static str| {
+        let files = [("init.luau", "return require('@self/a')"), (path, ""), (other, "")];
+        refused(&files, &[&format!("both {path} and {other} exist")]);
+    };
+    both("a.luau", "a.lua");
+    both("a.lua", "a/init.luau");
+    both("a/init.luau", "a/init.lua");
+    refused(&[("init.luau", ""), ("init.lua", "")], &["both init.luau and init.lua exist"]);
+}
+
+fn r03_config_luau() {
+    let files = [
+        ("init.luau", "return require('@x/part') .. require('@self/lib')"),
+        (
+            ".config.luau",
+            "--!strict\nreturn {\n luau = { languagemode = 'strict', aliases = { x = './one', [`Y`] = './two' } },\n}",
+        ),
+        ("one/part.luau", "return 'one'"),
+        ("two/part.luau", "return ' two'"),
+        ("lib/init.luau", "return require('@y/part')"),
+    ];
+    assert_eq!(value(&files).unwrap(), Value::string("one two"));
+    let both = [files[0], files[1], files[2], files[3], files[4], (".luaurc", "{}")];
+    refused(&both, &["both .luaurc and .config.luau exist"]);
+    // without aliases it is as good as none
+    for config in ["return {}", "return { luau = {} }", "return { other = { aliases = 1 } }"] {
+        let files = [("init.luau", "return require('@self/a')"), (".config.luau", config), ("a.luau", "return 1")];
+        assert_eq!(value(&files).unwrap(), Value::from(1), "{config}");
+    }
+}
+
+fn r03_config_luau_is_read_and_never_run() {
+    for (config, line, what) in [
+        ("while true do end", 1, "it must end with `return` and a table"),
+        ("return setmetatable({}, {})", 1, "it must end with `return` and a table"),
+        ("local x = './one'\nreturn { luau = { aliases = { x = x } } }", 2, "its aliases must be constants"),
+        ("return {\n luau = { aliases = { './one' } } }", 2, "its aliases must be constants"),
+        ("return { luau = { aliases =\n make() } }", 2, "its aliases must be constants"),
+        ("return { luau = make() }", 1, "its aliases must be constants"),
+        ("return { luau = { aliases = { x = '\\n' } } }", 1, "an alias has no quotes"),
+        ("return {", 1, "Expected"),
+    ] {
+        let files = [("init.luau", "return require('@x/a')"), (".config.luau", config), ("one/a.luau", "")];
+        refused(&files, &[&format!(".config.luau, at line {line}: "), what]);
+        let bundle = Bundle::from_files(files).unwrap();
+        let checked = run(motu(limits()).check(&bundle)).unwrap();
+        let found = checked.diagnostics.iter().find(|found| found.path == ".config.luau").unwrap();
+        assert_eq!(found.line, line, "{found:?}");
+        assert!(found.message.contains(what), "{found:?}");
+    }
+}
+
+/// Without a grant, for whoever loads: the tenants come later.
+fn r04_pure_functions_at_the_top_level() {
+    let source = "local json, codec, time, log = require('@motu/json'), require('@motu/codec'), require('@motu/time'), require('@motu/log')
+        local config = json.decode('{\"a\":[1,2]}')
+        log.info('loaded', { with = 'fields' })
+        return { config.a[2], json.encode(config), codec.decode_hex('4d'), time.add(0, { days = 1 }, 'UTC'),
+            (pcall(json.decode, '{')), select(2, pcall(time.now)) }";
+    let value = value(&[("init.luau", source)]).unwrap();
+    let text = value.to_string();
+    assert!(text.contains("{\"a\":[1,2]}") || text.contains("{\\\"a\\\":[1,2]}"), "{text}");
+    assert!(text.contains("86400") && text.contains("time.now can't be used at the top level of a bundle"), "{text}");
+    // what it takes is counted: a load has its fuel
+    let source = "local json = require('@motu/json') local text = '[' .. string.rep('1,', 4000) .. '1]' while true do json.decode(text) end";
+    let limits = Limits { load_fuel: Some(50_000_000), ..limits() };
+    let error = load_files(limits.clone(), &[("init.luau", source)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fuel, "{error}");
+    // too much to be read on the spot
+    let source = "local log = require('@motu/log') return select(2, pcall(log.info, 'long', table.create(9000, 1)))";
+    let loaded = load_files(Limits { load_fuel: None, ..limits }, &[("init.luau", source)]).unwrap();
+    let text = value_of(&loaded);
+    assert!(text.as_str().unwrap().contains("log.info: it can't be answered at once"), "{text}");
+}
+
+fn r04_pure_functions_where_nothing_can_wait() {
+    let source = "local json, log = require('@motu/json'), require('@motu/log')
+        local function by_text(a, b) return json.encode(a) < json.encode(b) end
+        return {
+            sort = function()
+                local all = { { 3 }, { 1 }, { 2 } }
+                table.sort(all, by_text)
+                return json.encode(all)
+            end,
+            late = function() return require('@self/late') end,
+            denied = function() return json.encode(1) end,
+            long = function()
+                local long = table.create(9000, 1)
+                return select(2, pcall(table.sort, { 1, 2 }, function() log.info('x', long) return false end))
+            end,
+        }";
+    let loaded =
+        load_files(limits(), &[("init.luau", source), ("late.luau", "return require('@motu/json').encode({ 1 })")])
+            .unwrap();
+    let instance = loaded.instance(tenant()).with_grants(Grants::parse(["motu:json/*", "motu:log/*"]).unwrap());
+    assert_eq!(event(&instance, "sort").unwrap().value, Value::string("[[1],[2],[3]]"));
+    assert_eq!(event(&instance, "late").unwrap().value, Value::string("[1]"));
+    let text = event(&instance, "long").unwrap().value;
+    assert!(text.as_str().unwrap().contains("log.info: it can't be answered at once"), "{text}");
+    // in an event it needs its grant as ever
+    assert_eq!(event(&loaded.instance(tenant()), "denied").unwrap_err().kind(), ErrorKind::Denied);
+}
+
+fn r05_a_broken_file_that_nobody_requires() {
+    let files =
+        [("init.luau", "return require('@self/fine')"), ("fine.luau", "return 1"), ("spec.luau", "local x = = 1")];
+    assert_eq!(value(&files).unwrap(), Value::from(1));
+    let checked = run(motu(limits()).check(&Bundle::from_files(files).unwrap())).unwrap();
+    let found: Vec<_> =
+        checked.diagnostics.iter().map(|found| (found.path.as_str(), found.line, found.warning)).collect();
+    assert_eq!(found, [("spec.luau", 1, false)]);
+}
+
+fn r05_a_broken_file_that_is_required() {
+    let broken = ("broken.luau", "local x =\n= 1");
+    let error = value(&[("init.luau", "return require('@self/a')"), ("a.luau", "return require('./broken')"), broken])
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Compile, "{error}");
+    assert!(error.message().starts_with("broken.luau:2: "), "{error}");
+    // caught, it is an error as any other, and what fails then is another
+    let caught = value(&[("init.luau", "return select(2, pcall(require, '@self/broken'))"), broken]).unwrap();
+    let caught = caught.as_str().unwrap();
+    assert!(caught.contains("can't require") && caught.contains("it doesn't compile:\nbroken.luau:2: "), "{caught}");
+    let error = value(&[("init.luau", "pcall(require, '@self/broken') error('other')"), broken]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Script, "{error}");
+    // and in a handler
+    let loaded =
+        load_folder(&[("init.luau", "return { go = function() return require('@self/broken') end }"), broken]).unwrap();
+    let error = event(&loaded.instance(tenant()), "go").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Script, "{error}");
+    assert!(
+        error.message().starts_with(
+            "init.luau:1: can't require \"@self/broken\" from init.luau: it doesn't compile:\nbroken.luau:2: "
+        ),
+        "{error}"
+    );
+    let error = value(&[("init.luau", "return = 1")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Compile, "{error}");
+}
+
+fn r07_two_hundred_levels() {
+    let source = "local json = require('@motu/json')
+        return { go = function(levels)
+            local text = string.rep('[', levels) .. string.rep(']', levels)
+            local value = json.decode(text)
+            return json.encode(value) == text
+        end }";
+    let loaded = load_files(limits(), &[("init.luau", source)]).unwrap();
+    let instance = loaded.instance(tenant()).with_grants(Grants::parse(["motu:json/*"]).unwrap());
+    for levels in [64, 65, 199, 200] {
+        let outcome = run(instance.dispatch_value("go", &Value::from(levels))).unwrap();
+        assert_eq!(outcome.value, Value::from(true), "{levels}");
+    }
+    let error = run(instance.dispatch_value("go", &Value::from(201))).unwrap_err();
+    assert!(error.message().contains("200"), "{error}");
+}
+
+fn r08_a_test_that_is_required() {
+    refused(
+        &[("init.luau", "return require('@self/spec.test')"), ("spec.test.luau", "return 1")],
+        &["there is no spec.test.luau; files named *.test.luau are tests, which are left out of a bundle"],
+    );
+}
+
+fn r09_warn() {
+    let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = lines.clone();
+    let motu = builder(limits())
+        .on_log(move |line: &motu::LogLine| seen.lock().unwrap().push((line.level, line.text.clone())))
+        .build()
+        .unwrap();
+    let bundle = Bundle::from_files([("init.luau", "warn('careful', 1)")]).unwrap();
+    run(motu.load(&bundle)).unwrap();
+    assert_eq!(*lines.lock().unwrap(), [(motu::LogLevel::Warn, "careful\t1".to_owned())]);
+}
+
+fn c06_host_modules_by_aliases() {
+    let config = (".luaurc", r#"{ "aliases": { "motu": "./.motu/types/motu", "store": "@motu/kv", "all": "@Motu" } }"#);
+    for wanted in ["@motu/kv", "@Motu/kv", "@MOTU/kv", "@store", "@Store", "@all/kv"] {
+        let source = format!("local kv = require('{wanted}') return {{ type(kv.get), kv == require('@motu/kv') }}");
+        let files = [("init.luau", source.as_str()), config];
+        let expected = Value::Array(vec![Value::string("function"), Value::from(true)]);
+        assert_eq!(value(&files).unwrap(), expected, "{wanted}");
+        let source = format!("local kv = require('{wanted}') return {{ go = function() return kv.get('a', 'b') end }}");
+        let checked =
+            run(motu(limits()).check(&Bundle::from_files([("init.luau", source.as_str()), config]).unwrap())).unwrap();
+        assert!(checked.diagnostics.is_empty(), "{checked:?}");
+        let grants: Vec<String> = checked.grants.iter().map(ToString::to_string).collect();
+        assert_eq!(grants, ["motu:kv/store.get"], "{wanted}");
+    }
+    for wanted in ["@Motu/kvv", "@all/kvv"] {
+        let source = format!("return require('{wanted}')");
+        refused(&[("init.luau", &source), config], &["there is no host module", "there are @motu/blob"]);
+    }
+}
