@@ -3,6 +3,7 @@
 
 #include "codec.h"
 #include "handle.h"
+#include "object.h"
 
 #include <cmath>
 #include <cstring>
@@ -154,6 +155,8 @@ private:
             return fail("it is nested too deep");
         int size = static_cast<int>(count);
         lua_createtable(L, is_map ? 0 : size, is_map ? size : 0);
+        if (count == 0 && is_map)
+            mark_object(L);
         if (count == 0)
             return true;
         frames.push_back({lua_gettop(L), 1, static_cast<uint32_t>(count), is_map, false});

@@ -4,6 +4,7 @@
 
 #include "codec.h"
 #include "handle.h"
+#include "object.h"
 #include "memory.h"
 #include "text.h"
 
@@ -235,7 +236,7 @@ private:
         frame.is_map = !count_entries(table, frame.count);
         frame.next = frame.is_map ? 0 : 1;
         unsigned count = static_cast<unsigned>(frame.count);
-        put_table(count, frame.is_map);
+        put_table(count, count ? frame.is_map : is_marked_object(table));
         if (!out.fits(count)) // each entry takes a byte at least
             return over(Crossing::too_many_bytes);
         if (frames.empty())

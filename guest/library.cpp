@@ -10,6 +10,7 @@
 #include "ltm.h"
 #include "lualib.h"
 #include "memory.h"
+#include "object.h"
 #include "require.h"
 #include "scheduler.h"
 #include "task.h"
@@ -110,6 +111,7 @@ void open_library(lua_State *L) {
     lua_setglobal(L, "require");
     open_task(L);
     open_handles(L);
+    make_object_mark(L);
 
     lua_getglobal(L, "math");
     lua_getfield(L, -1, "randomseed");

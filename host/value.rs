@@ -35,7 +35,8 @@ pub enum Value {
     Buffer(Vec<u8>),
     /// A `vector`.
     Vector([f32; 3]),
-    /// A table whose keys are exactly 1 to n, in order. The empty table arrives as an empty array.
+    /// A table whose keys are exactly 1 to n, in order. The empty table arrives as an empty array, unless it remembers that
+    /// it was an object: then as an empty map.
     Array(Vec<Value>),
     /// Any other table. No key is nil or NaN.
     Map(Vec<(Value, Value)>),

@@ -12,6 +12,8 @@ use motu::testing::ENDING;
 
 /// The files that a bundle's folder is known by.
 const INITS: [&str; 2] = ["init.luau", "init.lua"];
+/// The files that the folder of a library is known by, which need not have such a file.
+const PACKAGES: [&str; 6] = [".luaurc", ".config.luau", "pesde.toml", "wally.toml", "rotriever.toml", "package.json"];
 /// What a repository's folder is known by: no bundle reaches beyond it.
 const REPOSITORY: &str = ".git";
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -155,8 +157,8 @@ impl<'a> Search<'a> {
 
     /// The outermost folder with an `init.luau` around the test, in its repository (the nearest folder with a `.git`). Without one
     /// that is looked for as far as the working directory, or PATH, and then as long as the next folder above has an
-    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is the repository's folder, or else the working directory if PATH lies in it, or PATH:
-    /// a library's tests require what lies beside their folder.
+    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is the nearest one that a package
+    /// manager knows as a package, so far up: a library's tests require what lies beside their folder. Or else PATH itself.
     fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
         // `..` and links can't be walked up
         let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
@@ -170,7 +172,8 @@ impl<'a> Search<'a> {
                 root = Some(above);
             }
         }
-        let root = root.or(Some(top).filter(|top| full.starts_with(top)));
+        let is_package = |folder: &&Path| PACKAGES.iter().any(|manifest| folder.join(manifest).is_file());
+        let root = root.or_else(|| full.ancestors().take_while(|above| above.starts_with(top)).find(is_package));
         let up = match root.and_then(|root| full.strip_prefix(root).ok()) {
             Some(within) => within.components().count(),
             None => depth,

@@ -56,6 +56,22 @@ fn each_test_is_in_its_bundle() -> Outcome {
     Ok(())
 }
 
+/// A library without an `init.luau`, and its tests in a folder of their own.
+#[test]
+fn r08_tests_beside_a_library_are_in_its_package() -> Outcome {
+    for manifest in PACKAGES {
+        let folder = tempfile::tempdir()?;
+        let base = folder.path().canonicalize()?;
+        let manifest = format!("lib/{manifest}");
+        make(&base, &[&manifest, "lib/src/lib.luau", "lib/tests/unit/x.test.luau", "other/y.test.luau", ".git/x"])?;
+        for path in ["lib/tests", "lib/tests/unit", "lib/tests/unit/x.test.luau", "lib"] {
+            assert_eq!(names(&base, &base.join(path))?, ["lib : tests/unit/x.test.luau"], "{manifest}, {path}");
+        }
+        assert_eq!(names(&base, &base.join("other"))?, ["other : y.test.luau"], "{manifest}");
+    }
+    Ok(())
+}
+
 /// The same, whatever PATH is, and wherever the program runs.
 #[test]
 fn a_bundle_does_not_depend_on_the_path() -> Outcome {

@@ -277,7 +277,7 @@ fn one_entry_may_end_many_events() {
         world.begin(event, "wait");
     }
     let step = world.start(9, "all");
-    let closed = |how: &str| format!("FailureKind::Script: the handler's coroutine was {how}");
+    let closed = |how: &str| format!("FailureKind::Script: init.luau:5: the handler's coroutine was {how}");
     let expected = [
         (1, "1".to_owned()),
         (2, "FailureKind::Script: fail".to_owned()),

@@ -207,7 +207,7 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
         match self.reader.token()? {
-            Token::Array(0) => visitor.visit_unit(),
+            Token::Array(0) | Token::Map(0) => visitor.visit_unit(),
             token => self.visit(token, visitor),
         }
     }
@@ -228,6 +228,7 @@ impl<'de> Deserializer<'de> for &mut Source<'de> {
             token @ (Token::String(bytes) | Token::Buffer(bytes)) => visitor
                 .visit_seq(SeqDeserializer::new(bytes.iter().copied()))
                 .map_err(|_: WireError| WireError::mismatch(format_args!("{}, expected a list", token.name()))),
+            Token::Map(0) => self.list(0, visitor), // the empty table, which was an object
             token => self.visit(token, visitor),
         }
     }

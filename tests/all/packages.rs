@@ -18,6 +18,7 @@ trials![
     r04_pure_functions_where_nothing_can_wait,
     r05_a_broken_file_that_nobody_requires,
     r05_a_broken_file_that_is_required,
+    r06_an_empty_object_stays_one,
     r07_two_hundred_levels,
     r08_a_test_that_is_required,
     r09_warn,
@@ -257,6 +258,50 @@ fn r05_a_broken_file_that_is_required() {
     );
     let error = value(&[("init.luau", "return = 1")]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Compile, "{error}");
+}
+
+fn r06_an_empty_object_stays_one() {
+    let source = r#"local json = require('@motu/json')
+        local function again(text) return json.encode(json.decode(text)) end
+        local object = json.decode('{}')
+        local filled = json.decode('{}')
+        filled[1] = 'a'
+        local emptied = json.decode('{"a":1}')
+        emptied.a = nil
+        local other = setmetatable(json.decode('{}'), { __len = function() return 5 end })
+        return {
+            again('{"a":{},"b":[]}'), again('{}'), again('[]'), again('[{},[],[[],{}]]'), again('{"a":null}'),
+            json.encode({ object, {} }), json.encode(filled), json.encode(emptied), json.encode(other),
+            json.encode({ {}, object }, { empty_as_object = true }), json.encode(table.clone(object)),
+            tostring(next(object)), tostring(#object), tostring(table.isfrozen(getmetatable(object) :: any)),
+        }"#;
+    let expected = [
+        r#"{"a":{},"b":[]}"#,
+        "{}",
+        "[]",
+        "[{},[],[[],{}]]",
+        "{}",
+        "[{},[]]",
+        r#"["a"]"#,
+        "[]",
+        "[]",
+        "[{},{}]",
+        "{}",
+        "nil",
+        "0",
+        "true",
+    ];
+    assert_eq!(value(&[("init.luau", source)]).unwrap(), Value::from_iter(expected));
+    // to all but motu:json it is an empty table as any other
+    let source = "local json = require('@motu/json')
+        local object = json.decode('{}')
+        return {
+            go = function() return { object, json.encode(object), { [object] = true } ~= nil } end,
+        }";
+    let loaded = load_files(limits(), &[("init.luau", source)]).unwrap();
+    let instance = loaded.instance(tenant()).with_grants(Grants::parse(["*"]).unwrap());
+    let outcome = event(&instance, "go").unwrap();
+    assert_eq!(outcome.value, Value::Array(vec![Value::Map(Vec::new()), Value::string("{}"), Value::from(true)]));
 }
 
 fn r07_two_hundred_levels() {

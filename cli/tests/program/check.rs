@@ -136,6 +136,7 @@ fn examples_are_good() {
         ("greeter", "ok: 1 file, handlers: greet\n"),
         ("counter", "ok: 1 file, handlers: count, hit\nneeds:\n  motu:kv/store.get\n  motu:kv/store.increment\n"),
         ("inventory", "ok: 4 files, handlers: add, list, remove, tour\n"),
+        ("packages", "ok: 9 files, handlers: title\n"),
         (
             "report",
             "ok: 1 file, handlers: disable, enable, report\nneeds:\n  motu:blob/blobs.put\n  motu:blob/blobs.link\n  \

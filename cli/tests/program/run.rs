@@ -174,7 +174,7 @@ fn limits() {
     let ran = run("return string.rep('x', 5000000)", &["--json"]);
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
     let deep = "local kv = require('@motu/kv')\n\
-                return { go = function() local t = 1 for _ = 1, 70 do t = { t } end kv.set('s', 'k', t) end }";
+                return { go = function() local t = 1 for _ = 1, 201 do t = { t } end kv.set('s', 'k', t) end }";
     let ran = run(deep, &["--json", "--event", "go"]);
     assert_eq!((ran.code, &ran.json()["kind"]), (3, &json!("limit")), "{}", ran.out);
 }

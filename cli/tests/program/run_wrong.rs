@@ -31,8 +31,8 @@ fn bad_data() {
         "--data: items[2].$bytes: not base64: Invalid symbol 37, offset 0."
     );
     assert!(refused(&["--event", "e", "--data", "9007199254740993"]).contains("$integer"));
-    let deep = "[".repeat(100) + &"]".repeat(100);
-    assert!(refused(&["--event", "e", "--data", &deep]).ends_with("tables lie more than 64 deep in each other"));
+    let deep = "[".repeat(201) + &"]".repeat(201);
+    assert!(refused(&["--event", "e", "--data", &deep]).ends_with("tables lie more than 200 deep in each other"));
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl<'a> Decoder<'a> {
             Some(b'[') => {
                 self.enter(b'[')?;
                 if self.text.skip(b']') {
-                    self.empty()?;
+                    self.empty(false)?;
                     return Ok(true);
                 }
                 self.open(false)?;
@@ -181,7 +181,7 @@ impl<'a> Decoder<'a> {
             Some(b'{') => {
                 self.enter(b'{')?;
                 if self.text.skip(b'}') {
-                    self.empty()?;
+                    self.empty(true)?;
                     return Ok(true);
                 }
                 self.open(true)?;
@@ -205,9 +205,10 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn empty(&mut self) -> Result {
+    /// A table without entries. The guest has it remember that it was an object.
+    fn empty(&mut self, is_object: bool) -> Result {
         self.deepest = self.deepest.max(self.open.len() + 1);
-        wrote(self.text.at(), self.out.array(0))
+        wrote(self.text.at(), if is_object { self.out.map(0) } else { self.out.array(0) })
     }
 
     /// A value is whole: it is an entry of the table that it is in, and so is each table that ends with it. Whether that was
@@ -229,8 +230,7 @@ impl<'a> Decoder<'a> {
             }
             let Some(Open { at, count, keys, .. }) = self.open.pop() else { return Ok(true) };
             self.keys -= keys.len();
-            // a table without entries is the empty one in both cases
-            let what = if is_object && count > 0 { Begun::Map } else { Begun::Array };
+            let what = if is_object { Begun::Map } else { Begun::Array };
             wrote(self.text.at(), self.out.end(at, what, count))?;
             if count > 15 {
                 // its head took more than the byte that was kept for it

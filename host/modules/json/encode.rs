@@ -226,31 +226,34 @@ impl<'a> Encoder<'a> {
             Token::Buffer(_) => Err(format!("JSON has no buffers; {AS_TEXT}")),
             Token::Vector(_) => Err("JSON has no vectors; write the list {v.x, v.y, v.z}".to_owned()),
             Token::Handle(_) => Err("JSON has no handles of resources".to_owned()),
+            Token::Array(0) => {
+                self.enter()?;
+                self.out.put(self.empty)
+            }
+            Token::Map(0) => {
+                self.enter()?;
+                self.out.put(b"{}")
+            }
             Token::Array(left) => {
-                if self.enter(left == 0)? {
-                    self.out.put(b"[")?;
-                    self.open.push(Open::Array { left, begun: 0 });
-                }
+                self.enter()?;
+                self.out.put(b"[")?;
+                self.open.push(Open::Array { left, begun: 0 });
                 Ok(())
             }
             Token::Map(left) => {
-                if self.enter(left == 0)? {
-                    self.next = Next::Sort(Sorting { left, fields: BTreeMap::new() });
-                }
+                self.enter()?;
+                self.next = Next::Sort(Sorting { left, fields: BTreeMap::new() });
                 Ok(())
             }
         }
     }
 
-    /// Whether a table has entries to be written.
-    fn enter(&mut self, is_empty: bool) -> Result<bool> {
+    /// A table begins.
+    fn enter(&self) -> Result {
         if self.open.len() >= self.depth_max as usize {
             return Err(format!("tables lie more than {} deep in each other", self.depth_max));
         }
-        if is_empty {
-            self.out.put(self.empty)?;
-        }
-        Ok(!is_empty)
+        Ok(())
     }
 
     /// Reads a key, and passes over its value; after the last, the table begins.

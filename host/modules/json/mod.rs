@@ -9,7 +9,7 @@
 //! | an integer | a number if a double holds it, else an `integer` if 64 bits do, else an error (`number.rs`) |
 //! | any other number | the nearest double |
 //! | a string | UTF-8 on both sides |
-//! | an array, an object | a table; one without entries is the empty table in both |
+//! | an array, an object | a table; an object without entries remembers that it is one (`guest/object.h`) |
 //!
 //! Invariant: texts, values and options are a script's, and hostile. Nothing here recurses, no more memory is taken than the
 //! caller allows (and a few times the text while it is read), time is linear but for the sorting of keys, and values are
@@ -144,7 +144,7 @@ pub(crate) struct DecodeOptions {
 pub(crate) struct EncodeOptions {
     /// A value that is written as `null`, as nil is: anything but a table.
     pub(crate) null: Value,
-    /// The empty table is `{}`; without it, `[]`.
+    /// Every empty table is `{}`; without it, `[]`, but for those that were objects.
     pub(crate) empty_as_object: Option<bool>,
     /// Spaces for each level, every entry on a line of its own. None or 0: all on one line.
     pub(crate) indent: Option<u8>,

@@ -152,7 +152,7 @@ impl<'de> VariantAccess<'de> for Contents<'_, 'de> {
 
     fn unit_variant(self) -> Result<()> {
         match self.source.reader.token()? {
-            Token::Nil | Token::Array(0) => Ok(()),
+            Token::Nil | Token::Array(0) | Token::Map(0) => Ok(()),
             token => {
                 let error = WireError::mismatch(format_args!("{}, expected nothing", token.name()));
                 Err(error.under_key(self.key))

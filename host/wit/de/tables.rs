@@ -24,6 +24,7 @@ impl<'a, 'de> Typed<'a, '_, 'de> {
     pub(super) fn list<V: Visitor<'de>>(self, item: &'a Ty, visitor: V) -> Result<V::Value> {
         let len = match self.source.reader.token()? {
             Token::Array(len) => len,
+            Token::Map(0) => 0, // the empty table, which was an object
             token => return Err(wrong("a list with keys 1 to n", token)),
         };
         let mut list = List { source: self.source, item, guard: self.guard, left: len, seen: 0 };

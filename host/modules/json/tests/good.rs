@@ -14,11 +14,11 @@ fn values() {
         (" \t\r\nfalse\n ", Value::Boolean(false)),
         ("\"\"", Value::from("")),
         ("[]", list([])),
-        ("{}", list([])),
+        ("{}", Value::Map(Vec::new())),
         ("[ ]", list([])),
         ("{ \n}", list([])),
         ("[true,[],[ \"a\" , 1 ]]", list([true.into(), list([]), list(["a".into(), 1.into()])])),
-        ("{\"a\":{\"b\":[{}]}}", Value::from([("a", Value::from([("b", list([list([])]))]))])),
+        ("{\"a\":{\"b\":[{}]}}", Value::from([("a", Value::from([("b", list([Value::Map(Vec::new())]))]))])),
         ("{\"\":1,\" \":2,\"1\":3}", Value::from([("", 1), (" ", 2), ("1", 3)])),
         ("{\"a\\u0000b\":1,\"a\":2}", Value::from([("a\0b", 1), ("a", 2)])),
         ("{\"__index\":1,\"constructor\":2}", Value::from([("__index", 1), ("constructor", 2)])),
@@ -117,8 +117,8 @@ fn null_is_what_the_caller_says() {
         assert_eq!(decoded("null", null.clone()).unwrap(), null);
     }
     assert_eq!(value("{\"a\":null,\"b\":1}"), Value::from([("b", 1)]));
-    assert_eq!(value("{\"a\":null}"), list([]));
-    assert_eq!(value("[{\"a\":null}]"), list([list([])]));
+    assert_eq!(value("{\"a\":null}"), Value::Map(Vec::new()));
+    assert_eq!(value("[{\"a\":null}]"), list([Value::Map(Vec::new())]));
     for table in [list([]), Value::Map(Vec::new())] {
         let error = decoded("1", table).unwrap_err();
         assert_eq!((error.offset, error.line, error.column), (0, 1, 1));

@@ -73,7 +73,7 @@ fn values() {
     for (value, text) in [
         (Value::Nil, "null"),
         (Value::Boolean(true), "true"),
-        (list([false.into(), list([]), Value::Map(Vec::new())]), "[false,[],[]]"),
+        (list([false.into(), list([]), Value::Map(Vec::new())]), "[false,[],{}]"),
         (
             Value::from([("b", 1), ("a", 2), ("B", 3), ("", 4), ("é", 5), ("aa", 6)]),
             r#"{"":4,"B":3,"a":2,"aa":6,"b":1,"é":5}"#,

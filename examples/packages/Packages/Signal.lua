@@ -1,0 +1,1 @@
+return require("./_Index/acme_signal@2.0.0/signal")
