@@ -70,11 +70,17 @@ int print(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_INFO, "
 
 int warn(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_WARN, "warn"); }
 
-// collectgarbage("count"): the KiB that Luau has in use. The other options would let a script steer the collector.
+// collectgarbage("count"): the KiB that Luau has in use. collectgarbage() collects all there is, at the script's cost. The other
+// options would let a script steer the collector.
 int collectgarbage(lua_State *L) {
     const char *option = luaL_optstring(L, 1, "collect");
+    if (strcmp(option, "collect") == 0) {
+        lua_gc(L, LUA_GCCOLLECT, 0);
+        lua_pushnumber(L, 0);
+        return 1;
+    }
     if (strcmp(option, "count") != 0)
-        luaL_error(L, "collectgarbage takes only \"count\" here");
+        luaL_error(L, "collectgarbage takes only \"collect\" and \"count\" here");
     lua_pushnumber(L, static_cast<double>(lua_totalbytes(L, -1)) / 1024);
     return 1;
 }

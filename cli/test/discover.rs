@@ -12,8 +12,10 @@ use motu::testing::ENDING;
 
 /// The files that a bundle's folder is known by.
 const INITS: [&str; 2] = ["init.luau", "init.lua"];
-/// The files that the folder of a library is known by, which need not have such a file.
-const PACKAGES: [&str; 6] = [".luaurc", ".config.luau", "pesde.toml", "wally.toml", "rotriever.toml", "package.json"];
+/// What the folder of a package is known by, to package managers.
+const PACKAGES: [&str; 4] = ["pesde.toml", "wally.toml", "rotriever.toml", "node_modules/.luau-aliases"];
+/// What the folder of a library is known by that is no package.
+const CONFIGS: [&str; 2] = [".luaurc", ".config.luau"];
 /// What a repository's folder is known by: no bundle reaches beyond it.
 const REPOSITORY: &str = ".git";
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -155,25 +157,27 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The outermost folder with an `init.luau` around the test, in its repository (the nearest folder with a `.git`). Without one
-    /// that is looked for as far as the working directory, or PATH, and then as long as the next folder above has an
-    /// `init.luau` too: one that lies far above has nothing to do with it. Without any, it is the nearest one that a package
-    /// manager knows as a package, so far up: a library's tests require what lies beside their folder. Or else PATH itself.
+    /// The nearest folder around the test that is a package, for its files require what lies beside them; or else the outermost
+    /// one with an `init.luau`, or else the nearest one with aliases: in the test's repository (the nearest folder with a `.git`).
+    /// Without a repository that is looked for as far as the working directory, or PATH, and then as long as the next folder
+    /// above has an `init.luau` too: one that lies far above has nothing to do with it. Without any, it is PATH itself.
     fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
         // `..` and links can't be walked up
         let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
         let has_init = |folder: &Path| INITS.iter().any(|init| folder.join(init).is_file());
         let repository = full.ancestors().find(|above| above.join(REPOSITORY).exists());
         let top = repository.unwrap_or(&self.top);
-        let within = full.ancestors().take_while(|above| above.starts_with(top)).filter(|above| has_init(above)).last();
+        let below = || full.ancestors().take_while(|above| above.starts_with(top));
+        let has_one_of = |names: &'static [&str]| move |folder: &&Path| names.iter().any(|name| folder.join(name).exists());
+        let package = below().find(has_one_of(&PACKAGES));
+        let within = package.or_else(|| below().filter(|above| has_init(above)).last());
         let mut root = within.or_else(|| full.ancestors().find(|above| has_init(above)));
-        if repository.is_none() {
+        if repository.is_none() && package.is_none() {
             while let Some(above) = root.and_then(Path::parent).filter(|above| has_init(above)) {
                 root = Some(above);
             }
         }
-        let is_package = |folder: &&Path| PACKAGES.iter().any(|manifest| folder.join(manifest).is_file());
-        let root = root.or_else(|| full.ancestors().take_while(|above| above.starts_with(top)).find(is_package));
+        let root = root.or_else(|| below().find(has_one_of(&CONFIGS)));
         let up = match root.and_then(|root| full.strip_prefix(root).ok()) {
             Some(within) => within.components().count(),
             None => depth,

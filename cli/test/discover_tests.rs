@@ -59,7 +59,7 @@ fn each_test_is_in_its_bundle() -> Outcome {
 /// A library without an `init.luau`, and its tests in a folder of their own.
 #[test]
 fn r08_tests_beside_a_library_are_in_its_package() -> Outcome {
-    for manifest in PACKAGES {
+    for manifest in PACKAGES.into_iter().chain(CONFIGS) {
         let folder = tempfile::tempdir()?;
         let base = folder.path().canonicalize()?;
         let manifest = format!("lib/{manifest}");
@@ -67,6 +67,11 @@ fn r08_tests_beside_a_library_are_in_its_package() -> Outcome {
         for path in ["lib/tests", "lib/tests/unit", "lib/tests/unit/x.test.luau", "lib"] {
             assert_eq!(names(&base, &base.join(path))?, ["lib : tests/unit/x.test.luau"], "{manifest}, {path}");
         }
+        // a package's tests may lie in the folder of its `init.luau`, and require what is beside that
+        make(&base, &["lib/tests/init.luau"])?;
+        let is_package = PACKAGES.iter().any(|package| manifest.ends_with(package));
+        let expected = if is_package { "lib : tests/unit/x.test.luau" } else { "lib/tests : unit/x.test.luau" };
+        assert_eq!(names(&base, &base.join("lib"))?, [expected], "{manifest}");
         assert_eq!(names(&base, &base.join("other"))?, ["other : y.test.luau"], "{manifest}");
     }
     Ok(())
