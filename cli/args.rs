@@ -1,13 +1,17 @@
 //! The command line, as clap sees it.
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 use motu::{Grant, Limits, Tenant};
 
+use crate::file::DATA;
 use crate::providers::Providers;
+use crate::report;
 
 /// Runs untrusted Luau in WebAssembly, with fuel, a memory cap and a deadline.
 #[derive(Debug, Parser)]
@@ -15,6 +19,10 @@ use crate::providers::Providers;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Write Motu's own log to stderr: level info. -vv writes level debug too, with a line for each event that ends
+    /// before the program does.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,27 +48,26 @@ pub(crate) struct Run {
     /// The event to run. Without it, the bundle is only loaded.
     #[arg(long, value_name = "NAME")]
     pub(crate) event: Option<String>,
-    /// The event's payload. What JSON lacks is tagged: {"$bytes": base64}, {"$vector": [x, y, z]}, ...
-    #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true)]
+    #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true, help = data_help())]
     pub(crate) data: Option<String>,
     /// Fuel for loading, and as much for `start` and for the event, or `unlimited`. About one unit for each wasm instruction.
-    #[arg(long, value_name = "N")]
-    pub(crate) fuel: Option<Amount>,
-    /// Memory in MiB, 4096 at most, or `unlimited`.
-    #[arg(long, value_name = "N")]
-    pub(crate) memory_mib: Option<Amount>,
+    #[arg(long, value_name = "N", default_value_t = Amount::fuel())]
+    pub(crate) fuel: Amount,
+    #[arg(long, value_name = "N", default_value_t = Amount::memory_mib(), help = memory_help("Memory"))]
+    pub(crate) memory_mib: Amount,
     /// Time for loading, and as much for `start` and for the event, in milliseconds, or `unlimited`.
-    #[arg(long, value_name = "N")]
-    pub(crate) deadline_ms: Option<Amount>,
+    #[arg(long, value_name = "N", default_value_t = Amount::deadline_ms())]
+    pub(crate) deadline_ms: Amount,
     /// Whom the script runs for, as kind:id.
     #[arg(long, value_name = "KIND:ID", default_value = "cli:local")]
     pub(crate) tenant: Tenant,
-    /// Let it call host functions: `motu:kv/store.get`, `motu:kv/*`, `*`. May be given many times.
+    /// Let it call host functions: `motu:kv/store.get`, `motu:kv/*`, `*`. May be given many times. Without it, none.
     #[arg(long = "grant", value_name = "GRANT")]
     pub(crate) grants: Vec<Grant>,
     #[command(flatten)]
     pub(crate) providers: Providers,
-    /// The folder for what it keeps with motu:kv, motu:blob and motu:cron. Without it, that is gone when the command ends.
+    /// The folder for what it keeps with motu:kv, motu:blob and motu:cron. Without it, that is in memory, and gone when the
+    /// command ends.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     /// Print one JSON object.
@@ -87,9 +94,9 @@ pub(crate) struct Test {
     /// case fails.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// How many cases run at once. As many as there are processors, if it isn't given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) jobs: Option<u16>,
+    /// How many cases run at once. The default is the number of processors.
+    #[arg(long, value_name = "N", default_value_t = processors(), value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
+    pub(crate) jobs: u16,
     /// What cases may call of the host, where it isn't mocked: `motu:kv/store.get`, `motu:kv/*`. May be given many times. Without
     /// it, everything.
     #[arg(long = "grant", value_name = "GRANT")]
@@ -97,19 +104,19 @@ pub(crate) struct Test {
     #[command(flatten)]
     pub(crate) providers: Providers,
     /// Fuel for loading a file, and for each case, or `unlimited`.
-    #[arg(long, value_name = "N")]
-    pub(crate) fuel: Option<Amount>,
-    /// Memory of a case in MiB, 4096 at most, or `unlimited`.
-    #[arg(long, value_name = "N")]
-    pub(crate) memory_mib: Option<Amount>,
+    #[arg(long, value_name = "N", default_value_t = Amount::fuel())]
+    pub(crate) fuel: Amount,
+    #[arg(long, value_name = "N", default_value_t = Amount::memory_mib(), help = memory_help("Memory of a case"))]
+    pub(crate) memory_mib: Amount,
     /// Time for loading a file, and for each case, in milliseconds, or `unlimited`.
-    #[arg(long, value_name = "N")]
-    pub(crate) deadline_ms: Option<Amount>,
+    #[arg(long, value_name = "N", default_value_t = Amount::deadline_ms())]
+    pub(crate) deadline_ms: Amount,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Types {
-    /// The folder of a bundle. Its types go into the folder `types` there, and its aliases into `.luaurc`.
+    /// The folder of a bundle. The types go into the folder `.motu/types` there, and their aliases into `.luaurc`, in which
+    /// everything else stays as it is.
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) providers: Providers,
@@ -158,7 +165,35 @@ impl FromStr for Amount {
     }
 }
 
+/// As it can be typed.
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlimited => f.write_str("unlimited"),
+            Self::Of(amount) => f.write_str(&report::grouped(*amount, '_')),
+        }
+    }
+}
+
+/// The defaults, which are the library's.
 impl Amount {
+    fn new(limit: Option<u64>) -> Self {
+        limit.map_or(Self::Unlimited, Self::Of)
+    }
+
+    fn fuel() -> Self {
+        Self::new(Limits::default().event_fuel)
+    }
+
+    fn memory_mib() -> Self {
+        Self::Of(Limits::default().memory_bytes / MIB)
+    }
+
+    fn deadline_ms() -> Self {
+        let deadline = Limits::default().event_deadline;
+        Self::new(deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     fn limit(self) -> Option<u64> {
         match self {
             Self::Unlimited => None,
@@ -168,6 +203,27 @@ impl Amount {
 }
 
 const MIB: u64 = 1 << 20;
+
+fn memory_help(what: &str) -> String {
+    format!("{what} in MiB, {} at most, or `unlimited`", Limits::MEMORY_BYTES_MAX / MIB)
+}
+
+fn data_help() -> String {
+    format!(
+        "The event's payload: JSON, `@` and the path of a file with JSON, or `-` for JSON from stdin; {} MiB of it at most. \
+         What JSON lacks is tagged: {{\"$bytes\": base64}}, {{\"$vector\": [x, y, z]}}, ... Without it, the payload is nil",
+        DATA.mib()
+    )
+}
+
+/// The most cases that `motu test` can run at once.
+const JOBS_MAX: u16 = 1024;
+
+/// How many processors there are, as far as that many cases can run at once.
+fn processors() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    u16::try_from(processors).map_or(JOBS_MAX, |processors| processors.min(JOBS_MAX))
+}
 
 impl Run {
     /// The limits of loading and of the event.
@@ -183,24 +239,24 @@ impl Test {
     }
 }
 
-fn limits(fuel: Option<Amount>, memory_mib: Option<Amount>, deadline_ms: Option<Amount>) -> Result<Limits, String> {
-    let mut limits = Limits::default();
-    if let Some(fuel) = fuel {
-        limits.load_fuel = fuel.limit();
-        (limits.event_fuel, limits.start_fuel) = (fuel.limit(), fuel.limit());
-    }
-    if let Some(deadline) = deadline_ms {
-        limits.load_deadline = deadline.limit().map(Duration::from_millis);
-        (limits.event_deadline, limits.start_deadline) = (limits.load_deadline, limits.load_deadline);
-    }
+fn limits(fuel: Amount, memory_mib: Amount, deadline_ms: Amount) -> Result<Limits, String> {
+    let deadline = deadline_ms.limit().map(Duration::from_millis);
     let most = Limits::MEMORY_BYTES_MAX / MIB;
-    match memory_mib {
-        Some(Amount::Of(mib)) if mib > most => return Err(format!("--memory-mib {mib}: {most} at most")),
-        Some(Amount::Of(mib)) => limits.memory_bytes = mib * MIB,
-        Some(Amount::Unlimited) => limits.memory_bytes = Limits::MEMORY_BYTES_MAX,
-        None => {}
-    }
-    Ok(limits)
+    let memory_bytes = match memory_mib {
+        Amount::Of(mib) if mib > most => return Err(format!("--memory-mib {mib}: {most} at most")),
+        Amount::Of(mib) => mib * MIB,
+        Amount::Unlimited => Limits::MEMORY_BYTES_MAX,
+    };
+    Ok(Limits {
+        load_fuel: fuel.limit(),
+        event_fuel: fuel.limit(),
+        start_fuel: fuel.limit(),
+        load_deadline: deadline,
+        event_deadline: deadline,
+        start_deadline: deadline,
+        memory_bytes,
+        ..Limits::default()
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     let found = motu.check(&bundle).await?;
     let mut text = String::new();
     for diagnostic in &found.diagnostics {
-        let _ = writeln!(text, "{}", report::plain(&diagnostic.to_string()));
+        let _ = writeln!(text, "{diagnostic}");
         text.push_str(&pointed_at(diagnostic));
     }
     if found.left_out > 0 {
@@ -48,7 +48,7 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
     };
     let handlers = match loaded.handlers() {
         [] => format!("no handlers: {}", entry(&bundle, &loaded).await),
-        names => format!("handlers: {}", report::plain(&names.join(", "))),
+        names => format!("handlers: {}", report::one_line(&names.join(", "))),
     };
     let _ = writeln!(text, "ok: {files}, {handlers}");
     if !found.grants.is_empty() {

@@ -77,13 +77,13 @@ impl Failure {
     /// Tells a person on stderr.
     pub(crate) fn show(&self) -> ExitCode {
         // Nothing can be done about a stderr that is closed.
-        let _ = io::stderr().lock().write_all(self.text().as_bytes());
+        let _ = io::stderr().lock().write_all(report::plain(&self.text()).as_bytes());
         self.exit_code()
     }
 
     fn text(&self) -> String {
-        let mut text = format!("error[{}]: {}\n", self.kind, report::plain(&self.message).replace('\n', "\n  "));
-        for line in report::plain(&self.traceback).lines().filter(|line| !line.trim().is_empty()) {
+        let mut text = format!("error[{}]: {}\n", self.kind, self.message.replace('\n', "\n  "));
+        for line in self.traceback.lines().filter(|line| !line.trim().is_empty()) {
             let _ = writeln!(text, "  {}", line.trim_end());
         }
         if let Some(value) = &self.value {

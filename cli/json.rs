@@ -36,6 +36,11 @@ pub(crate) fn quoted(text: &str) -> String {
     text::quoted(text)
 }
 
+/// JSON on one line, from elsewhere, with characters that would not be seen escaped.
+pub(crate) fn escaped(json: &str) -> String {
+    text::escaped(json)
+}
+
 /// A value from JSON. `depth_max` is how deep tables may lie in each other.
 pub(crate) fn parse(text: &str, depth_max: u32) -> Result<Value, Problem> {
     let json = text::parse(text).map_err(Problem::new)?;

@@ -8,6 +8,7 @@ mod args;
 mod bundle;
 mod check;
 mod failure;
+mod file;
 mod json;
 mod load;
 mod new;
@@ -15,6 +16,7 @@ mod providers;
 mod report;
 mod run;
 mod test;
+mod trace;
 mod types;
 
 use std::io::{self, Write};
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return not_parsed(&error),
     };
+    trace::start(args.verbose);
     more_files();
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
@@ -64,18 +67,15 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         return report::json(&Err(Failure::usage(message)));
     }
     // Nothing can be done about a stderr that is closed.
-    let _ = error.print();
+    let _ = io::stderr().lock().write_all(report::plain(&error.render().to_string()).as_bytes());
     ExitCode::from(failure::EXIT_USAGE)
 }
 
-/// Writes to stdout, and returns the exit status: `code`, unless writing failed. Whoever closed the pipe has seen enough.
+/// Writes to stdout, with characters that would not be seen [escaped](report::plain), and returns the exit status: `code`, unless
+/// writing failed. Whoever closed the pipe has seen enough.
 fn print(text: &str, code: ExitCode) -> ExitCode {
-    print_bytes(text.as_bytes(), code)
-}
-
-fn print_bytes(bytes: &[u8], code: ExitCode) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match stdout.write_all(report::plain(text).as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => code,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
         Err(error) => Failure::host(format!("stdout can't be written: {error}")).show(),

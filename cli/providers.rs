@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use motu::{CompileCache, HostModule, MotuBuilder, Provider, ProviderLimits};
 
 use crate::failure::Failure;
+use crate::file;
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Providers {
@@ -21,9 +22,9 @@ impl Providers {
     }
 }
 
-fn module(file: &Path) -> Result<HostModule, Failure> {
-    let failed = |problem: &dyn Display| Failure::usage(format!("--provider {}: {problem}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| failed(&error))?;
+fn module(path: &Path) -> Result<HostModule, Failure> {
+    let failed = |problem: &dyn Display| Failure::usage(format!("--provider {}: {problem}", path.display()));
+    let bytes = file::read(path, file::PROVIDER).map_err(|error| failed(&format!("it can't be read: {error}")))?;
     let provider = Provider::from_component(&bytes, ProviderLimits::default(), &CompileCache::User);
     Ok(provider.map_err(|error| failed(&error.message()))?.module())
 }

@@ -1,13 +1,13 @@
 //! How an outcome is printed: for people, or as one JSON object.
 
-use std::io::IsTerminal;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use motu::{Tier, Usage, Value};
 
 use crate::failure::Failure;
-use crate::{json, print, print_bytes};
+use crate::{json, print};
 
 const VALUE_BYTES_MAX: usize = 2000;
 
@@ -63,14 +63,11 @@ pub(crate) fn person(outcome: &Result<Success, Failure>) -> ExitCode {
         Err(failure) => return failure.show(),
     };
     let mut out = match (&success.handlers, &success.value) {
-        (Some(names), Value::Nil) => format!("handlers: {}", plain(&names.join(", "))).into_bytes(),
-        // As the script made it, for a pipe; what steers a terminal is not for scripts to send.
-        (_, Value::String(bytes)) if !std::io::stdout().is_terminal() => bytes.clone(),
-        (_, Value::String(bytes)) => plain(&String::from_utf8_lossy(bytes)).into_bytes(),
-        (_, value) => json::pretty(value).into_bytes(),
+        (Some(names), Value::Nil) => format!("handlers: {}", one_line(&names.join(", "))),
+        (_, value) => value.as_str().map_or_else(|| json::pretty(value), str::to_owned),
     };
-    out.extend(format!("\nok: {}, {}\n", usage(success.usage), success.tier).bytes());
-    print_bytes(&out, ExitCode::SUCCESS)
+    let _ = write!(out, "\nok: {}, {}\n", usage(success.usage), success.tier);
+    print(&out, ExitCode::SUCCESS)
 }
 
 /// Two stretches of work, one after the other.
@@ -89,11 +86,16 @@ pub(crate) fn usage(usage: Usage) -> String {
 }
 
 fn thousands(number: u64) -> String {
+    grouped(number, ',')
+}
+
+/// A number's digits, with a mark between thousands.
+pub(crate) fn grouped(number: u64, mark: char) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
+            out.push(mark);
         }
         out.push(digit);
     }
@@ -105,21 +107,35 @@ pub(crate) fn time(elapsed: Duration) -> String {
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }
 
-/// A script's text for a terminal: control characters but line breaks and tabs are shown, not obeyed, and so are those that change
-/// the direction of what follows.
+/// Whether a character is not seen but obeyed: it steers a terminal, breaks a line, or changes the direction of what follows. There is
+/// none above U+FFFF.
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text that may be a script's, for people: all that [would not be seen](is_unseen) is escaped, but line breaks and tabs. Text that
+/// was escaped before stays the same.
 pub(crate) fn plain(text: &str) -> String {
-    let show = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_default().to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(show).collect()
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if is_unseen(c) => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// [Plain](plain) text on a line of its own.
+pub(crate) fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// A script's value on a line, as far as it is short.
 pub(crate) fn value(value: &Value) -> String {
-    let text = plain(&value.to_string()).replace('\n', "\\n").replace('\t', "\\t");
+    let text = one_line(&value.to_string());
     match text.get(..text.floor_char_boundary(VALUE_BYTES_MAX)) {
         Some(start) if start.len() < text.len() => format!("{start}... ({} bytes)", text.len()),
         _ => text,
@@ -147,5 +163,7 @@ mod tests {
         assert_eq!(time(Duration::from_millis(2500)), "2.50 s");
         assert_eq!(plain("a\x1b[31m\tb\nc\u{9b}"), "a\\u{1b}[31m\tb\nc\\u{9b}");
         assert_eq!(plain("\u{202e}é\u{2066}"), "\\u{202e}é\\u{2066}");
+        assert_eq!(plain("a\u{7f}\u{85}\u{2028}\u{200f}\u{61c}\r"), "a\\u{7f}\\u{85}\\u{2028}\\u{200f}\\u{61c}\\r");
+        assert_eq!(plain(&plain("\\\u{9b}")), plain("\\\u{9b}"));
     }
 }

@@ -1,5 +1,7 @@
 //! `motu run`: loads a bundle, and runs one event of it.
 
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -8,7 +10,7 @@ use motu::{FunctionName, Grants, LogLine, Motu, Tier, Value};
 use crate::args::Run;
 use crate::failure::Failure;
 use crate::report::{self, Success};
-use crate::{bundle, json};
+use crate::{bundle, file, json};
 
 pub(crate) async fn run(run: &Run) -> ExitCode {
     let outcome = outcome(run).await;
@@ -19,8 +21,9 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     // All that may be wrong with the command is found before anything runs.
     let limits = run.limits().map_err(Failure::usage)?;
     let payload = match &run.data {
-        Some(data) => {
-            json::parse(data, limits.payload_depth).map_err(|problem| Failure::usage(format!("--data: {problem}")))?
+        Some(given) => {
+            let text = data(given).map_err(|error| Failure::usage(format!("--data {given} can't be read: {error}")))?;
+            json::parse(&text, limits.payload_depth).map_err(|problem| Failure::usage(format!("--data: {problem}")))?
         }
         None => Value::Nil,
     };
@@ -55,11 +58,27 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         Some(event) => instance.dispatch_value(event, &payload).await,
         None => instance.value().await,
     };
+    let waits = instance.status().waits;
+    if waits > 0 {
+        let tasks = if waits == 1 { "1 sleep or call" } else { &format!("{waits} sleeps or calls") };
+        note(&format!(
+            "{tasks} of tasks that the event left behind had not ended, and are given up as this command ends"
+        ));
+    }
     let outcome = answered.map_err(|error| Failure::from(error).after(before))?;
     // An empty table is a value, and a list of no handlers.
     let handlers = (run.event.is_none() && outcome.value == Value::Array(Vec::new())).then(Vec::new);
     let usage = report::sum(before, outcome.usage);
     Ok(Success { value: outcome.value, handlers, tier: outcome.tier, usage })
+}
+
+/// The JSON that `--data` gives: its text, that of a file after `@`, or stdin's if it is `-`. Neither mark begins JSON.
+fn data(given: &str) -> io::Result<Cow<'_, str>> {
+    match given.strip_prefix('@') {
+        Some(path) => file::read_stream(File::open(path)?, file::DATA).map(Cow::Owned),
+        None if given == "-" => file::read_stream(io::stdin().lock(), file::DATA).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(given)),
+    }
 }
 
 /// A grant that allows nothing is a mistake of whoever types it.
@@ -86,7 +105,7 @@ fn may_keep(grants: &Grants) -> impl Iterator<Item = &'static str> {
 
 fn note(text: &str) {
     // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(io::stderr().lock(), "note: {text}");
+    let _ = writeln!(io::stderr().lock(), "note: {}", report::plain(text));
 }
 
 /// A line of the script's log, as one line on stderr.

@@ -18,7 +18,6 @@ mod text;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IsTerminal, Write};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -53,7 +52,6 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
     });
     let junit = junit.transpose()?;
     let seed = test.seed.unwrap_or_else(any_seed);
-    let jobs = test.jobs.map_or_else(processors, usize::from);
     let filter = Filter::new(&test.filters);
     let runner = Runner::new(limits, test, seed, filter)?;
     if test.list {
@@ -63,7 +61,7 @@ async fn tested(test: &Test) -> Result<ExitCode, Failure> {
     let since = Instant::now();
     let mut report = Report::new(style());
     let mut screen = Screen { is_closed: false };
-    runner.run(&found, jobs, &mut report, |text| screen.write(text)).await?;
+    runner.run(&found, test.jobs.into(), &mut report, |text| screen.write(text)).await?;
     let (elapsed, counts) = (since.elapsed(), report.counts());
     let written = junit.map_or(Ok(()), |(mut file, unwritable)| {
         file.write_all(junit::junit(report.finished(), elapsed).as_bytes()).map_err(unwritable)
@@ -150,8 +148,4 @@ fn style() -> Style {
 /// Short enough to be typed.
 fn any_seed() -> u64 {
     RandomState::new().build_hasher().finish() % 1_000_000
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

@@ -7,11 +7,13 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use motu::Motu;
-use serde_json::{Map, Value};
 
 use crate::args::Types;
 use crate::failure::Failure;
+use crate::file;
 use crate::print;
 use crate::providers::Providers;
 
@@ -49,33 +51,56 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<usize, Failure>
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
         fs::write(&path, contents).map_err(|error| failed(&path, &error))?;
     }
-    fs::write(&config, text).map_err(|error| failed(&config, &error))?;
+    if let Some(text) = text {
+        fs::write(&config, text).map_err(|error| failed(&config, &error))?;
+    }
     Ok(files.len())
 }
 
-/// The `.luaurc` with an alias for each namespace; what else is in it stays.
-fn with_aliases(config: &Path, namespaces: &BTreeSet<&str>) -> Result<String, Failure> {
+/// The text of the `.luaurc` with an alias for each namespace, if it lacks one. All else that is in it stays as it is written, comments
+/// too.
+fn with_aliases(config: &Path, namespaces: &BTreeSet<&str>) -> Result<Option<String>, Failure> {
     let refuse = |why: &str| {
         let aliases: Vec<String> = namespaces.iter().map(|name| format!("\"{name}\": \"./{FOLDER}/{name}\"")).collect();
         let shown = config.display();
         Failure::usage(format!("{shown} {why}; nothing was written. Put these aliases there: {}", aliases.join(", ")))
     };
-    let mut settings = match fs::read_to_string(config) {
-        Ok(text) => serde_json::from_str(&text).map_err(|error| refuse(&format!("can't be read as JSON ({error})")))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Value::Object(Map::new()),
+    let text = match file::read_text(config, file::CONFIG) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "{}\n".to_owned(),
         Err(error) => return Err(refuse(&format!("can't be read ({error})"))),
     };
-    let table = settings.as_object_mut().ok_or_else(|| refuse("is no object"))?;
-    let aliases = table.entry("aliases").or_insert_with(|| Value::Object(Map::new()));
-    let aliases = aliases.as_object_mut().ok_or_else(|| refuse("has aliases that are no object"))?;
+    // Luau's own reader takes comments and trailing commas, too.
+    let root = CstRootNode::parse(&text, &ParseOptions::default())
+        .map_err(|error| refuse(&format!("can't be read as JSON with comments ({error})")))?;
+    let settings = root.object_value().ok_or_else(|| refuse("is no object"))?;
+    let tables = settings.properties().into_iter().filter(|property| is_named(property, "aliases"));
+    let tables: Option<Vec<CstObject>> = tables.map(|property| property.object_value()).collect();
+    let tables = tables.ok_or_else(|| refuse("has aliases that are no object"))?;
+    let mut missing = Vec::new();
     for name in namespaces {
-        let path = Value::String(format!("./{FOLDER}/{name}"));
-        if aliases.get(*name).is_some_and(|other| *other != path) {
-            return Err(refuse(&format!("has an alias {name} for something else")));
+        let path = format!("./{FOLDER}/{name}");
+        // Luau takes the first, if there are several.
+        match tables.iter().flat_map(CstObject::properties).find(|alias| is_named(alias, name)) {
+            Some(alias) if text_of(&alias).as_ref() == Some(&path) => {}
+            Some(_) => return Err(refuse(&format!("has an alias {name} for something else"))),
+            None => missing.push((name, path)),
         }
-        aliases.insert((*name).to_owned(), path);
     }
-    let mut text = serde_json::to_string_pretty(&settings).map_err(|error| refuse(&error.to_string()))?;
-    text.push('\n');
-    Ok(text)
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let aliases = tables.into_iter().next().unwrap_or_else(|| settings.object_value_or_set("aliases"));
+    for (name, path) in missing {
+        aliases.append(name, CstInputValue::String(path));
+    }
+    Ok(Some(root.to_string()))
+}
+
+fn is_named(property: &CstObjectProp, name: &str) -> bool {
+    property.decoded_name().as_deref() == Some(name)
+}
+
+fn text_of(property: &CstObjectProp) -> Option<String> {
+    property.value()?.as_string_lit()?.decoded_value().ok()
 }

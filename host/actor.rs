@@ -180,6 +180,8 @@ struct Body {
     quarantine: Option<(Instant, String)>,
     /// The memory that the front was told of last.
     told_bytes: u64,
+    /// The waits of its tasks that the front was told of last.
+    told_waits: usize,
     /// The interval until memory that is held without a VM is looked at again.
     held_again: Duration,
     /// When such memory is looked at next.
@@ -473,7 +475,7 @@ impl Job for Actor {
     fn run(self: Arc<Self>, turn: &Turn) -> Ran {
         let mut body = self.body();
         let (slice, fuel) = body.slice(&self, turn);
-        body.tell_memory(&self);
+        body.tell_held(&self);
         let held = if let Slice::Held(until) = slice { Some(until) } else { None };
         let wanted = body.next_due(self.limits(), &self.shared.clock, held);
         let mut inbox = self.inbox();

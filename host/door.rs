@@ -2,7 +2,7 @@
 //! The instance itself is behind a [`Place`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ struct Waiters {
     starts: AtomicU64,
     fuel: AtomicU64,
     memory_bytes: AtomicU64,
+    waits: AtomicUsize,
     quarantine: Mutex<Option<String>>,
     last_end: Mutex<Option<String>>,
 }
@@ -187,6 +188,8 @@ pub struct Status {
     /// The memory of its VM, and what the host holds for it beside its mailbox, in bytes: as it was after its last slice.
     /// What calls of a VM that is gone still hold is looked at again after 50 ms, and then after ever longer times of up to 5 s.
     pub memory_bytes: u64,
+    /// Sleeps, timers and calls of host functions that its tasks waited for after its last slice.
+    pub waits: usize,
     /// All the fuel that its events have used.
     pub fuel: u64,
     /// Why it is given no more events, if so.
@@ -263,7 +266,10 @@ impl Front for Waiters {
                     self.totals.live.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Notice::Memory { bytes } => self.memory_bytes.store(bytes, Ordering::Relaxed),
+            Notice::Held { bytes, waits } => {
+                self.memory_bytes.store(bytes, Ordering::Relaxed);
+                self.waits.store(waits, Ordering::Relaxed);
+            }
             Notice::Gone => {
                 if self.live.swap(false, Ordering::AcqRel) {
                     self.totals.live.fetch_sub(1, Ordering::Relaxed);
@@ -394,6 +400,7 @@ impl Door {
             waiting,
             started: usize::try_from(pending.saturating_sub(waiting.into())).unwrap_or(usize::MAX),
             memory_bytes: front.memory_bytes.load(Ordering::Relaxed),
+            waits: front.waits.load(Ordering::Relaxed),
             fuel: front.fuel.load(Ordering::Relaxed),
             quarantine: self.quarantine(),
             last_end: front.last_end.lock().unwrap_or_else(PoisonError::into_inner).clone(),

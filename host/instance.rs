@@ -99,18 +99,25 @@ impl Instance {
         self.tell(Command::Kill { cause: "it was killed".to_owned() });
     }
 
-    /// Runs nothing of it until [`resume`](Self::resume). What comes meanwhile waits in its mailbox, and deadlines go on.
-    pub fn pause(&self) {
-        self.tell(Command::Pause);
+    /// Pauses the instance until [`resume`](Self::resume). Events that come meanwhile wait in its mailbox, and deadlines go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Host`](ErrorKind::Host) when the instance had no event before, and the machine refuses it a thread.
+    /// The instance is not paused then.
+    pub fn pause(&self) -> Result<(), Error> {
+        self.door()?.tell(Command::Pause);
+        Ok(())
     }
 
-    /// Goes on after [`pause`](Self::pause), where it was. Ends a quarantine too.
+    /// Resumes the instance where it was, after [`pause`](Self::pause). Ends a quarantine too.
     pub fn resume(&self) {
         self.tell(Command::Resume);
     }
 
+    /// Says it to an instance that had a command or an event before. Another has nothing to be ended, and is not paused.
     fn tell(&self, command: Command) {
-        if let Ok(door) = self.door() {
+        if let Some(door) = self.opened() {
             door.tell(command);
         }
     }

@@ -281,9 +281,8 @@ impl MotuBuilder {
     ///
     /// [`Usage`](crate::ErrorKind::Usage) for two modules of one name and major version.
     pub fn luau_types(&self) -> Result<BTreeMap<String, String>, Error> {
-        let own =
-            crate::modules::all(&Arc::new(Kept::open(None, Clock::default(), |_, _| ())?), self.settings.clone())?;
-        let packages: Vec<_> = own.iter().chain(&self.modules).map(|module| module.package().clone()).collect();
+        let mut packages = crate::modules::packages()?;
+        packages.extend(self.modules.iter().map(|module| module.package().clone()));
         let files = crate::wit::luau_types(&packages).map_err(|error| Error::usage_error(error.to_string()))?;
         let tests = crate::testing::types().map(|(path, source)| (path.to_owned(), source.to_owned()));
         Ok(files.into_iter().chain(tests).collect())

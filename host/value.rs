@@ -10,6 +10,8 @@ pub(crate) mod tests;
 
 use std::cmp::Ordering;
 
+pub(crate) use show::Shown;
+
 use crate::wire::{self, WireError};
 
 /// A Luau value that crossed, or will cross, between the host and a script.

@@ -95,7 +95,6 @@ impl Waits {
         self.sleeps.is_empty() && self.calls.is_empty()
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.sleeps.len() + self.calls.len()
     }

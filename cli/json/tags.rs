@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::{DecodeError, Engine as _};
 use motu::Value;
 
-use super::text::Json;
+use super::text::{Json, short};
 
 /// Why JSON is not a value, and where in it.
 #[derive(Debug)]
@@ -208,14 +208,20 @@ impl Reader {
 }
 
 fn base64(text: &str) -> Result<Vec<u8>, Problem> {
-    BASE64.decode(text).map_err(|error| Problem::new(format!("not base64: {error}")))
+    BASE64.decode(text).map_err(|error| {
+        Problem::new(match error {
+            DecodeError::InvalidByte(at, _) => format!("not base64: byte {} is none of its characters", at + 1),
+            _ => "not base64: it ends too early or too late".to_owned(),
+        })
+    })
 }
 
 /// A double that is what the digits say. Fractions are rounded as everywhere, integers never.
 fn number(digits: &str) -> Result<f64, Problem> {
-    let number: f64 = digits.parse().map_err(|_| Problem::new(format!("{digits} is not a number")))?;
+    let shown = short(digits);
+    let number: f64 = digits.parse().map_err(|_| Problem::new(format!("{shown} is not a number")))?;
     if !number.is_finite() {
-        return Err(Problem::new(format!("{digits} is too large for a number")));
+        return Err(Problem::new(format!("{shown} is too large for a number")));
     }
     let is_integer = digits.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
     if is_integer && format!("{number:.0}") != digits {
@@ -223,7 +229,7 @@ fn number(digits: &str) -> Result<f64, Problem> {
             Ok(_) => format!("write {{\"$integer\": \"{digits}\"}} for a 64-bit integer"),
             Err(_) => "write it as a string".to_owned(),
         };
-        return Err(Problem::new(format!("no number is exactly {digits}; {hint}")));
+        return Err(Problem::new(format!("no number is exactly {shown}; {hint}")));
     }
     Ok(number)
 }
@@ -237,7 +243,7 @@ fn part(json: &Json) -> Result<f32, Problem> {
     match json {
         Json::Number(digits) => match digits.parse::<f32>() {
             Ok(part) if part.is_finite() => Ok(part),
-            _ => Err(Problem::new(format!("{digits} is too large for a vector"))),
+            _ => Err(Problem::new(format!("{} is too large for a vector", short(digits)))),
         },
         Json::Object(_) => match from_json(json, 0)? {
             Value::Number(number) => Ok(number as f32),

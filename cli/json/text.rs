@@ -1,5 +1,7 @@
 //! JSON as text. Not serde_json's own tree: that rounds large integers in silence, and here each digit counts.
 
+use crate::report::is_unseen;
+
 /// JSON, with numbers as they are written.
 #[derive(Debug, PartialEq)]
 pub(super) enum Json {
@@ -15,11 +17,36 @@ pub(super) enum Json {
 /// How deep JSON may be nested: what recursion can bear. Payloads have a lower limit of their own.
 const NESTING_MAX: usize = 512;
 
+/// Characters that a message shows of a number or a word.
+const SHOWN_CHARS: usize = 40;
+
 /// A line of `pretty`, if its table fits.
 const LINE_CHARS: usize = 80;
 
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    escaped(&serde_json::Value::from(text).to_string())
+}
+
+/// The start of what was given, for messages.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The same JSON, in which characters that would not be seen are escaped. `json` is on one line, so all of them are in strings.
+pub(super) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if is_unseen(c) => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")))
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 impl Json {
@@ -144,7 +171,7 @@ impl<'a> Parser<'a> {
                 let digits = self.token(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
                 // Its grammar, not its value.
                 serde_json::from_str::<serde::de::IgnoredAny>(digits)
-                    .map_err(|_| format!("{digits} is not a number"))?;
+                    .map_err(|_| format!("{} is not a number", short(digits)))?;
                 self.at += digits.len();
                 Ok(Json::Number(digits.to_owned()))
             }
@@ -155,7 +182,7 @@ impl<'a> Parser<'a> {
                     "true" => Json::Bool(true),
                     "false" => Json::Bool(false),
                     "" => return Err(format!("{c:?} where a value should be")),
-                    _ => return Err(format!("{word} is not a value; text needs double quotes")),
+                    _ => return Err(format!("{} is not a value; text needs double quotes", short(word))),
                 };
                 self.at += word.len();
                 Ok(json)

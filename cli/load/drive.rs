@@ -22,6 +22,8 @@ pub(super) struct GroupResult {
     pub(super) answered: u64,
     /// By kind.
     pub(super) failed: BTreeMap<String, u64>,
+    /// Of each kind of failure, the message of the first, cut short.
+    pub(super) examples: BTreeMap<String, String>,
     /// Dispatched, and neither answered nor failed when the phase was cut off.
     pub(super) lost: u64,
     /// Not dispatched when the phase was cut off, of those that the group was to have.
@@ -46,7 +48,8 @@ struct Counts {
     begun: AtomicU64,
     sent: AtomicU64,
     answered: AtomicU64,
-    failed: Mutex<BTreeMap<String, u64>>,
+    /// By kind: how many, and the message of the first.
+    failed: Mutex<BTreeMap<String, (u64, String)>>,
     latency: Mutex<Histogram<u64>>,
 }
 
@@ -69,11 +72,14 @@ impl Counts {
                 self.answered.fetch_add(1, Ordering::Relaxed);
                 self.took(since);
             }
-            Some(error) => {
-                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                *failed.entry(error.kind().to_string()).or_default() += 1;
-            }
+            Some(error) => self.fail(error.kind().as_str(), error.message()),
         }
+    }
+
+    fn fail(&self, kind: &str, message: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, _) = failed.entry(kind.to_owned()).or_insert_with(|| (0, cut(message, EXAMPLE_CHARS_MAX)));
+        *count += 1;
     }
 
     fn took(&self, since: Instant) {
@@ -82,7 +88,7 @@ impl Counts {
     }
 
     fn failed(&self) -> u64 {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(count, _)| count).sum()
     }
 }
 
@@ -293,8 +299,8 @@ impl Lane {
             tokio::task::yield_now().await;
             match answers {
                 Ok(answers) if answers.is_empty() => {
-                    let mut failed = self.counts.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                    *failed.entry(UNHANDLED.to_owned()).or_default() += 1;
+                    let event = name.map_or("", String::as_str);
+                    self.counts.fail(UNHANDLED, &format!("nothing handles the event {event:?}"));
                 }
                 Ok(answers) => {
                     for answer in answers {
@@ -338,6 +344,17 @@ fn payload(json: &serde_json::Value, url: Option<&str>) -> Result<Value, Failure
     crate::json::parse(&text, 64).map_err(|problem| Failure::usage(format!("payload: {problem}")))
 }
 
+/// The most characters of an example that are shown.
+const EXAMPLE_CHARS_MAX: usize = 300;
+
+/// The start of a text, with dots if it is longer.
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// What an event is counted as that its bundle has no handler for: a mistake in the scenario.
 pub(super) const UNHANDLED: &str = "not handled";
 
@@ -355,6 +372,7 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupR
     let latency = counts.latency.lock().unwrap_or_else(PoisonError::into_inner);
     let us = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
     let answered = counts.answered.load(Ordering::Relaxed);
+    let failures = counts.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let sent = counts.sent.load(Ordering::Relaxed);
     let (lost, unsent) = match group.events {
         Some(events) => (sent.saturating_sub(answered + counts.failed()), events.saturating_sub(sent)),
@@ -365,7 +383,8 @@ fn summary(phase: &Phase, group: &Group, counts: &Counts, used: &Used) -> GroupR
         group: group.name.clone(),
         tenants: group.tenants,
         answered,
-        failed: counts.failed.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        failed: failures.iter().map(|(kind, (count, _))| (kind.clone(), *count)).collect(),
+        examples: failures.into_iter().map(|(kind, (_, example))| (kind, example)).collect(),
         lost,
         unsent,
         is_cut: is_cut && lost + unsent > 0,
@@ -404,7 +423,7 @@ fn show<'a>(phase: &Phase, groups: impl Iterator<Item = (&'a Group, &'a Counts)>
     }
     let filled = usize::try_from(done * 30 / all.max(1)).unwrap_or(30).min(30);
     let bar = "#".repeat(filled) + &".".repeat(30 - filled);
-    let _ = write!(stderr, "\r{} [{bar}] {done} of {all} events\x1b[K", crate::report::plain(&phase.name));
+    let _ = write!(stderr, "\r{} [{bar}] {done} of {all} events\x1b[K", crate::report::one_line(&phase.name));
     let _ = stderr.flush();
 }
 

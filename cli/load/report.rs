@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::drive::GroupResult;
 use super::expect::{broken, p99_times};
 use super::scenario::Scenario;
-use crate::report::plain;
+use crate::json::escaped;
+use crate::report::one_line;
 
 /// What a scenario came to.
 pub(super) struct Report {
@@ -42,7 +43,8 @@ impl Report {
             .map(|(result, p99_times)| {
                 json!({
                     "phase": result.phase, "group": result.group, "tenants": result.tenants,
-                    "answered": result.answered, "failed": result.failed, "lost": result.lost,
+                    "answered": result.answered, "failed": result.failed, "examples": result.examples,
+                    "lost": result.lost,
                     "unsent": result.unsent,
                     "p50_us": result.p50_us, "p99_us": result.p99_us, "p999_us": result.p999_us, "max_us": result.max_us,
                     "p99_times": p99_times, "per_second": result.per_second, "fuel": result.fuel,
@@ -71,7 +73,7 @@ pub(super) fn table(reports: &[Report]) -> String {
     text.push('\n');
     for report in reports {
         if reports.len() > 1 {
-            let _ = writeln!(text, "{}", plain(&report.file));
+            let _ = writeln!(text, "{}", one_line(&report.file));
         }
         for (result, p99_times) in &report.results {
             row(&mut text, width, result, *p99_times);
@@ -79,8 +81,8 @@ pub(super) fn table(reports: &[Report]) -> String {
     }
     for report in reports {
         for broken in &report.broken {
-            let of = if reports.len() > 1 { format!("{}: ", plain(&report.file)) } else { String::new() };
-            let _ = writeln!(text, "not held: {of}{}", plain(broken));
+            let of = if reports.len() > 1 { format!("{}: ", one_line(&report.file)) } else { String::new() };
+            let _ = writeln!(text, "not held: {of}{}", one_line(broken));
         }
     }
     if reports.iter().all(Report::holds) {
@@ -90,7 +92,7 @@ pub(super) fn table(reports: &[Report]) -> String {
 }
 
 fn name(result: &GroupResult) -> String {
-    plain(&format!("{}, {}", result.phase, result.group))
+    one_line(&format!("{}, {}", result.phase, result.group))
 }
 
 fn row(text: &mut String, width: usize, result: &GroupResult, p99_times: Option<f64>) {
@@ -114,7 +116,8 @@ fn row(text: &mut String, width: usize, result: &GroupResult, p99_times: Option<
         result.rss_mib,
     );
     for (kind, count) in &result.failed {
-        let _ = writeln!(text, "    {kind}: {count}");
+        let example = result.examples.get(kind).map(|message| format!(": {}", one_line(message))).unwrap_or_default();
+        let _ = writeln!(text, "    {kind}: {count}{example}");
     }
 }
 
@@ -134,5 +137,5 @@ pub(super) fn json(reports: &[Report]) -> String {
             json!({"outcome": outcome, "scenarios": scenarios.collect::<Vec<_>>()})
         }
     };
-    format!("{object}\n")
+    escaped(&object.to_string()) + "\n"
 }

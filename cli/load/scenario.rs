@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::expect::Expect;
 use crate::failure::Failure;
+use crate::file::{SCENARIO, read_text};
 
 /// The most lanes of a phase: tenants times events under way for each.
 const LANES_MAX: u64 = 200_000;
@@ -150,7 +151,7 @@ impl Scenario {
     pub(super) fn read(file: &Path) -> Result<Scenario, Failure> {
         let shown = file.display();
         let text =
-            std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("{shown} can't be read: {error}")))?;
+            read_text(file, SCENARIO).map_err(|error| Failure::usage(format!("{shown} can't be read: {error}")))?;
         let mut scenario: Scenario = toml::from_str(&text)
             .map_err(|error| Failure::usage(format!("{shown}: {}", error.to_string().trim_end())))?;
         let folder = file.parent().unwrap_or(Path::new("."));

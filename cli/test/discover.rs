@@ -168,7 +168,8 @@ impl<'a> Search<'a> {
         let repository = full.ancestors().find(|above| above.join(REPOSITORY).exists());
         let top = repository.unwrap_or(&self.top);
         let below = || full.ancestors().take_while(|above| above.starts_with(top));
-        let has_one_of = |names: &'static [&str]| move |folder: &&Path| names.iter().any(|name| folder.join(name).exists());
+        let has_one_of =
+            |names: &'static [&str]| move |folder: &&Path| names.iter().any(|name| folder.join(name).exists());
         let package = below().find(has_one_of(&PACKAGES));
         let within = package.or_else(|| below().filter(|above| has_init(above)).last());
         let mut root = within.or_else(|| full.ancestors().find(|above| has_init(above)));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::outcome::{Counts, Finished, Outcome, Problem};
 use super::problem::log;
+use super::text::is_unseen;
 
 /// The whole report of cases in their order, those of a file together.
 pub(crate) fn junit(finished: &[Finished], elapsed: Duration) -> String {
@@ -98,9 +99,9 @@ fn attribute(text: &str) -> String {
     content(text).replace('\n', "&#10;").replace('\t', "&#9;")
 }
 
-/// What XML 1.0 can't hold even as a reference, and what it would make something else of.
+/// What XML 1.0 can't hold even as a reference, what it would make something else of, and what would not be seen.
 fn is_no_xml(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}')
+    is_unseen(c) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Body {
             _ => answer,
         };
         let answer = answer.map_err(|error| error.with_usage(usage));
-        self.tell_memory(actor);
+        self.tell_held(actor);
         if event == START {
             self.starting = false;
             if let Err(error) = answer {
@@ -195,12 +195,14 @@ impl Body {
         self.endings.refuse(std::mem::take(&mut self.mailbox), error);
     }
 
-    /// Tells the front what memory it takes now, beside the mailbox, which the front knows.
-    pub(super) fn tell_memory(&mut self, actor: &Actor) {
+    /// Tells the front what memory it takes now, beside the mailbox, which the front knows, and how many waits its tasks have.
+    pub(super) fn tell_held(&mut self, actor: &Actor) {
+        let waits = self.vm.as_mut().map_or(0, |vm| vm.waits().len());
         let vm = if self.live { actor.gauge.bytes() } else { 0 };
         let bytes = vm + actor.gauge.held().saturating_sub(self.mailbox_bytes + self.endings.bytes());
-        if std::mem::replace(&mut self.told_bytes, bytes) != bytes {
-            actor.notice(Notice::Memory { bytes });
+        let told = (std::mem::replace(&mut self.told_bytes, bytes), std::mem::replace(&mut self.told_waits, waits));
+        if told != (bytes, waits) {
+            actor.notice(Notice::Held { bytes, waits });
         }
     }
 
@@ -255,7 +257,7 @@ impl Body {
         self.cancels.clear();
         (self.deferred, self.starting) = (None, false);
         if std::mem::take(&mut self.live) {
-            self.tell_memory(actor); // first: who sees that it isn't live sees what is still held
+            self.tell_held(actor); // first: who sees that it isn't live sees what is still held
             (self.held_again, self.held_look) = (HELD_AGAIN, None);
             actor.notice(Notice::Gone);
         }

@@ -5,6 +5,7 @@ use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::rates::Rates;
 use crate::store::{Owner, StoreError};
+use crate::value::Shown;
 use crate::wire::canonical::{self, Canonical};
 use crate::wire::{Check, Encoded, WireError};
 
@@ -29,6 +30,21 @@ const DECODE_TOKEN: u64 = 100;
 
 /// How many tokens of an event's value are looked at before others may have the thread.
 const TOKENS_AT_ONCE: usize = 10_000;
+
+/// The entries of a page: the most, and how many there are if a call doesn't say.
+const PAGE_MAX: u32 = 1_000;
+const PAGE: u32 = 100;
+
+/// How many entries a page may have, by the `limit` of a call.
+///
+/// # Errors
+/// The limit is out of range.
+pub(super) fn page(limit: Option<u32>) -> Result<usize, Error> {
+    match limit.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_MAX => Ok(limit as usize),
+        limit => Err(Error::new(ErrorKind::Script, format!("limit is {limit}; it goes from 1 to {PAGE_MAX}"))),
+    }
+}
 
 /// How many operations a tenant may do in a second with one of the modules, all its instances together.
 pub(super) struct Rate {
@@ -66,10 +82,19 @@ pub(super) fn milliseconds(seconds: f64, name: &str) -> Result<u64, Error> {
     if !(0.0..9e15).contains(&milliseconds) {
         return Err(Error::new(
             ErrorKind::Script,
-            format!("{name} is no time: it would be {seconds} seconds since 1970"),
+            format!("{name} is no time: it would be {} seconds since 1970", Shown(seconds)),
         ));
     }
     Ok(milliseconds as u64)
+}
+
+/// When something expires whose `ttl` a call gives.
+pub(super) fn expiry(context: &CallContext, ttl: f64) -> Result<u64, Error> {
+    if ttl.is_nan() || ttl <= 0.0 {
+        let message = format!("ttl is {}; it is a positive number of seconds", Shown(ttl));
+        return Err(Error::new(ErrorKind::Script, message));
+    }
+    milliseconds(now(context) + ttl, "ttl")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]

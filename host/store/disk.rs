@@ -163,6 +163,9 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn new(path: &Path, settings: &Settings) -> Result<Folder, OpenError> {
         let failed = |error: io::Error| OpenError::Io { path: path.to_path_buf(), why: error.to_string() };
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(OpenError::NoFolder(path.to_path_buf()));
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let data = path.join(DATA);
         let is_ours = |name: &std::ffi::OsStr| name == LOCK || name == DATA || name == NEW;

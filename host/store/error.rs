@@ -124,6 +124,9 @@ pub(crate) enum OpenError {
         "the key-value store in {0} is in use by another process; stop that one first, or give this one a folder of its own"
     )]
     InUse(PathBuf),
+    /// It is a file, or another thing that has no files in it.
+    #[error("{0} is no folder: name a folder for the key-value store, which is made if it isn't there")]
+    NoFolder(PathBuf),
     /// It is something else.
     #[error("{0} is not a key-value store of Motu's; it was left as it is. Give the store a folder of its own")]
     NotOurs(PathBuf),

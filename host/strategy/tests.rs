@@ -51,6 +51,33 @@ impl Front for FarFront {
     }
 }
 
+/// Has no place for instances, as a machine that has no more threads.
+struct Full(ThreadPool);
+
+impl Strategy for Full {
+    fn open(&self, _: Spec, _: Weak<dyn Front>) -> Result<Box<dyn Place>, Error> {
+        Err(Error::new(ErrorKind::Host, "no thread can be started"))
+    }
+
+    fn loads(&self) -> &Arc<Queue> {
+        self.0.loads()
+    }
+}
+
+/// Whoever pauses an instance that can't be opened hears of it; what needs no place has nothing to do.
+#[test]
+fn c14_a_pause_that_fails_is_an_error() {
+    let builder = Motu::builder().compile_cache(CompileCache::Off).on_log(|_| ());
+    let motu = builder.build_on(|shared, _| Ok(Box::new(Full(ThreadPool::new(shared, 1)?)))).unwrap();
+    let bundle = Bundle::from_files([("init.luau", SOURCE)]).unwrap();
+    let instance = run(motu.load(&bundle)).unwrap().instance("far:1".parse().unwrap());
+    let error = instance.pause().unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Host, "no thread can be started"));
+    instance.resume();
+    instance.kill();
+    assert!(!instance.is_live());
+}
+
 const SOURCE: &str = "local n = 0\n\
     return { add = function(more) n += more return n end, same = function(value) return value end,\n\
     fail = function() error({ code = 7, bytes = buffer.fromstring('\\0\\255') }) end,\n\

@@ -9,6 +9,20 @@ const STRING_BYTES_MAX: usize = 64;
 const ENTRIES_MAX: usize = 8;
 const DEPTH_MAX: usize = 3;
 
+/// A number as messages have it: short, however many digits it has.
+pub(crate) struct Shown(pub(crate) f64);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(number) = self;
+        match number.abs() {
+            1e21.. if number.is_finite() => write!(f, "{number:e}"),
+            small if 0.0 < small && small < 1e-6 => write!(f, "{number:e}"),
+            _ => write!(f, "{number}"),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show(self, f, true, 0)
@@ -25,7 +39,7 @@ fn show(value: &Value, f: &mut fmt::Formatter<'_>, cut: bool, depth: usize) -> f
     match value {
         Value::Nil => f.write_str("nil"),
         Value::Boolean(value) => write!(f, "{value}"),
-        Value::Number(number) => write!(f, "{number}"),
+        Value::Number(number) => write!(f, "{}", Shown(*number)),
         Value::Integer(integer) => write!(f, "{integer}i"),
         Value::String(bytes) => string(bytes, f, cut),
         Value::Buffer(bytes) if cut => write!(f, "buffer of {} bytes", bytes.len()),

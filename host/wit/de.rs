@@ -17,7 +17,7 @@ use super::mismatch::Mismatch;
 use super::package::{Function, Resource};
 use super::types::{Int, Ty};
 use crate::functions::Arguments;
-use crate::value::Value;
+use crate::value::{Shown, Value};
 use crate::wire::de::{Source, large_int};
 use crate::wire::token::Token;
 use crate::wire::{HANDLE, WireError};
@@ -156,8 +156,8 @@ fn integer(token: Token<'_>, int: Int) -> Result<i128> {
 pub(super) fn whole(number: f64, int: Int) -> Result<i128> {
     match large_int(number) {
         Some(value) => Ok(value),
-        None if number.is_infinite() || number.trunc() == number => Err(out_of_range(number, int)),
-        None => Err(WireError::mismatch(format_args!("expected an integer, got {number}"))),
+        None if number.is_infinite() || number.trunc() == number => Err(out_of_range(Shown(number), int)),
+        None => Err(WireError::mismatch(format_args!("expected an integer, got {}", Shown(number)))),
     }
 }
 
@@ -209,7 +209,7 @@ fn bytes(token: Token<'_>) -> Result<&[u8]> {
 pub(super) fn single(number: f64) -> Result<f32> {
     let single = number as f32;
     if number.is_finite() && single.is_infinite() {
-        return Err(WireError::mismatch(format_args!("{number} is out of the range of f32")));
+        return Err(WireError::mismatch(format_args!("{} is out of the range of f32", Shown(number))));
     }
     Ok(single)
 }

@@ -8,7 +8,13 @@ pub(crate) const VARIABLE: &str = "MOTU_TEST_CHILD";
 pub(crate) type Body = (&'static str, fn());
 
 const BODIES: &[&[&[Body]]] = &[
-    &[crate::limits::CHILDREN, crate::isolation::CHILDREN, crate::modules::CHILDREN, crate::modules::OF_PROVIDERS],
+    &[
+        crate::limits::CHILDREN,
+        crate::isolation::CHILDREN,
+        crate::modules::CHILDREN,
+        crate::modules::OF_PROVIDERS,
+        crate::modules::OF_EDITORS,
+    ],
     crate::pool::CHILDREN,
 ];
 

@@ -23,6 +23,7 @@ use motu::{Error, Grants, Motu, TenantRef, Value};
 use crate::support::{bundle, run};
 
 pub(crate) const CHILDREN: &[crate::child::Body] = kv::CHILDREN;
+pub(crate) use editors::CHILDREN as OF_EDITORS;
 
 #[cfg(feature = "providers")]
 pub(crate) use provider::CHILDREN as OF_PROVIDERS;

@@ -521,7 +521,7 @@ fn w02_the_handler_start_and_pauses() {
         let pausing = async {
             tokio::task::yield_now().await;
             until("it waits", || instance.status().started == 1);
-            instance.pause();
+            instance.pause().unwrap();
         };
         tokio::join!(going, pausing).0.unwrap_err()
     });

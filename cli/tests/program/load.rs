@@ -50,6 +50,28 @@ fn a_small_scenario() {
     assert!(ran.out.contains("one, good") && ran.out.contains("fuel: 3") && ran.out.ends_with("ok\n"), "{}", ran.out);
 }
 
+/// One message for each kind, cut short, with its place.
+#[test]
+fn c09_a_failure_of_each_kind_is_shown() {
+    let long = "x".repeat(400);
+    let scenario = SMALL
+        .replace("spin = function", &format!("fail = function() error('\\\\194\\\\155{long}') end, spin = function"))
+        .replace("[\"spin\", \"go\"]", "[\"spin\", \"go\", \"fail\"]");
+    let folder = bundle(&[("small.toml", &scenario)]);
+    let ran = motu_in(folder.path(), &["load", "small.toml", "--json"]);
+    let json = ran.json();
+    let bad = &json["results"][1];
+    assert_eq!((bad["failed"]["fuel"].as_u64(), bad["failed"]["script"].as_u64()), (Some(2), Some(2)), "{json}");
+    let fuel = "init.luau:1: out of fuel: the budget of 1000000 is used up";
+    assert_eq!(bad["examples"]["fuel"].as_str(), Some(fuel), "{json}");
+    let start = format!("init.luau:1: \u{9b}{}", &long[..286]);
+    assert_eq!(bad["examples"]["script"].as_str(), Some(format!("{start}...").as_str()), "{json}");
+
+    let ran = motu_in(folder.path(), &["load", "small.toml"]);
+    assert!(ran.out.contains(&format!("    fuel: 2: {fuel}\n")), "{}", ran.out);
+    assert!(ran.out.contains("    script: 2: init.luau:1: \\u{9b}xxx") && ran.out.contains("xxx...\n"), "{}", ran.out);
+}
+
 #[test]
 fn w06_events_that_are_denied_do_not_pass() {
     let scenario = |grants: &str, expect: &str| {

@@ -1,5 +1,7 @@
 //! `motu new`: what it writes works.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::{bundle, motu, motu_in};
 
 #[test]
@@ -63,7 +65,7 @@ fn types_for_editors() {
     let ran = motu(&["check", path]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 1 file, handlers: go\nneeds:\n  motu:kv/store.get\n"));
 
-    for wrong in ["{ // a comment", "[]", r#"{ "aliases": { "motu": "./mine" } }"#] {
+    for wrong in ["{ // no end", "[]", r#"{ "aliases": { "motu": "./mine" } }"#] {
         std::fs::write(folder.path().join(".luaurc"), wrong).unwrap();
         let ran = motu(&["types", path]);
         assert_eq!(ran.code, 2, "{wrong}");
@@ -75,4 +77,41 @@ fn types_for_editors() {
         assert_eq!(std::fs::read_to_string(folder.path().join(".luaurc")).unwrap(), wrong);
     }
     assert_eq!(motu(&["types", "nowhere"]).code, 2);
+}
+
+/// What Luau reads, `motu types` does; and it changes nothing but what is missing.
+#[test]
+fn c07_types_keeps_comments_and_trailing_commas() {
+    let before = "// ours\n{\n  \"languageMode\": \"strict\", // all of it\n  \"aliases\": {\n    \"lib\": \"./lib\", // not the last\n  },\n}\n";
+    let folder = bundle(&[
+        ("init.luau", "return { go = require('@lib/a') }"),
+        ("lib/a.luau", "return print"),
+        (".luaurc", before),
+    ]);
+    let path = folder.path().to_str().unwrap();
+    let config = folder.path().join(".luaurc");
+    let ran = motu(&["types", path]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    let after = before.replace("// not the last\n", "// not the last\n    \"motu\": \"./.motu/types/motu\",\n");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), after);
+    assert_eq!(motu(&["run", path]).code, 0, "Luau reads it");
+    assert_eq!(motu(&["check", path]).code, 0);
+
+    // nothing is missing: the file is not even written
+    let read_only = std::fs::Permissions::from_mode(0o444);
+    std::fs::set_permissions(&config, read_only).unwrap();
+    let written = std::fs::metadata(&config).unwrap().modified().unwrap();
+    assert_eq!(motu(&["types", path]).code, 0);
+    assert_eq!(std::fs::metadata(&config).unwrap().modified().unwrap(), written);
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), after);
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
+
+    for (before, after) in [
+        ("{}", "{\n  \"aliases\": {\n    \"motu\": \"./.motu/types/motu\"\n  }\n}"),
+        ("{ \"aliases\": {} } // end\n", "{ \"aliases\": {\n    \"motu\": \"./.motu/types/motu\"\n  } } // end\n"),
+    ] {
+        std::fs::write(&config, before).unwrap();
+        assert_eq!(motu(&["types", path]).code, 0, "{before}");
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), after);
+    }
 }

@@ -28,7 +28,7 @@ fn bad_data() {
     );
     assert_eq!(
         refused(&["--event", "e", "--data", r#"{"items":[1,{"$bytes":"%"}]}"#]),
-        "--data: items[2].$bytes: not base64: Invalid symbol 37, offset 0."
+        "--data: items[2].$bytes: not base64: byte 1 is none of its characters"
     );
     assert!(refused(&["--event", "e", "--data", "9007199254740993"]).contains("$integer"));
     let deep = "[".repeat(201) + &"]".repeat(201);

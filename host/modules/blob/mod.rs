@@ -16,17 +16,16 @@ pub(crate) use memory::Memory;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, failed, milliseconds, now, owner, seconds};
+use super::kept::{
+    READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, now, owner, page, seconds,
+};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::{Kept, later};
 use crate::module::HostModule;
 use crate::store::blobs::{BlobQuota, BlobUsage, Changed, ContentType, Name, Names, Range as Wanted, Stat, rewritten};
 use crate::store::{Owner, Scope};
-
-/// The most blobs of a page, and how many there are if nobody says.
-const PAGE_MAX: u32 = 1_000;
-const PAGE: u32 = 100;
+use crate::value::Shown;
 
 /// The longest that a link is good for, in seconds: 7 days.
 const LINK_SECONDS_MAX: f64 = 604_800.0;
@@ -183,7 +182,7 @@ impl Blob {
         let fuel = WRITE.saturating_add(WRITE_BYTE.saturating_mul(bytes.len() as u64));
         let (at, options) = (self.place(context, &scope, &name, fuel)?, options.unwrap_or_default());
         let content_type = options.content_type.map(|text| ContentType::new(&text)).transpose().map_err(failed)?;
-        let expires = options.ttl.map(|ttl| milliseconds(now(context) + ttl, "ttl")).transpose()?;
+        let expires = options.ttl.map(|ttl| expiry(context, ttl)).transpose()?;
         let new = New { bytes: bytes.into_vec(), content_type, expires, memory: options.memory.unwrap_or_default() };
         if new.memory {
             self.forget(context, &at.owner).await;
@@ -256,15 +255,12 @@ impl Blob {
         (scope, options): (String, Option<ListOptions>),
     ) -> Result<Page, Error> {
         let options = options.unwrap_or_default();
-        let most = options.limit.unwrap_or(PAGE);
-        if !(1..=PAGE_MAX).contains(&most) {
-            return Err(Error::new(ErrorKind::Limit, format!("a page has 1 to {PAGE_MAX} blobs, not {most}")));
-        }
+        let max = page(options.limit)?;
         self.begin(context, READ)?;
         let scope = Scope::new(&scope).map_err(failed)?;
         let prefix = options.prefix.unwrap_or_default();
         let after = options.after.as_ref().map(|name| name.as_slice());
-        let names = Names { prefix: &prefix, after, max: most as usize };
+        let names = Names { prefix: &prefix, after, max };
         let page = self.kept.blobs.list(&owner(context)?, &scope, &names).map_err(failed)?;
         let mut steps = Steps::new(context);
         steps.did(READ_ROW.saturating_mul(page.read.saturating_sub(page.blobs.len()) as u64)).await;
@@ -284,7 +280,8 @@ impl Blob {
         let at = self.place(context, &scope, &name, WRITE)?; // a link costs the store's thread 18 us, as a write does
         let seconds = options.seconds;
         if !(seconds > 0.0 && seconds <= LINK_SECONDS_MAX) {
-            let message = format!("a link is good for up to {LINK_SECONDS_MAX} seconds, 7 days, and not for {seconds}");
+            let message =
+                format!("a link is good for up to {LINK_SECONDS_MAX} seconds, 7 days, and not for {}", Shown(seconds));
             return Err(Error::new(ErrorKind::Script, message));
         }
         let expires = milliseconds(now(context) + seconds, "seconds")?;

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
 use crate::module::HostModule;
 use crate::store::{Op, Owner, Quota, SCHEDULES_PAGE, Scheduled};
+use crate::value::Shown;
 use crate::wire::Encoded;
 
 /// Events that mean something of Motu's own: no schedule makes them.
@@ -150,7 +151,7 @@ impl Cron {
         context.charge(FUEL);
         let after = (after * 1000.0).floor();
         if !(-9e15..9e15).contains(&after) {
-            return Ok(Err(format!("{} is no time in seconds since 1970", after / 1000.0)));
+            return Ok(Err(format!("{} is no time in seconds since 1970", Shown(after / 1000.0))));
         }
         let (count, zone) = (count.unwrap_or(1), zone.as_deref().unwrap_or("UTC"));
         let mut upcoming = match Upcoming::new(&expression, zone, after as i64, count) {

@@ -122,10 +122,10 @@ pub(crate) struct Upcoming {
 
 impl Upcoming {
     /// # Errors
-    /// As [`Schedule::parse`], or for more than 100.
+    /// As [`Schedule::parse`], or for a count that is not from 1 to 100.
     pub(crate) fn new(expression: &str, zone: &str, after: i64, count: u32) -> Result<Upcoming, String> {
-        if count > UPCOMING_MAX {
-            return Err(format!("at most {UPCOMING_MAX} runs are told at once, not {count}: ask for fewer"));
+        if !(1..=UPCOMING_MAX).contains(&count) {
+            return Err(format!("count is {count}; it goes from 1 to {UPCOMING_MAX}"));
         }
         Ok(Upcoming { schedule: Schedule::parse(expression, zone)?, after })
     }

@@ -76,6 +76,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(protocol("the server answered with another protocol"));
         }
+        check_framing(&head.headers)?;
         let location = if prepared.redirects > 0 { location(head.status, &head.headers)? } else { None };
         let body = match location {
             None => deadline.hold("the response's body", read(body, limits, broken, by, received)).await??,
@@ -113,6 +114,23 @@ fn request(target: &Target, prepared: &Prepared) -> Result<Request<Whole>, Failu
     headers.extend(prepared.headers.clone());
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Refuses a response of which it is not plain where its body ends, or that is packed in a way that nobody asked for. RFC 9112, 6.3.
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(protocol(
+            "the server sent both transfer-encoding and content-length, which may name two ends of its body",
+        ));
+    }
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(protocol(
+            "the server sent its body in other transfer codings than chunked, which is all that can be read",
+        ));
+    }
+    Ok(())
 }
 
 /// Where a redirect leads. A status that redirects, without saying where, is an answer like others.

@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 
 use super::limits::{HEADERS_MAX, HttpLimits};
 use super::types::{Failure, FailureKind, Headers, Request};
+use crate::value::Shown;
 
 /// The longest name of a method.
 const METHOD_BYTES_MAX: usize = 32;
@@ -149,10 +150,10 @@ fn timeout(seconds: Option<f64>, most: u64) -> Result<Duration, Failure> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(timeout) if timeout.is_zero() => Err(invalid("a timeout of 0 seconds leaves no time")),
         Ok(timeout) if timeout > most => {
-            Err(invalid(format!("the timeout is {seconds} seconds, and may be {}", most.as_secs_f64())))
+            Err(invalid(format!("the timeout is {} seconds, and may be {}", Shown(seconds), most.as_secs_f64())))
         }
         Ok(timeout) => Ok(timeout),
-        Err(_) => Err(invalid(format!("{seconds} is no timeout: give seconds, more than 0"))),
+        Err(_) => Err(invalid(format!("{} is no timeout: give seconds, more than 0", Shown(seconds)))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a request goes: a URL that was taken apart once, so that what is checked, what is connected to and what the server
 //! is told can't differ.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use url::{Host, ParseError, Url};
@@ -39,10 +40,13 @@ impl Target {
 
     /// Where a redirect from here leads.
     pub(crate) fn redirect(&self, location: &[u8]) -> Result<Target, Failure> {
-        let text = std::str::from_utf8(location).map_err(|_| invalid("a redirect's URL isn't UTF-8"))?;
-        bounded(text)?;
-        can_have_host(text)?;
-        self.url.join(text).map_err(|error| unreadable(text, error)).and_then(Target::new)
+        let text = match std::str::from_utf8(location) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(percent_encoded(location)),
+        };
+        bounded(&text)?;
+        can_have_host(&text)?;
+        self.url.join(&text).map_err(|error| unreadable(&text, error)).and_then(Target::new)
     }
 
     fn new(mut url: Url) -> Result<Target, Failure> {
@@ -213,6 +217,18 @@ fn bounded(text: &str) -> Result<(), Failure> {
 fn unreadable(text: &str, error: ParseError) -> Failure {
     let start: String = text.chars().take(64).collect();
     invalid(format!("{start:?} is no URL: {error}"))
+}
+
+/// A URL in Latin-1 or another encoding, which is not known: the server that sent it knows its bytes again.
+fn percent_encoded(location: &[u8]) -> String {
+    let mut text = String::with_capacity(location.len());
+    for byte in location {
+        match byte {
+            0..=0x7f => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 fn invalid(message: impl Into<String>) -> Failure {

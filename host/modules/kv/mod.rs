@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Operations, Page, SetOptions, Usage};
 
-use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, failed, milliseconds, now, owner};
+use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, owner, page};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
@@ -14,10 +14,6 @@ use crate::limits::Limits;
 use crate::module::HostModule;
 use crate::store::{self, Applied as Done, Op, Owner, Query, Quota, Scope, Store, StoreError};
 use crate::wire::Encoded;
-
-/// The most entries of a page, and how many there are if nobody says.
-const PAGE_MAX: u32 = 1_000;
-const PAGE: u32 = 100;
 
 pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
     let rate = Rate::new("kv_operations_per_second", kept.clock.clone());
@@ -131,17 +127,14 @@ impl Kv {
         (scope, options): (String, Option<ListOptions>),
     ) -> Result<Page, Error> {
         let options = options.unwrap_or_default();
-        let entries = options.limit.unwrap_or(PAGE);
-        if entries > PAGE_MAX {
-            return Err(Error::new(ErrorKind::Limit, format!("a page has {PAGE_MAX} entries at most, not {entries}")));
-        }
+        let entries_max = page(options.limit)?;
         let place = self.place(context, &scope, 1)?;
         let prefix = options.prefix.unwrap_or_default();
         let query = Query {
             prefix: &prefix.0,
             after: options.after.as_ref().map(|key| key.0.as_slice()),
             values: options.values.unwrap_or(true),
-            entries_max: entries as usize,
+            entries_max,
             // half: keys and values are written with names around them
             bytes_max: context.limits().payload_bytes as usize / 2,
         };
@@ -229,7 +222,7 @@ async fn set(
     }
     let expires = match (options.ttl, options.expires) {
         (None, None) => None,
-        (Some(ttl), None) => Some(milliseconds(now(steps.context()) + ttl, "ttl")?),
+        (Some(ttl), None) => Some(expiry(steps.context(), ttl)?),
         (None, Some(at)) => Some(milliseconds(at, "expires")?),
         (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Script, "give ttl or expires, not both")),
     };

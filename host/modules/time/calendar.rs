@@ -165,8 +165,8 @@ fn civil_of(parts: &DateTime) -> Result<civil::DateTime, String> {
     let second = part("second", parts.second.unwrap_or(0), 0..=59)?;
     let millisecond: i16 = part("millisecond", parts.millisecond.unwrap_or(0), 0..=999)?;
     let time = civil::Time::new(hour, minute, second, i32::from(millisecond) * 1_000_000);
-    let date = date.map_err(|error| error.to_string())?;
-    Ok(date.to_datetime(time.map_err(|error| error.to_string())?))
+    let date = date.map_err(|_| out_of_range())?;
+    Ok(date.to_datetime(time.map_err(|_| out_of_range())?))
 }
 
 fn days_in(year: i32, month: i32) -> Result<i32, String> {
@@ -177,7 +177,7 @@ fn days_in(year: i32, month: i32) -> Result<i32, String> {
 fn month_of(year: i32, month: i32) -> Result<civil::Date, String> {
     let year = part("year", year, 1..=9999)?;
     let month = part("month", month, 1..=12)?;
-    civil::Date::new(year, month, 1).map_err(|error| error.to_string())
+    civil::Date::new(year, month, 1).map_err(|_| out_of_range())
 }
 
 fn part<T: TryFrom<i32>>(name: &str, value: i32, range: RangeInclusive<i32>) -> Result<T, String> {
@@ -185,6 +185,6 @@ fn part<T: TryFrom<i32>>(name: &str, value: i32, range: RangeInclusive<i32>) -> 
     inside.ok_or_else(|| format!("{name} is {value}; it goes from {} to {}", range.start(), range.end()))
 }
 
-fn out_of_range() -> String {
+pub(super) fn out_of_range() -> String {
     format!("the result is {RANGE}")
 }

@@ -3,7 +3,7 @@
 
 use jiff::Zoned;
 
-use super::calendar::{add_months, local, move_by};
+use super::calendar::{add_months, local, move_by, out_of_range};
 use super::instant::{number, timestamp};
 use super::types::{Span, Unit};
 
@@ -57,7 +57,7 @@ fn calendar(from: &Zoned, to: &Zoned, largest: Unit) -> Result<(i64, i64), Strin
         }
     }
     let start = add_months(from.datetime(), months)?.date();
-    let mut days = forward(i64::from(start.until(to.date()).map_err(|error| error.to_string())?.get_days()));
+    let mut days = forward(i64::from(start.until(to.date()).map_err(|_| out_of_range())?.get_days()));
     while days != 0 && past(months, days) {
         days -= sign;
     }

@@ -77,7 +77,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
         })
         .function("parse-rfc2822", |context: CallContext, text: String| {
             charge(&context, &text, "");
-            answer(parse_rfc2822(&text))
+            answer(parse_rfc2822(&text, context.local.clock.since_1970().as_secs_f64()))
         })
         .function("parse-pattern", |context: CallContext, (text, pattern, zone): (String, String, Option<String>)| {
             charge(&context, &text, &pattern);

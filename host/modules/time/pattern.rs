@@ -24,7 +24,10 @@ pub(crate) fn parse_pattern(text: &str, pattern: &str, zone: Option<&str>) -> Re
     let zone = zone.map(zone::find).transpose()?;
     check_length(text)?;
     check(pattern)?;
-    let bad = |error| format!("{} is not what the pattern {} says: {error}", quoted(text), quoted(pattern));
+    let bad = |_| {
+        let hint = "or names a day or a time that there isn't, or too little of one";
+        format!("{} is not what the pattern {} says, {hint}", quoted(text), quoted(pattern))
+    };
     let read = strtime::parse(pattern, text).map_err(bad)?;
     if let Some(timestamp) = read.timestamp() {
         return seconds(timestamp);

@@ -2,11 +2,11 @@
 
 use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter, Pieces};
 use jiff::fmt::{rfc2822, strtime};
-use jiff::tz::TimeZone;
-use jiff::{Unit, Zoned, civil};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, Unit, Zoned, civil};
 
 use super::calendar::local;
-use super::instant::{RANGE, of_local, quoted, seconds};
+use super::instant::{RANGE, of_local, quoted, seconds, timestamp};
 use super::types::Disambiguation;
 use super::{pattern, zone};
 
@@ -20,8 +20,9 @@ pub(super) const TEXT_MAX: usize = 256;
 pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<f64, String> {
     let zone = zone.map(zone::find).transpose()?;
     check_length(text)?;
-    let bad = |error: jiff::Error| {
-        format!("{} is no date and time such as 2026-03-29T10:00:00Z or 2026-03-29: {error}", quoted(text))
+    let bad = |_| {
+        let hint = "or names a day, a time or an offset that there isn't";
+        format!("{} is no date and time such as 2026-03-29T10:00:00Z or 2026-03-29, {hint}", quoted(text))
     };
     let pieces = Pieces::parse(text).map_err(bad)?;
     let local = pieces.date().to_datetime(pieces.time().unwrap_or(civil::Time::midnight()));
@@ -34,16 +35,31 @@ pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<f64, String> {
     }
 }
 
-/// Reads the date of an email or of an HTTP header.
+/// Reads the date of an email or of an HTTP header, which may be in one of two old forms (RFC 9110, 5.6.7). `now` is for years of two
+/// digits.
 ///
 /// # Errors
 /// The text isn't one, or is out of range.
-pub(crate) fn parse_rfc2822(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_rfc2822(text: &str, now: f64) -> Result<f64, String> {
     check_length(text)?;
-    let read = rfc2822::DateTimeParser::new().parse_timestamp(text);
-    seconds(
-        read.map_err(|error| format!("{} is no date such as Sun, 29 Mar 2026 10:00:00 +0200: {error}", quoted(text)))?,
-    )
+    let read = rfc2822::DateTimeParser::new().parse_timestamp(text).ok().or_else(|| old_form(text, now));
+    seconds(read.ok_or_else(|| {
+        let hint = "or names a day, a time or an offset that there isn't, or another weekday than that day's";
+        format!("{} is no date such as Sun, 29 Mar 2026 10:00:00 +0200, {hint}", quoted(text))
+    })?)
+}
+
+/// The date of an HTTP header as RFC 850 has it (`Sunday, 06-Nov-94 08:49:37 GMT`), or C's `asctime` (`Sun Nov  6 08:49:37 1994`).
+fn old_form(text: &str, now: f64) -> Option<Timestamp> {
+    let rfc850 = || {
+        let mut read = strtime::parse("%A, %d-%b-%y %H:%M:%S GMT", text).ok()?;
+        // The year that is no more than 50 years ahead.
+        let last = Offset::UTC.to_datetime(timestamp(now).ok()?).year() + 50;
+        read.set_year(Some(last - (last - read.year()?).rem_euclid(100))).ok()?;
+        Some(read)
+    };
+    let read = rfc850().or_else(|| strtime::parse("%a %b %e %H:%M:%S %Y", text).ok())?;
+    Offset::UTC.to_timestamp(read.to_datetime().ok()?).ok()
 }
 
 /// An instant as text in a zone: by a pattern, or else of RFC 3339.
@@ -56,7 +72,7 @@ pub(crate) fn format(at: f64, zone: &str, pattern: Option<&str>) -> Result<Strin
         pattern::check(pattern)?;
         let offset = at.time_zone().to_offset_info(at.timestamp());
         let named = pattern::with_abbreviation(pattern, offset.abbreviation());
-        return strtime::format(&named, &at).map_err(|error| format!("the pattern {}: {error}", quoted(pattern)));
+        return strtime::format(&named, &at).map_err(|_| format!("the pattern {} can't be written", quoted(pattern)));
     }
     let printer = DateTimePrinter::new().precision(if at.millisecond() == 0 { None } else { Some(3) });
     if *at.time_zone() == TimeZone::UTC {
@@ -64,7 +80,10 @@ pub(crate) fn format(at: f64, zone: &str, pattern: Option<&str>) -> Result<Strin
     }
     // RFC 3339 knows no seconds of offsets, which local mean times have: so what is written is the time of an offset of
     // whole minutes, and means the same instant.
-    let offset = at.offset().round(Unit::Minute).map_err(|error| error.to_string())?;
+    let offset = at
+        .offset()
+        .round(Unit::Minute)
+        .map_err(|_| format!("the offset of {} is {RANGE}", zone::name(at.time_zone())))?;
     Ok(printer.timestamp_with_offset_to_string(&at.timestamp(), offset))
 }
 

@@ -20,7 +20,7 @@ fn what_is_not_ours_is_left_as_it_is() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     // not a folder
     let error = refused(&folder.path().join("diary.txt"));
-    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    assert!(matches!(error, OpenError::NoFolder(_)), "{error}");
     // files that are no database, or none of ours
     let inner = folder.path().join("kv");
     fs::create_dir(&inner).unwrap();

@@ -2,12 +2,16 @@
 //! `MOTU_BLESS=1` to write it anew.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use motu::{Bundle, HostModule, Motu};
 
+use crate::child::in_child;
 use crate::support::{builder, bundle, limits, run};
 
-trials![u5_types_of_the_own_modules, u5_luau_takes_the_types_with_each_example];
+trials![u5_types_of_the_own_modules, u5_luau_takes_the_types_with_each_example, c16_types_need_no_thread,];
+
+pub(crate) const CHILDREN: &[crate::child::Body] = &[("types_without_threads", types_without_threads)];
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/types")
@@ -71,4 +75,29 @@ fn u5_luau_takes_the_types_with_each_example() {
     let found = run(motu.check(&bundle)).unwrap();
     assert!(found.diagnostics.is_empty(), "{:?}", found.diagnostics);
     run(motu.load(&bundle)).unwrap();
+}
+
+fn c16_types_need_no_thread() {
+    in_child("types_without_threads");
+}
+
+/// Texts are made of texts: no thread is there meanwhile but the one that counts them.
+fn types_without_threads() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let (before, is_over) = (threads(), AtomicBool::new(false));
+    let most = std::thread::scope(|scope| {
+        let counter = scope.spawn(|| {
+            let mut most = 0;
+            while !is_over.load(Ordering::Acquire) {
+                most = most.max(threads());
+            }
+            most
+        });
+        for _ in 0..50 {
+            let _ = Motu::builder().luau_types().unwrap();
+        }
+        is_over.store(true, Ordering::Release);
+        counter.join().unwrap()
+    });
+    assert_eq!(most, before + 1);
 }

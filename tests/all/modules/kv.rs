@@ -27,6 +27,8 @@ trials![
     k6_operations_a_second,
     k7_no_key_reaches_another_tenant,
     one_process_at_a_time,
+    c13_limits_of_pages_go_from_1_to_1000,
+    c15_numbers_that_are_no_times_are_said_briefly,
 ];
 
 pub(crate) const CHILDREN: &[crate::child::Body] = &[("kv_counts", counts), ("kv_expires", expires)];
@@ -413,4 +415,48 @@ fn one_process_at_a_time() {
     let error = builder(limits()).state(other.path()).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert_eq!(std::fs::read(other.path().join("data.redb")).unwrap(), b"something else");
+}
+
+/// A page of nothing would say that there is nothing.
+fn c13_limits_of_pages_go_from_1_to_1000() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local kv, blob, cron = require('@motu/kv'), require('@motu/blob'), require('@motu/cron')\nreturn {\n\
+        kv = function(n) kv.set('s', 'k', 1) return #kv.list('s', { limit = n }).entries end,\n\
+        blob = function(n) blob.put('s', 'b', 'x') return #blob.list('s', { limit = n }).blobs end,\n\
+        cron = function(n) return #cron.next('* * * * *', 'UTC', 0, n) end }";
+    let tenant = tenant(&motu, "c13:1", source, &["motu:kv/*", "motu:blob/*", "motu:cron/*"]);
+    for (event, most, name) in [("kv", 1_000, "limit"), ("blob", 1_000, "limit"), ("cron", 100, "count")] {
+        assert!(ask(&tenant, event, most).unwrap().as_f64() >= Some(1.0), "{event}");
+        for wrong in [0, most + 1] {
+            let error = ask(&tenant, event, wrong).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Script, "{event}: {error}");
+            let said = format!("{name} is {wrong}; it goes from 1 to {most}");
+            assert!(error.message().ends_with(&said), "{event}: {error}");
+        }
+    }
+}
+
+fn c15_numbers_that_are_no_times_are_said_briefly() {
+    let motu = builder(limits()).build().unwrap();
+    let source = "local kv, blob, cron = require('@motu/kv'), require('@motu/blob'), require('@motu/cron')\nreturn {\n\
+        ttl = function(n) kv.set('s', 'k', 1, { ttl = n }) end,\n\
+        at = function(n) kv.set('s', 'k', 1, { expires = n }) end,\n\
+        put = function(n) blob.put('s', 'b', 'x', { ttl = n }) end,\n\
+        link = function(n) blob.put('s', 'b', 'x') blob.link('s', 'b', { seconds = n }) end,\n\
+        cron = function(n) cron.next('* * * * *', 'UTC', n) end }";
+    let tenant = tenant(&motu, "c15:1", source, &["motu:kv/*", "motu:blob/*", "motu:cron/*"]);
+    for event in ["ttl", "put"] {
+        for (ttl, shown) in
+            [(-1.0, "-1"), (0.0, "0"), (f64::NAN, "NaN"), (-1e300, "-1e300"), (f64::NEG_INFINITY, "-inf")]
+        {
+            let error = ask(&tenant, event, ttl).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Script, "{error}");
+            let said = format!("ttl is {shown}; it is a positive number of seconds");
+            assert!(error.message().ends_with(&said), "{event}: {error}");
+        }
+    }
+    for event in ["ttl", "at", "put", "link", "cron"] {
+        let error = ask(&tenant, event, 1e300).unwrap_err();
+        assert!(error.message().contains("1e300") && error.message().len() < 200, "{event}: {error}");
+    }
 }

@@ -57,6 +57,30 @@ async fn what_never_ends_is_ended() {
     }
 }
 
+/// Whoever else reads such a response may take another part of it for the body.
+#[tokio::test]
+async fn c15_a_body_with_two_ends_or_in_another_coding_is_refused() {
+    let body = "4\r\nbody\r\n0\r\n\r\n";
+    for (headers, part) in [
+        ("transfer-encoding: chunked\r\ncontent-length: 4", "both transfer-encoding and content-length"),
+        ("content-length: 14\r\ntransfer-encoding: chunked", "both transfer-encoding and content-length"),
+        ("transfer-encoding: gzip, chunked", "other transfer codings than chunked"),
+        ("transfer-encoding: gzip\r\ntransfer-encoding: chunked", "other transfer codings than chunked"),
+        ("transfer-encoding: gzip", "other transfer codings than chunked"),
+        ("transfer-encoding: chunked, chunked", "other transfer codings than chunked"),
+        ("content-length: 4\r\ncontent-length: 5", ""),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n{body}");
+        let server = Server::start(OPEN, move |_| answer.clone().into_bytes()).await;
+        fails(get(&server.url("/")).await, Protocol, part);
+    }
+    let server = Server::start(OPEN, move |_| {
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n{body}").into_bytes()
+    })
+    .await;
+    assert_eq!(get(&server.url("/")).await.unwrap().body, b"body");
+}
+
 /// What a request to this server costs: what came of it, and the fuel.
 async fn costs(answer: Vec<u8>, limits: &HttpLimits) -> (Result<Response, Failure>, u64) {
     let server = Server::start(OPEN, move |_| answer.clone()).await;

@@ -97,8 +97,19 @@ async fn what_leads_nowhere_is_not_followed() {
     fails(get(&server.url("/")).await, Protocol, "two places at once");
     let server = Server::always(redirect(302, "http://")).await;
     fails(get(&server.url("/")).await, InvalidUrl, "redirect 1: ");
-    let server = Server::always(b"HTTP/1.1 302 Found\r\nlocation: /\xff\r\n\r\n".as_slice()).await;
-    fails(get(&server.url("/")).await, InvalidUrl, "redirect 1: a redirect's URL isn't UTF-8");
+}
+
+/// A path in Latin-1 is asked for byte by byte; in a host's name it stands for nothing.
+#[tokio::test]
+async fn c15_a_location_in_another_encoding_is_followed_as_it_is() {
+    let server = Server::start(OPEN, |request| match request.starts_with("GET /from ") {
+        true => b"HTTP/1.1 302 Found\r\nlocation: /caf\xe9?\xff\r\n\r\n".to_vec(),
+        false => ok(request.lines().next().unwrap()),
+    })
+    .await;
+    assert_eq!(get(&server.url("/from")).await.unwrap().body, b"GET /caf%E9?%FF HTTP/1.1");
+    let server = Server::always(b"HTTP/1.1 302 Found\r\nlocation: http://caf\xe9.test/\r\n\r\n".as_slice()).await;
+    fails(get(&server.url("/")).await, InvalidUrl, "redirect 1: ");
 }
 
 #[tokio::test]

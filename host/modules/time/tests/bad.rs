@@ -146,12 +146,12 @@ fn texts() {
     );
     assert!(parse("2026-03-29", Some("Berlin")).unwrap_err().starts_with("there is no time zone"));
     for bad in ["", "tomorrow", "Mon, 29 Mar 2026 10:00:00 +0200", "30 Feb 2026 10:00 GMT", "2026-03-29T10:00:00Z"] {
-        assert!(parse_rfc2822(bad).is_err(), "{bad}");
+        assert!(parse_rfc2822(bad, 0.0).is_err(), "{bad}");
     }
     let long = "ä".repeat(1000);
     let said = format!("{:?}... has 2000 bytes; at most 256 are read", "ä".repeat(40));
     assert_eq!(parse(&long, None).unwrap_err(), said);
-    assert_eq!(parse_rfc2822(&long).unwrap_err(), said);
+    assert_eq!(parse_rfc2822(&long, 0.0).unwrap_err(), said);
     assert_eq!(parse_duration(&long).unwrap_err(), said);
     assert_eq!(parse_pattern(&long, "%Y", None).unwrap_err(), said);
     assert_eq!(format(0.0, "UTC", Some(&long)).unwrap_err(), "the pattern has 2000 bytes; at most 256 are read");
@@ -220,12 +220,29 @@ fn durations() {
         ["", " ", "90", "abc", "1x", "h", "1h-2m", "--1h", "1d 1d", "P", "PT", "1e9s", "99999999999999999999h", "1.5d"]
     {
         let said = parse_duration(text).unwrap_err();
-        assert!(said.starts_with(&format!("{text:?} is no duration such as 1h30m, 90s or PT1H30M: ")), "{said}");
+        assert_eq!(said, format!("{text:?} is no duration such as 1h30m, 90s or PT1H30M"));
     }
     assert_eq!(format_duration(f64::NAN).unwrap_err(), "NaN is no duration: that is a number of seconds");
     assert_eq!(format_duration(-f64::INFINITY).unwrap_err(), "-inf is no duration: that is a number of seconds");
     assert_eq!(format_duration(1e300).unwrap_err(), "1e300 seconds are more than 10,000 years");
     assert!(format_duration(f64::MIN).is_err());
+}
+
+/// The words are Motu's own, not those of the library that reads dates.
+#[test]
+fn c15_errors_are_in_motus_words() {
+    assert_eq!(
+        parse("2026-02-30T10:00Z", None).unwrap_err(),
+        "\"2026-02-30T10:00Z\" is no date and time such as 2026-03-29T10:00:00Z or 2026-03-29, or names a day, a time or an offset that there isn't"
+    );
+    assert_eq!(
+        parse_pattern("2026-03-29 25:00", "%F %H:%M", Some("UTC")).unwrap_err(),
+        "\"2026-03-29 25:00\" is not what the pattern \"%F %H:%M\" says, or names a day or a time that there isn't, or too little of one"
+    );
+    assert_eq!(
+        parse_rfc2822("Mon, 29 Mar 2026 10:00:00 +0200", 0.0).unwrap_err(),
+        "\"Mon, 29 Mar 2026 10:00:00 +0200\" is no date such as Sun, 29 Mar 2026 10:00:00 +0200, or names a day, a time or an offset that there isn't, or another weekday than that day's"
+    );
 }
 
 /// The hint takes a look into an index that is made once, not through all names; and what is no name's length none at all.

@@ -35,7 +35,32 @@ fn standards_are_read() {
         ("29 Mar 2026 10:00 EST", "2026-03-29T15:00:00Z"),
         ("Sun, 29 Mar 2026 10:00:00 +0200 (CEST)", "2026-03-29T08:00:00Z"),
     ] {
-        assert_eq!(parse_rfc2822(text).unwrap(), at(instant), "{text}");
+        assert_eq!(parse_rfc2822(text, 0.0).unwrap(), at(instant), "{text}");
+    }
+}
+
+/// RFC 9110, 5.6.7: a recipient takes all three forms, and a year of two digits that would be over 50 years ahead is of a century ago.
+#[test]
+fn c15_old_forms_of_http_dates_are_read() {
+    let wanted = at("1994-11-06T08:49:37Z");
+    for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+        assert_eq!(parse_rfc2822(text, at("2026-03-29T00:00:00Z")).unwrap(), wanted, "{text}");
+    }
+    for (now, text, instant) in [
+        ("2026-03-29T00:00:00Z", "Sunday, 29-Mar-76 00:00:00 GMT", "2076-03-29T00:00:00Z"),
+        ("2026-03-29T00:00:00Z", "Tuesday, 29-Mar-77 00:00:00 GMT", "1977-03-29T00:00:00Z"),
+        ("2099-03-29T00:00:00Z", "Saturday, 29-Mar-49 00:00:00 GMT", "2149-03-29T00:00:00Z"),
+        ("2026-03-29T00:00:00Z", "Wed Nov 16 08:49:37 1994", "1994-11-16T08:49:37Z"),
+    ] {
+        assert_eq!(parse_rfc2822(text, at(now)).unwrap(), at(instant), "{text}");
+    }
+    for bad in [
+        "Monday, 06-Nov-94 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 CET",
+        "Mon Nov  6 08:49:37 1994",
+        "Sunday, 31-Nov-94 08:49:37 GMT",
+    ] {
+        assert!(parse_rfc2822(bad, 0.0).is_err(), "{bad}");
     }
 }
 

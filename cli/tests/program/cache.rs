@@ -1,0 +1,61 @@
+//! c08: the first start compiles the VM, and says so.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{Ran, bundle};
+
+/// A start with these variables and no others, and the most memory that was seen, in MiB.
+fn start(variables: &[(&str, &Path)]) -> (Ran, u64) {
+    let folder = bundle(&[("init.luau", "return 'up'")]);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_motu"));
+    program.env_clear().envs(variables.iter().copied()).arg("run").arg(folder.path());
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        most = most.max(peak.map_or(0, |kib| kib.parse::<u64>().unwrap() / 1024));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    (Ran::of(&child.wait_with_output().unwrap()), most)
+}
+
+#[test]
+fn c08_the_first_start_says_that_it_compiles_and_takes_little() {
+    let cache = tempfile::tempdir().unwrap();
+    let (first, most) = start(&[("XDG_CACHE_HOME", cache.path())]);
+    assert_eq!((first.code, first.out.lines().next()), (0, Some("up")), "{}", first.err);
+    assert!(first.err.starts_with("note: the VM was compiled for this machine in "), "{}", first.err);
+    let kept = format!(" ms, once: it is kept in {}/motu\n", cache.path().display());
+    assert!(first.err.ends_with(&kept) && first.err.lines().count() == 1, "{}", first.err);
+    assert!((30..300).contains(&most), "{most} MiB");
+    let (second, _) = start(&[("XDG_CACHE_HOME", cache.path())]);
+    assert_eq!((second.code, second.err.as_str()), (0, ""));
+    // the same by HOME
+    let home = tempfile::tempdir().unwrap();
+    for (run, notes) in [("first", 1), ("second", 0)] {
+        let (ran, _) = start(&[("HOME", home.path())]);
+        assert_eq!((ran.code, ran.err.lines().count()), (0, notes), "{run}: {}", ran.err);
+    }
+    assert!(home.path().join(".cache/motu/compiled").is_dir());
+}
+
+#[test]
+fn c08_without_a_cache_each_start_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("motu"), "in the way").unwrap();
+    let in_the_way = format!("{}/motu can't be used as the compile cache: ", folder.path().display());
+    let cases: [(&[(&str, &Path)], &str); 3] = [
+        (&[], "neither XDG_CACHE_HOME nor HOME names a folder, from / on"),
+        (&[("HOME", Path::new("relative"))], "neither XDG_CACHE_HOME nor HOME names a folder, from / on"),
+        (&[("XDG_CACHE_HOME", folder.path())], &in_the_way),
+    ];
+    for (variables, why) in cases {
+        let (ran, _) = start(variables);
+        assert_eq!((ran.code, ran.out.lines().next()), (0, Some("up")), "{}", ran.err);
+        assert!(ran.err.contains(" ms, and is at each start: ") && ran.err.contains(why), "{}", ran.err);
+        assert!(ran.err.ends_with("set XDG_CACHE_HOME to a folder that only this user can write to\n"), "{}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+    }
+}
