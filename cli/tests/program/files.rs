@@ -38,11 +38,7 @@ fn c09_only_plain_files_are_read() {
             std::fs::write(folder.path().join("a.test.luau"), "").unwrap();
             let ran = motu_soon(args);
             assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{args:?}: {}", ran.err);
-            assert!(
-                ran.err.contains(&format!("{odd}")) && ran.err.contains("it is no plain file"),
-                "{args:?}: {}",
-                ran.err
-            );
+            assert!(ran.err.contains(odd) && ran.err.contains("it is no plain file"), "{args:?}: {}", ran.err);
         }
     }
     fifo(&folder.path().join(".luaurc"));
