@@ -206,7 +206,7 @@ pub(crate) fn apply(tree: &mut Tree) -> Result<()> {
         let changed = match text.matches(patch.old).count() {
             count if count == times => text.replace(patch.old, patch.new),
             0 => return Err(fail("this text is no longer").into()),
-            count => return Err(fail(&format!("this text is {count} times, and not {times}")).into()),
+            count => return Err(fail(&format!("this text was found {count} times, and not {times},")).into()),
         };
         *contents = changed.into_bytes();
     }

@@ -30,7 +30,16 @@ Luau::AstExpr *find(const Luau::AstExprTable &table, std::string_view key) {
 // What the file returns, if nothing but a table can come of it.
 Luau::AstExprTable *returned_table(Luau::AstStatBlock &root) {
     auto *last = root.body.size ? root.body.data[root.body.size - 1]->as<Luau::AstStatReturn>() : nullptr;
-    return last && last->list.size == 1 ? last->list.data[0]->as<Luau::AstExprTable>() : nullptr;
+    Luau::AstExpr *value = last && last->list.size == 1 ? last->list.data[0] : nullptr;
+    while (value) {
+        if (auto *assertion = value->as<Luau::AstExprTypeAssertion>())
+            value = assertion->expr;
+        else if (auto *group = value->as<Luau::AstExprGroup>())
+            value = group->expr;
+        else
+            return value->as<Luau::AstExprTable>();
+    }
+    return nullptr;
 }
 
 bool is_plain(std::string_view text) {
@@ -89,7 +98,8 @@ private:
 } // namespace
 
 std::optional<std::string> aliases_text(const File &file, std::string &why) {
-    if (file.path.back() == 'c') // .luaurc
+    std::string_view path = file.path;
+    if (path.substr(path.rfind('.')) == ".luaurc")
         return file.source;
     Luau::Allocator allocator;
     Luau::AstNameTable names(allocator);

@@ -116,7 +116,9 @@ private:
 // a move fails, `why` says so better than Luau could.
 class BundleNavigation : public Luau::Require::NavigationContext {
 public:
-    explicit BundleNavigation(const File &requirer) : requirer_(requirer) {}
+    // Aliases that lead to aliases lead to host modules first, unless they are to stay in the bundle.
+    explicit BundleNavigation(const File &requirer, bool in_bundle = false)
+        : requirer_(requirer), in_bundle_(in_bundle) {}
 
     mutable std::string why;
     // The last file of aliases that was read. When Luau's own words are all there is, they are about what it says.
@@ -151,6 +153,10 @@ public:
 
     NavigateResult toParent() override {
         bool from_requirer = std::exchange(at_requirer_, false);
+        if (in_host_) {
+            why = "a host module has nothing beside it";
+            return NavigateResult::NotFound;
+        }
         if (place_ == tree_) {
             // A `.luaurc` is for what is below its folder, which leaves out the folder's own `init.luau`. Only in the
             // root it is for `init.luau` too, which otherwise could have no aliases at all.
@@ -193,7 +199,7 @@ public:
             why = "its alias leads to another more than " + std::to_string(alias_hops_max) + " times";
             return NavigateResult::Ambiguous;
         }
-        if (alias_hops_ > 1 && enter_host(alias)) // what editors have of it is in an alias too, which leads to its types
+        if (alias_hops_ > 1 && !in_bundle_ && enter_host(alias)) // what editors have of it is in an alias too, which leads to its types
             return NavigateResult::Success;
         if (same_ignoring_case(alias, "self")) {
             if (at_requirer_)
@@ -234,7 +240,7 @@ public:
 
     // Called for an alias whose value is no relative path and no other alias.
     NavigateResult jumpToAlias(const std::string &value) override {
-        why = "its alias in " + join(place_, ".luaurc") + " is \"" + shown(value) +
+        why = "its alias in " + config_path + " is \"" + shown(value) +
               "\", but an alias must start with \"./\", \"../\" or \"@\"";
         return NavigateResult::NotFound;
     }
@@ -280,7 +286,8 @@ private:
             if (ends_with(name, extension) && name.size() > extension.size())
                 return "leave out the extension " + std::string(extension);
         if (ends_with(name, ".test"))
-            return "there is no " + shown(place) + ".luau; files named *.test.luau are tests, which are left out of a bundle";
+            return "there is no " + shown(place) +
+                   ".luau; files named *.test.luau are tests, which are left out of a bundle";
         for (const char *extension : {".luau", ".lua"})
             if (name == "init" && find_file(place + extension))
                 return place + extension + " is required as its folder: leave out \"/init\"";
@@ -290,12 +297,15 @@ private:
     std::string no_such_alias(const std::string &alias) const {
         std::string text = "there is no alias and no host module @" + shown(alias);
         std::string place = place_of(requirer_), beside = join(place, ".luaurc");
+        if (!find_file(beside))
+            beside = join(place, ".config.luau");
         if (is_init(requirer_) && place != tree_of(requirer_.path) && find_file(beside))
             text += " (" + beside + " is for what is in its folder, not for its init.luau; define it one folder up)";
         return text;
     }
 
     const File &requirer_;
+    bool in_bundle_;
     std::string tree_;
     std::string place_;
     int alias_hops_ = 0;
@@ -325,17 +335,20 @@ std::string no_host_module(const std::string &wanted) {
 }
 
 // A file or a host module, or neither and why not.
-Resolution navigate(const File &requirer, const std::string &wanted) {
+Resolution navigate(const File &requirer, const std::string &wanted, bool in_bundle = false) {
     Resolution result;
     std::string &why = result.error;
-    BundleNavigation navigation(requirer);
+    BundleNavigation navigation(requirer, in_bundle);
     LastError error;
     Luau::Require::Navigator navigator(navigation, error);
     if (navigator.navigate(wanted) == Luau::Require::Navigator::Status::Success) {
         if (navigation.is_in_host()) {
             result.host = navigation.host_module();
-            why = result.host.empty() ? no_host_module(navigation.place()) : "";
-            return result;
+            if (!result.host.empty())
+                return result;
+            why = no_host_module(navigation.place());
+            Resolution other = in_bundle ? Resolution() : navigate(requirer, wanted, true);
+            return other.file ? other : result;
         }
         result.file = navigation.module();
         why = navigation.why;

@@ -74,7 +74,7 @@ impl fmt::Debug for Digest {
 impl Bundle {
     /// The name of the file that a bundle starts with; `init.lua` is one too.
     pub const ENTRY: &str = "init.luau";
-    /// The other name of it.
+    /// The other name that this file may have.
     const OTHER_ENTRY: &str = "init.lua";
     /// The largest file, in bytes.
     pub const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -85,13 +85,13 @@ impl Bundle {
 
     /// Reads a folder: its `.luau` and `.lua` files, and its `.luaurc` and `.config.luau` files. Other files and tests
     /// (`*.test.luau`) are left out. So is what is in folders whose name starts with a dot, unless a path in one of the files
-    /// names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`. Symbolic links are followed inside of the
+    /// names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`, `.git`, `.hg`, `.jj` or `.svn`. Symbolic links are followed inside of the
     /// folder only.
     ///
     /// # Errors
     ///
-    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: what can't be read, isn't UTF-8 (paths and `.luaurc`),
-    /// leaves the folder, is too large, or has no `init.luau`.
+    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: what can't be read, isn't UTF-8 (paths, `.luaurc`
+    /// and `.config.luau`), leaves the folder, is too large, has no `init.luau` or `init.lua`, or has both.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
         let files = crate::folder::read(folder.as_ref(), None)?;
         Bundle::new(None, files)
@@ -113,7 +113,7 @@ impl Bundle {
     /// # Errors
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: a path that is absolute, is given twice, or has empty
-    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau`.
+    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau` or `init.lua`, or both.
     pub fn from_files<P, C>(files: impl IntoIterator<Item = (P, C)>) -> Result<Bundle, Error>
     where
         P: Into<String>,

@@ -107,7 +107,7 @@ pub(crate) struct Local {
     pub(crate) clock: Clock,
     /// What the host holds for it is charged here.
     pub(crate) gauge: Gauge,
-    /// It is a bundle that loads, for no tenant.
+    /// The calls are those of a bundle's top level, made for no tenant.
     pub(crate) loads: bool,
     kept: Mutex<Kept>,
 }
@@ -163,12 +163,12 @@ impl Local {
 }
 
 impl CallContext {
-    /// For whom the script runs.
+    /// For whom the script runs. At the top level of a bundle it is `motu:load`.
     pub fn tenant(&self) -> &Tenant {
         &self.local.tenant
     }
 
-    /// The event that it handles, or that left the calling task behind.
+    /// The event that it handles, or that left the calling task behind. Empty at the top level of a bundle.
     pub fn event(&self) -> &str {
         &self.event
     }
@@ -235,6 +235,10 @@ impl CallContext {
     /// [`Limit`](ErrorKind::Limit) when the instance has as many as the limit `handles` says; return it, and the script
     /// sees it. [`Usage`](ErrorKind::Usage) when the WIT has no such resource.
     pub fn open<T: Any + Send + Sync>(&self, resource: &str, value: T) -> Result<Handle, Error> {
+        if self.local.loads {
+            let message = "a resource can't be opened at the top level of a bundle, for an image has no handles";
+            return Err(Error::usage_error(message.to_owned()));
+        }
         let found = self.function.resources.iter().find(|(_, known)| known.name.kebab == resource);
         let Some((number, resource)) = found else {
             return Err(Error::usage_error(format!("the WIT of this module has no resource {resource}")));

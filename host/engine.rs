@@ -49,7 +49,11 @@ pub(crate) fn engine(cache: &OpenCache, memories: &Memories) -> wasmtime::Result
 /// An engine for components that aren't Motu's own: wasmtime makes their memories itself.
 #[cfg(feature = "providers")]
 pub(crate) fn provider_engine(cache: &CompileCache) -> wasmtime::Result<Engine> {
-    Engine::new(&config(OpenCache::open(cache).cache))
+    let cache = OpenCache::open(cache);
+    if let Some(why) = &cache.why_not {
+        tracing::warn!(target: COMPILE, "providers are compiled at each start: {why}");
+    }
+    Engine::new(&config(cache.cache))
 }
 
 fn config(cache: Option<Cache>) -> Config {
@@ -79,6 +83,8 @@ fn config(cache: Option<Cache>) -> Config {
 /// The compile cache, or why there is none.
 pub(crate) struct OpenCache {
     cache: Option<Cache>,
+    /// It is where the user's is.
+    is_users: bool,
     folder: PathBuf,
     why_not: Option<String>,
 }
@@ -86,13 +92,15 @@ pub(crate) struct OpenCache {
 impl OpenCache {
     pub(crate) fn open(cache: &CompileCache) -> OpenCache {
         let folder = match cache {
-            CompileCache::Off => return OpenCache { cache: None, folder: PathBuf::new(), why_not: None },
+            CompileCache::Off => {
+                return OpenCache { cache: None, is_users: false, folder: PathBuf::new(), why_not: None };
+            }
             CompileCache::Folder(folder) => Some(folder.clone()),
             CompileCache::User => user_folder(),
         };
         let Some(folder) = folder else {
             let why = "neither XDG_CACHE_HOME nor HOME names a folder, from / on";
-            return OpenCache { cache: None, folder: PathBuf::new(), why_not: Some(why.to_owned()) };
+            return OpenCache { cache: None, is_users: true, folder: PathBuf::new(), why_not: Some(why.to_owned()) };
         };
         // a folder below it that is nobody else's: wasmtime's cache removes whatever it finds there and doesn't know
         let opened =
@@ -102,13 +110,17 @@ impl OpenCache {
                 Cache::new(config).map_err(|error| error.to_string())
             });
         let why = |error: &String| format!("{} can't be used as the compile cache: {error}", folder.display());
-        OpenCache { why_not: opened.as_ref().err().map(why), cache: opened.ok(), folder }
+        let is_users = *cache == CompileCache::User;
+        OpenCache { is_users, why_not: opened.as_ref().err().map(why), cache: opened.ok(), folder }
     }
 
     /// Says that the VM was compiled, if it was, and whether the next start has to do it again.
     pub(crate) fn tell(&self, elapsed: Duration) {
         let (ms, folder) = (elapsed.as_millis(), self.folder.display());
-        let help = "set XDG_CACHE_HOME to a folder that only this user can write to";
+        let help = match self.is_users {
+            true => "set XDG_CACHE_HOME to a folder that only this user can write to",
+            false => "name another folder as the compile cache, one that only this user can write to",
+        };
         match (&self.cache, &self.why_not) {
             (Some(cache), _) if cache.cache_misses() == 0 => (),
             (Some(cache), _) => match is_written(cache) {
@@ -116,18 +128,18 @@ impl OpenCache {
                     tracing::info!(target: COMPILE, "the VM was compiled for this machine in {ms} ms, once: it is kept in {folder}")
                 }
                 false => {
-                    tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and is at each start: {folder} can't be written to; {help}")
+                    tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and each start does so again: {folder} can't be written to; {help}")
                 }
             },
             (None, Some(why)) => {
-                tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and is at each start: {why}; {help}");
+                tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and each start does so again: {why}; {help}");
             }
             (None, None) => (), // as it was asked for
         }
     }
 }
 
-/// What the messages about compiling are told by, among those of `tracing`.
+/// The `tracing` target of messages about compiling.
 const COMPILE: &str = "motu::compile";
 
 /// Whether what was compiled has been kept.

@@ -15,8 +15,8 @@ const FOLDER_DEPTH_MAX: usize = 32;
 /// The folders and files looked at, at most: a bundle has no more files than that by far.
 const ENTRIES_MAX: usize = 65_536;
 
-/// Motu's own folder in a bundle's: the types that editors read, and no module.
-const OWN: &str = ".motu";
+/// Folders that are never of a bundle: Motu's own, with the types that editors read, and those of version control.
+const NEVER: [&str; 5] = [".motu", ".git", ".hg", ".jj", ".svn"];
 
 /// The longest name that a file system has.
 const NAME_BYTES_MAX: usize = 255;
@@ -133,7 +133,7 @@ impl Reader<'_> {
             return Err(Error::usage_error(format!("the name of {} is not UTF-8", path.display())));
         };
         if is_hidden && !is_config(name) {
-            if name != OWN && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            if !NEVER.contains(&name) && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
                 let (name, prefix) = (name.to_owned(), prefix.to_owned());
                 self.hidden.push(Hidden { path: path.to_owned(), name, prefix, depth });
             }

@@ -326,9 +326,9 @@ impl Caller {
     /// The answer of a call that would have to wait, where nothing can.
     pub(crate) fn not_at_once(&self, number: u32) -> Answer {
         let called = self.functions.get(number).map_or("the host function", |function| &function.described.called);
-        let what = "it can't be answered at once, and nothing can wait at the top level of a bundle, nor in what a metamethod \
-                    or a function of the standard library calls";
-        refused(FailureKind::Limit, &format!("{called}: {what}"))
+        let what = "it can't be answered at once: it waits, or has more than 8,192 values. Nothing can wait at the top level of a \
+                    bundle, nor in what a metamethod or a function of the standard library calls: call it from a handler";
+        refused(FailureKind::Script, &format!("{called}: {what}"))
     }
 
     fn deny(&self, number: u32, function: &HostFunction, misfits: Option<&str>) -> Answer {
@@ -351,7 +351,7 @@ impl Caller {
     }
 }
 
-/// A guest asks for it all the same only if it isn't Motu's.
+/// What a guest of Motu's never asks for: it refuses such a call itself.
 fn not_at_the_top_level(function: &HostFunction) -> Answer {
     let called = &function.described.called;
     refused(FailureKind::Script, &format!("{called} can't be used at the top level of a bundle"))

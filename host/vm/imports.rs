@@ -169,7 +169,7 @@ impl State {
 }
 
 fn calls_too_soon() -> Stop {
-    Stop::Guest { error: "it calls while it loads".to_owned() }
+    Stop::Guest { error: "it calls while it is checked".to_owned() }
 }
 
 impl crate::guest::motu::guest::types::Host for State {}

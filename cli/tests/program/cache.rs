@@ -54,7 +54,7 @@ fn c08_without_a_cache_each_start_says_why() {
     for (variables, why) in cases {
         let (ran, _) = start(variables);
         assert_eq!((ran.code, ran.out.lines().next()), (0, Some("up")), "{}", ran.err);
-        assert!(ran.err.contains(" ms, and is at each start: ") && ran.err.contains(why), "{}", ran.err);
+        assert!(ran.err.contains(" ms, and each start does so again: ") && ran.err.contains(why), "{}", ran.err);
         assert!(ran.err.ends_with("set XDG_CACHE_HOME to a folder that only this user can write to\n"), "{}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     }

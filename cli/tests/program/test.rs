@@ -26,6 +26,16 @@ fn examples_pass_their_tests() {
     assert!(!ran.out.contains('\x1b'), "no colours in a pipe");
 }
 
+/// What tells it from an empty list is nothing that a test is about.
+#[test]
+fn r06_an_empty_object_equals_an_empty_table() {
+    let source = "local json = require('@motu/json')\n\
+                  it('is equal', function() expect(json.decode('{\"a\":{}}')).to_equal({ a = {} }) end)\n\
+                  it('is no other', function() expect(setmetatable({}, { __len = print })).to_equal({}) end)";
+    let ran = test(source, &["--grant", "motu:json/*"]);
+    assert!(ran.out.contains("ok   is equal") && ran.out.contains("FAIL is no other"), "{}{}", ran.out, ran.err);
+}
+
 /// A place to open, what was expected and what there was.
 #[test]
 fn a_failing_case_says_where_and_what() {
