@@ -22,19 +22,33 @@ const FOLDER: &str = ".motu/types";
 
 pub(crate) fn types(types: &Types) -> ExitCode {
     match write(&types.dir, &types.providers) {
-        Ok(files) => {
+        Ok(Written { files, aliases: None }) => {
             let shown = types.dir.display();
             print(
                 &format!("{files} files of types in {shown}/{FOLDER}, and their aliases in {shown}/.luaurc\n"),
                 ExitCode::SUCCESS,
             )
         }
+        Ok(Written { files, aliases: Some(aliases) }) => {
+            let shown = types.dir.display();
+            let what = format!("put their aliases into {shown}/{CONFIG}, if it lacks them: {aliases}");
+            print(&format!("{files} files of types in {shown}/{FOLDER}; {what}\n"), ExitCode::SUCCESS)
+        }
         Err(failure) => failure.show(),
     }
 }
 
-/// Writes them, and says how many there are.
-pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<usize, Failure> {
+/// Has aliases in place of `.luaurc`: beside it, that would be one file too many. It is Luau, so nothing is written to it.
+const CONFIG: &str = ".config.luau";
+
+pub(crate) struct Written {
+    files: usize,
+    /// What is to be added to `.config.luau`, if the bundle has that.
+    aliases: Option<String>,
+}
+
+/// Writes them.
+pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<Written, Failure> {
     let failed =
         |path: &Path, error: &io::Error| Failure::usage(format!("{} can't be written: {error}", path.display()));
     if !dir.is_dir() {
@@ -43,8 +57,9 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<usize, Failure>
     let config = dir.join(".luaurc");
     let files = providers.add_to(Motu::builder())?.luau_types()?;
     let namespaces: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').next()).collect();
+    let is_luau = dir.join(CONFIG).exists();
     // first what may be refused
-    let text = with_aliases(&config, &namespaces)?;
+    let text = if is_luau { None } else { with_aliases(&config, &namespaces)? };
     for (path, contents) in &files {
         let path = dir.join(FOLDER).join(path);
         let folder = path.parent().unwrap_or(dir);
@@ -54,7 +69,9 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<usize, Failure>
     if let Some(text) = text {
         fs::write(&config, text).map_err(|error| failed(&config, &error))?;
     }
-    Ok(files.len())
+    let alias = |name: &&str| format!("{name} = \"./{FOLDER}/{name}\"");
+    let aliases = is_luau.then(|| namespaces.iter().map(alias).collect::<Vec<_>>().join(", "));
+    Ok(Written { files: files.len(), aliases })
 }
 
 /// The text of the `.luaurc` with an alias for each namespace, if it lacks one. All else that is in it stays as it is written, comments

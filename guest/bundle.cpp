@@ -115,6 +115,8 @@ void take_files(exports_motu_guest_vm_list_file_t *incoming) {
         file.path.assign(reinterpret_cast<const char *>(from.path.ptr), from.path.len);
         file.source.assign(reinterpret_cast<const char *>(from.contents.ptr), from.contents.len);
         file.opaque = from.opaque;
+        if (file.source.compare(0, 2, "#!") == 0) // the name of a program that runs the file elsewhere
+            file.source.replace(0, 2, "--");
         guest_list_u8_free(&from.contents); // at once: sources are held twice for as short as can be
         from.contents = {nullptr, 0};
         held_files.push_back(std::move(file));
@@ -159,7 +161,8 @@ std::vector<Diagnostic> compile_files(bool drop_sources) {
         WorksFor work(&file, 0);
         std::vector<Diagnostic> found;
         compile_file(file, found);
-        file.broken = list_diagnostics(found);
+        if (!found.empty()) // of opaque files no line is shown to scripts
+            file.broken = file.opaque ? file.path + ": " + found.front().message : list_diagnostics(found);
         diagnostics.insert(diagnostics.end(), found.begin(), found.end());
         if (drop_sources)
             std::string().swap(file.source);

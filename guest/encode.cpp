@@ -210,6 +210,8 @@ private:
             return open_table(hvalue(value));
         case LUA_TUSERDATA: {
             const Udata *userdata = uvalue(value);
+            if (userdata->tag == UTAG_PROXY)
+                return cannot_cross("userdata");
             uint32_t handle = argument ? handle_of(userdata->data, userdata->tag) : 0; // only the host knows it
             if (!handle)
                 return cannot_cross(argument ? "handle that was closed" : "handle");

@@ -100,8 +100,12 @@ public:
 
 private:
     void assign_to(Luau::AstExpr *to) {
+        auto *index = to->as<Luau::AstExprIndexName>();
+        auto *table = index ? index->expr->as<Luau::AstExprGlobal>() : nullptr;
         if (auto *global = to->as<Luau::AstExprGlobal>())
             assigned_.insert(global->name.value);
+        else if (table && table->name == "_G")
+            assigned_.insert(index->index.value);
         else
             to->visit(this);
     }

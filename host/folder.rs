@@ -1,6 +1,6 @@
 //! Reads a bundle from the file system. What lies there is as hostile as any input: links, huge files, odd names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,15 @@ pub(crate) fn read(folder: &Path, test: Option<&str>) -> Result<Files, Error> {
     if !root.is_dir() {
         return Err(Error::usage_error(format!("{} is not a folder", folder.display())));
     }
-    let mut reader = Reader { root, test, entries: 0, files: Vec::new(), hidden: Vec::new() };
+    let mut reader = Reader {
+        root,
+        test,
+        entries: 0,
+        files: Vec::new(),
+        hidden: HashMap::new(),
+        named: HashSet::new(),
+        ready: Vec::new(),
+    };
     reader.folder(folder, "", 0)?;
     reader.hidden_that_are_named()?;
     Ok(reader.files)
@@ -67,8 +75,12 @@ struct Reader<'a> {
     test: Option<&'a str>,
     entries: usize,
     files: Files,
-    /// Folders whose names start with a dot, which weren't read so far.
-    hidden: Vec<Hidden>,
+    /// Folders whose names start with a dot and that no file has named so far, by their names.
+    hidden: HashMap<String, Vec<Hidden>>,
+    /// Names that start with a dot, in the files that were looked at.
+    named: HashSet<String>,
+    /// Folders that are named, to be read.
+    ready: Vec<Hidden>,
 }
 
 struct Hidden {
@@ -102,25 +114,26 @@ impl Reader<'_> {
 
     /// Folders whose names start with a dot are no part of a bundle, but for those that a path in one of its files names:
     /// package managers put packages there.
+    ///
+    /// Each file is looked at once, and each folder is: the time is that of their bytes and their number.
     fn hidden_that_are_named(&mut self) -> Result<(), Error> {
-        let mut named = HashSet::new();
-        let mut looked_at = 0;
-        while !self.hidden.is_empty() {
-            for (_, contents) in self.files.get(looked_at..).unwrap_or_default() {
-                add_hidden_names(&mut named, contents);
-            }
-            looked_at = self.files.len();
-            let hidden = std::mem::take(&mut self.hidden);
-            let (now, later): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|folder| named.contains(&folder.name));
-            for folder in &now {
-                self.shown(&folder.path, &folder.name, &folder.prefix, folder.depth)?;
-            }
-            if now.is_empty() {
-                return Ok(());
-            }
-            self.hidden.extend(later);
+        if self.hidden.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let mut looked_at = 0;
+        loop {
+            while let Some((_, contents)) = self.files.get(looked_at) {
+                looked_at += 1;
+                for name in hidden_names(contents) {
+                    if self.named.len() < ENTRIES_MAX && !self.named.contains(name) {
+                        self.ready.extend(self.hidden.remove(name).unwrap_or_default());
+                        self.named.insert(name.to_owned());
+                    }
+                }
+            }
+            let Some(Hidden { path, name, prefix, depth }) = self.ready.pop() else { return Ok(()) };
+            self.shown(&path, &name, &prefix, depth)?;
+        }
     }
 
     fn entry(&mut self, path: &Path, prefix: &str, depth: usize) -> Result<(), Error> {
@@ -134,8 +147,12 @@ impl Reader<'_> {
         };
         if is_hidden && !is_config(name) {
             if !NEVER.contains(&name) && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
-                let (name, prefix) = (name.to_owned(), prefix.to_owned());
-                self.hidden.push(Hidden { path: path.to_owned(), name, prefix, depth });
+                let prefix = prefix.to_owned();
+                let folder = Hidden { path: path.to_owned(), name: name.to_owned(), prefix, depth };
+                match self.named.contains(name) {
+                    true => self.ready.push(folder),
+                    false => self.hidden.entry(name.to_owned()).or_default().push(folder),
+                }
             }
             return Ok(());
         }
@@ -146,6 +163,10 @@ impl Reader<'_> {
     fn shown(&mut self, path: &Path, name: &str, prefix: &str, depth: usize) -> Result<(), Error> {
         let of_bundle = is_luau(name) || is_config(name);
         let link = fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?.is_symlink();
+        // what can't be of the bundle may lead anywhere
+        if link && !of_bundle && !fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            return Ok(());
+        }
         if link {
             let target = path.canonicalize().map_err(|error| unreadable(path, &error))?;
             if !target.starts_with(&self.root) {
@@ -176,18 +197,17 @@ impl Reader<'_> {
     }
 }
 
-/// Adds the names in a file that start with a dot and stand after a `/`, as in `"./.packages/a"`. That is all that the host
-/// looks for in a file (M1).
-fn add_hidden_names(names: &mut HashSet<String>, contents: &[u8]) {
+/// The names in a file that start with a dot and stand after a `/`, as in `"./.packages/a"`. That is all that the host looks for
+/// in a file (M1).
+fn hidden_names(contents: &[u8]) -> impl Iterator<Item = &str> {
     let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..=b' ');
-    for at in contents.windows(2).enumerate().filter(|(_, two)| *two == b"/.").map(|(at, _)| at + 1) {
-        let word = contents.get(at..).unwrap_or_default();
-        let word = word.get(..word.len().min(NAME_BYTES_MAX)).unwrap_or_default();
-        let name = word.split(is_end).next().and_then(|name| str::from_utf8(name).ok());
-        if names.len() < ENTRIES_MAX && name.is_some_and(|name| !matches!(name, "." | "..")) {
-            names.extend(name.map(str::to_owned));
-        }
-    }
+    let starts = contents.windows(2).enumerate().filter(|(_, two)| *two == b"/.").map(|(at, _)| at + 1);
+    starts.filter_map(move |at| {
+        let word = contents.get(at..)?;
+        let word = word.get(..word.len().min(NAME_BYTES_MAX))?;
+        let name = word.split(is_end).next().and_then(|name| str::from_utf8(name).ok())?;
+        (!matches!(name, "." | "..")).then_some(name)
+    })
 }
 
 /// A file's bytes, never more than a bundle's file can have.

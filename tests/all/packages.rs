@@ -24,6 +24,11 @@ trials![
     r07_two_hundred_levels,
     r08_a_test_that_is_required,
     r09_warn,
+    r09_globals_by_another_name,
+    r03_a_program_that_runs_the_file,
+    r01_links_that_are_no_code,
+    r01_many_folders_with_a_dot,
+    r05_a_broken_opaque_file,
     c06_host_modules_by_aliases,
 ];
 
@@ -108,7 +113,7 @@ fn r02_newproxy() {
     let expected = ["userdata", "userdata", "nil", "field!", "a proxy", "false"].map(Value::string);
     assert_eq!(value(&[("init.luau", source)]).unwrap(), Value::Array(expected.to_vec()));
     let error = value_error("return newproxy()");
-    assert!(error.message().contains("value is a handle, which can't cross"), "{error}");
+    assert!(error.message().contains("value is a userdata, which can't cross"), "{error}");
 }
 
 fn value_error(source: &str) -> Error {
@@ -388,6 +393,49 @@ fn r09_warn() {
     let bundle = Bundle::from_files([("init.luau", "warn('careful', 1)")]).unwrap();
     run(motu.load(&bundle)).unwrap();
     assert_eq!(*lines.lock().unwrap(), [(motu::LogLevel::Warn, "careful\t1".to_owned())]);
+}
+
+fn r09_globals_by_another_name() {
+    let files = [("init.luau", "_G.config = 1 return require('@self/use')"), ("use.luau", "return config + _G.config")];
+    assert_eq!(value(&files).unwrap(), Value::from(2));
+    let checked = run(motu(limits()).check(&Bundle::from_files(files).unwrap())).unwrap();
+    assert!(checked.diagnostics.is_empty(), "{checked:?}");
+}
+
+fn r03_a_program_that_runs_the_file() {
+    let error = value(&[("init.lua", "#!/usr/bin/env luau\nerror('line 2')")]).unwrap_err();
+    assert!(error.message().starts_with("init.lua:2: line 2"), "{error}");
+    assert_eq!(value(&[("init.lua", "#!/usr/bin/env luau\nreturn 1")]).unwrap(), Value::from(1));
+}
+
+/// A virtual environment's, and one that leads nowhere.
+fn r01_links_that_are_no_code() {
+    let folder = folder(&[("init.luau", "-- by ./.venv/bin/python"), (".venv/bin/a.txt", "")]);
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, folder.path().join(at)).unwrap();
+    link("/usr/bin/env", ".venv/bin/python");
+    link("/nowhere", "doc.md");
+    assert_eq!(Bundle::from_dir(folder.path()).unwrap().paths().collect::<Vec<_>>(), ["init.luau"]);
+    link("/usr/bin/env", "lib.luau");
+    assert!(Bundle::from_dir(folder.path()).unwrap_err().message().contains("lib.luau leaves the bundle"));
+}
+
+/// Each names the next; and there are as many others.
+fn r01_many_folders_with_a_dot() {
+    let many: Vec<_> = (0..500).map(|i| (format!(".c{i}/x.luau"), format!("-- './.c{}/x'", i + 1))).collect();
+    let mut files: Vec<(&str, &str)> = many.iter().map(|(path, source)| (path.as_str(), source.as_str())).collect();
+    let others: Vec<_> = (0..500).map(|i| format!(".other{i}/x.luau")).collect();
+    files.extend(others.iter().map(|path| (path.as_str(), "")));
+    files.push(("init.luau", "-- './.c0/x'"));
+    assert_eq!(paths(&files).len(), 501);
+}
+
+fn r05_a_broken_opaque_file() {
+    let secret = Bundle::from_files([("init.luau", "return 1"), ("broken.luau", "local secret =\n= 1")]).unwrap();
+    let files = [("init.luau", "return select(2, pcall(require, '@lib/broken'))")];
+    let bundle = Bundle::from_files(files).unwrap().mount("lib", secret.opaque()).unwrap();
+    let value = value_of(&run(motu(limits()).load(&bundle)).unwrap());
+    let text = value.as_str().unwrap();
+    assert!(text.ends_with("@lib/broken.luau: syntax error (the source is opaque)"), "{text}");
 }
 
 fn c06_host_modules_by_aliases() {

@@ -10,10 +10,16 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
 }
 
-/// What is said, but for how long it took.
+/// What is said, but for how long it took, and how many bytes the growth would have taken that was one too many: that goes by what
+/// the VM has besides.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
+        if let Some((before, after)) = line.split_once(" bytes were needed") {
+            let before = before.trim_end_matches(|c: char| c.is_ascii_digit());
+            out.push_str(&format!("{before}N bytes were needed{after}\n"));
+            continue;
+        }
         let of_case = ["  ok ", "  FAIL ", "  skip "].iter().any(|start| line.starts_with(start));
         let cut = match line {
             _ if of_case && (line.ends_with(" ms)") || line.ends_with(" s)")) => line.rfind(" ("),

@@ -115,3 +115,18 @@ fn c07_types_keeps_comments_and_trailing_commas() {
         assert_eq!(std::fs::read_to_string(&config).unwrap(), after);
     }
 }
+
+/// A `.luaurc` beside it would break the bundle.
+#[test]
+fn c07_types_leave_a_config_luau_alone() {
+    let config = "return { luau = { aliases = { x = './one' } } }";
+    let files = [("init.luau", "return require('@x/a')"), (".config.luau", config), ("one/a.luau", "return 1")];
+    let folder = bundle(&files);
+    let path = folder.path().to_str().unwrap();
+    let ran = motu(&["types", path]);
+    let added = format!("put their aliases into {path}/.config.luau, if it lacks them: motu = \"./.motu/types/motu\"");
+    assert!(ran.code == 0 && ran.out.contains(&added), "{}{}", ran.out, ran.err);
+    assert!(!folder.path().join(".luaurc").exists());
+    assert_eq!(std::fs::read_to_string(folder.path().join(".config.luau")).unwrap(), config);
+    assert_eq!(motu(&["run", path]).code, 0);
+}

@@ -16,7 +16,7 @@ fn values() {
         ("[]", list([])),
         ("{}", Value::Map(Vec::new())),
         ("[ ]", list([])),
-        ("{ \n}", list([])),
+        ("{ \n}", Value::Map(Vec::new())),
         ("[true,[],[ \"a\" , 1 ]]", list([true.into(), list([]), list(["a".into(), 1.into()])])),
         ("{\"a\":{\"b\":[{}]}}", Value::from([("a", Value::from([("b", list([Value::Map(Vec::new())]))]))])),
         ("{\"\":1,\" \":2,\"1\":3}", Value::from([("", 1), (" ", 2), ("1", 3)])),
