@@ -50,6 +50,11 @@ async fn checked(check: &Check) -> Result<(String, ExitCode), Failure> {
         [] => format!("no handlers: {}", entry(&bundle, &loaded).await),
         names => format!("handlers: {}", report::one_line(&names.join(", "))),
     };
+    // a table without any handler is told of as a whole
+    for other in loaded.others().iter().filter(|_| !loaded.handlers().is_empty()) {
+        let path = bundle.entry();
+        let _ = writeln!(text, "{path}: warning: {}, and no function that handles an event", report::plain(other));
+    }
     let _ = writeln!(text, "ok: {files}, {handlers}");
     if !found.grants.is_empty() {
         text.push_str("needs:\n");

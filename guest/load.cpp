@@ -52,7 +52,7 @@ exports_motu_guest_vm_failure_t load_failure(lua_State *coroutine, const std::ve
     return script_failure(explained, traceback_of(coroutine));
 }
 
-guest_list_list_u8_t sorted_list(std::vector<std::string_view> &names) {
+guest_list_list_u8_t sorted_list(std::vector<std::string_view> names) {
     std::sort(names.begin(), names.end());
     guest_list_list_u8_t list = {nullptr, names.size()};
     if (names.empty())
@@ -70,7 +70,9 @@ guest_list_list_u8_t sorted_list(std::vector<std::string_view> &names) {
 
 // The handlers among what the entry returned, which is on top of the stack.
 exports_motu_guest_vm_loaded_t list_handlers(lua_State *L) {
-    exports_motu_guest_vm_loaded_t loaded = {{nullptr, 0}, false};
+    exports_motu_guest_vm_loaded_t loaded = {{nullptr, 0}, false, {nullptr, 0}};
+    constexpr size_t told_max = 20, told_bytes_max = 64;
+    std::vector<std::string> told;
     if (!lua_istable(L, -1))
         return loaded;
     std::vector<std::string_view> names; // they point into Luau strings, which the table keeps alive
@@ -78,19 +80,23 @@ exports_motu_guest_vm_loaded_t list_handlers(lua_State *L) {
     uint64_t bytes = 0;
     int table = lua_gettop(L);
     for (int at = 0; (at = lua_rawiter(L, table, at)) >= 0; lua_pop(L, 2)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1)) {
+        bool is_named = lua_type(L, -2) == LUA_TSTRING;
+        size_t size = 0;
+        const char *name = is_named ? lua_tolstring(L, -2, &size) : nullptr; // which would make a number's key a string
+        if (!is_named || !lua_isfunction(L, -1)) {
             others = true;
+            if (is_named && told.size() < told_max)
+                told.push_back(std::string(name, std::min(size, told_bytes_max)) + " is a " + luaL_typename(L, -1));
             continue;
         }
-        size_t size = 0;
-        const char *name = lua_tolstring(L, -2, &size);
         bytes += size + 32; // what the host counts for a list's item
         if (bytes > limits().result_bytes)
             exceeded(MOTU_GUEST_HOST_LIMIT_RESULT_BYTES, "the names of the entry's handlers");
         names.emplace_back(name, size);
     }
     loaded.only_handlers = !others && !names.empty();
-    loaded.handlers = sorted_list(names);
+    loaded.handlers = sorted_list(std::move(names));
+    loaded.others = sorted_list({told.begin(), told.end()});
     return loaded;
 }
 

@@ -266,7 +266,6 @@ impl HostModule {
     }
 
     /// Has [`Motu::vain_grants`](crate::Motu::vain_grants) find patterns that no argument of a function fits.
-    #[cfg(feature = "http")]
     pub(crate) fn never_granted(mut self, function: &str, never: Never) -> HostModule {
         self.narrowing.entry(function.to_owned()).or_default().never = Some(never);
         self

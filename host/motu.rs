@@ -676,6 +676,7 @@ pub(crate) struct Bundled {
     /// It has the handler `start`, which runs in each fresh instance.
     pub(crate) has_start: bool,
     only_handlers: bool,
+    others: Arc<[String]>,
     usage: Usage,
 }
 
@@ -706,6 +707,7 @@ impl Bundled {
             handlers,
             has_start,
             only_handlers,
+            others: loaded.others.iter().map(|other| String::from_utf8_lossy(other).into_owned()).collect(),
             usage,
         })
     }
@@ -740,6 +742,12 @@ impl Loaded {
     /// Whether its entry returned a table of handlers and nothing else. When not, see [`Instance::value`].
     pub fn only_handlers(&self) -> bool {
         self.bundled.only_handlers
+    }
+
+    /// What stands under names in the table that its entry returned, and is no function, so no event is handled by it: the first
+    /// 20, sorted, as `greet is a number`. Names are cut after 64 bytes, and what isn't UTF-8 in them is replaced.
+    pub fn others(&self) -> &[String] {
+        &self.bundled.others
     }
 
     /// What loading used.

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::rates::Rates;
-use crate::store::{Owner, StoreError};
+use crate::store::{Owner, Scope, StoreError};
 use crate::value::Shown;
 use crate::wire::canonical::{self, Canonical};
 use crate::wire::{Check, Encoded, WireError};
@@ -30,6 +30,19 @@ const DECODE_TOKEN: u64 = 100;
 
 /// How many tokens of an event's value are looked at before others may have the thread.
 const TOKENS_AT_ONCE: usize = 10_000;
+
+/// Why no scope fits a grant's pattern, if none does. The pattern is given by its pieces between `*`.
+pub(super) fn never(name: &str, pieces: &[Box<str>]) -> Option<String> {
+    if name != "scope" {
+        return None;
+    }
+    let (bytes, most) = (pieces.iter().map(|piece| piece.len()).sum::<usize>(), Scope::BYTES_MAX);
+    match pieces {
+        [scope] if scope.is_empty() => Some(format!("scope is never \"\": a scope has 1 to {most} bytes")),
+        _ if bytes > most => Some(format!("scope is never so long: a scope has 1 to {most} bytes")),
+        _ => None,
+    }
+}
 
 /// The entries of a page: the most, and how many there are if a call doesn't say.
 const PAGE_MAX: u32 = 1_000;

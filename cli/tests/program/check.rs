@@ -36,6 +36,16 @@ fn c01_an_entry_without_handlers_is_told() {
     }
 }
 
+/// Beside handlers, where it would be passed over.
+#[test]
+fn c01_a_handler_that_is_no_function_is_told() {
+    let source = "return { go = print, greet = 5, start = 'x', quit = setmetatable({}, { __call = print }), [1] = 2 }";
+    let ran = check(&[("init.luau", source)]);
+    let warned = |what: &str| format!("init.luau: warning: {what}, and no function that handles an event\n");
+    let all = ["greet is a number", "quit is a table", "start is a string"].map(warned).concat();
+    assert_eq!((ran.code, ran.out), (0, format!("{all}ok: 1 file, handlers: go\n")), "{}", ran.err);
+}
+
 #[test]
 fn c02_globals_that_are_not_there_are_warned_of() {
     for (name, said) in [

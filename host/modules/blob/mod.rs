@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::kept::{
-    READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, now, owner, page, seconds,
+    READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, never, now, owner, page, seconds,
 };
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
@@ -47,7 +47,8 @@ pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
         "link" => link,
         "usage" => usage,
     });
-    Ok(module)
+    let all: Vec<String> = module.names().map(str::to_owned).collect();
+    Ok(all.iter().fold(module, |module, name| module.never_granted(name, never)))
 }
 
 /// What a link to a blob gives.

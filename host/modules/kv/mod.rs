@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use types::{Applied, Conflict, Entry, Expected, Key, ListOptions, Operation, Operations, Page, SetOptions, Usage};
 
-use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, owner, page};
+use super::kept::{READ, READ_ROW, Rate, Steps, WRITE, WRITE_BYTE, expiry, failed, milliseconds, never, owner, page};
 use crate::context::CallContext;
 use crate::error::{Error, ErrorKind};
 use crate::kept::Kept;
@@ -29,7 +29,8 @@ pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
         "apply" => apply,
         "usage" => usage,
     });
-    Ok(module)
+    let all: Vec<String> = module.names().map(str::to_owned).collect();
+    Ok(all.iter().fold(module, |module, name| module.never_granted(name, never)))
 }
 
 struct Kv {

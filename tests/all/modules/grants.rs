@@ -322,6 +322,7 @@ fn c04_grants_that_allow_nothing_are_found() {
     let narrow = narrow.function("get", |_, _: String| async { Ok::<_, Error>(()) });
     let narrow = narrow.narrowed_by("get", "id", "key", |key| Some(key.split_once('/').unwrap().1.to_owned()));
     let motu = builder(limits()).host_module(narrow).build().unwrap();
+    let long = format!("motu:kv/store.*[scope={}*]", "x".repeat(65));
     for (grant, said) in [
         (
             "motu:kv/store.incr",
@@ -334,6 +335,9 @@ fn c04_grants_that_allow_nothing_are_found() {
         ("motu:kv@7/*", "there is no host function motu:kv@7/* here: did you mean motu:kv/*?"),
         ("motu:kv/store.get[scop=c]", "motu:kv/store.get has no argument scop that is text: did you mean scope?"),
         ("motu:kv/store.get[abc=c]", "motu:kv/store.get has no argument abc that is text"),
+        ("motu:kv/store.get[scope=]", "scope is never \"\": a scope has 1 to 64 bytes"),
+        (&long, "scope is never so long: a scope has 1 to 64 bytes"),
+        ("motu:blob/blobs.get[scope=]", "scope is never \"\": a scope has 1 to 64 bytes"),
         (
             "motu:http/client.fetch[url=https://api.example.com/*]",
             "a request is allowed by its host, not by its url: did you mean [host=api.example.com]?",
