@@ -1,12 +1,10 @@
 //! r01 to r09: packages as package managers lay them out, and what Luau elsewhere takes for granted.
 
-use std::fs;
 use std::sync::{Arc, Mutex};
 
 use motu::{Bundle, CallContext, Error, ErrorKind, Grants, Limits, Loaded, Value};
-use tempfile::TempDir;
 
-use crate::support::{builder, event, limits, load_files, motu, run, tenant};
+use crate::support::{builder, event, folder, limits, load_files, motu, run, tenant};
 
 trials![
     r01_folders_with_a_dot_that_a_path_names,
@@ -31,16 +29,6 @@ trials![
     r05_a_broken_opaque_file,
     c06_host_modules_by_aliases,
 ];
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    for (path, contents) in files {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-    folder
-}
 
 fn paths(files: &[(&str, &str)]) -> Vec<String> {
     let folder = folder(files);

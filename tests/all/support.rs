@@ -98,6 +98,17 @@ pub(crate) fn bundle(files: &[(&str, &str)]) -> Bundle {
     owned(Bundle::from_files(files.iter().map(|(path, text)| (*path, *text))).unwrap())
 }
 
+/// A folder with these files, that is gone when this is dropped.
+pub(crate) fn folder<C: AsRef<[u8]>>(files: &[(&str, C)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (path, contents) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, contents).unwrap();
+    }
+    folder
+}
+
 /// A bundle made otherwise, whose steps are the test's.
 pub(crate) fn owned(bundle: Bundle) -> Bundle {
     crate::steps::own(bundle.digest());

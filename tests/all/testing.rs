@@ -1,15 +1,13 @@
 //! U7: the bundle of a test file, as `motu::testing` makes it: stand-ins for host modules in the real VM, what is mocked and
 //! for how long, and what the library and the VM say to each other. What the library says of values is in `cli/tests/cases`.
 
-use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use motu::{Bundle, CallContext, Error, ErrorKind, Grants, Handle, HostModule, Instance, Loaded, Motu, Value, testing};
-use tempfile::TempDir;
 
-use crate::support::{builder, limits, run, send, tenant};
+use crate::support::{builder, folder, limits, run, send, tenant};
 
 trials![
     u7_mocks_before_and_after_a_require,
@@ -59,16 +57,6 @@ fn make() -> Motu {
             Ok::<_, Error>(context.get::<String>(session).unwrap().as_ref().clone())
         });
     builder(limits()).host_module(older).host_module(newer).build().unwrap()
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    for (path, contents) in files {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-    folder
 }
 
 fn load_from(motu: &Motu, folder: &Path, test: &str) -> Result<Loaded, Error> {
