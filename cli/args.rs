@@ -50,7 +50,8 @@ pub(crate) struct Run {
     pub(crate) event: Option<String>,
     #[arg(long, value_name = "JSON", requires = "event", allow_hyphen_values = true, help = data_help())]
     pub(crate) data: Option<String>,
-    /// Fuel for loading, and as much for `start` and for the event, or `unlimited`. About one unit for each wasm instruction.
+    /// Fuel for loading, and as much for `start` and for the event, or `unlimited`. About one unit for each wasm
+    /// instruction.
     #[arg(long, value_name = "N", default_value_t = Amount::fuel())]
     pub(crate) fuel: Amount,
     #[arg(long, value_name = "N", default_value_t = Amount::memory_mib(), help = memory_help("Memory"))]

@@ -1,7 +1,7 @@
 //! Reads the files that the program is pointed to, never more of them than a ceiling. `Bundle` reads those of a bundle.
 //!
-//! Files that are named on the command line or found in a folder must be plain files: opening a pipe waits for a writer that may never
-//! come, and a device such as /dev/zero has no end. `--data` alone may come through a pipe.
+//! Files that are named on the command line or found in a folder must be plain files: opening a pipe waits for a writer that
+//! may never come, and a device such as /dev/zero has no end. `--data` alone may come through a pipe.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};

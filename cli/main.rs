@@ -71,8 +71,8 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
     ExitCode::from(failure::EXIT_USAGE)
 }
 
-/// Writes to stdout, with characters that would not be seen [escaped](report::plain), and returns the exit status: `code`, unless
-/// writing failed. Whoever closed the pipe has seen enough.
+/// Writes to stdout, with characters that would not be seen [escaped](report::plain), and returns the exit status: `code`,
+/// unless writing failed. Whoever closed the pipe has seen enough.
 fn print(text: &str, code: ExitCode) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(report::plain(text).as_bytes()).and_then(|()| stdout.flush()) {

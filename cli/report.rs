@@ -107,15 +107,15 @@ pub(crate) fn time(elapsed: Duration) -> String {
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }
 
-/// Whether a character is not seen but obeyed: it steers a terminal, breaks a line, or changes the direction of what follows. There is
-/// none above U+FFFF.
+/// Whether a character is not seen but obeyed: it steers a terminal, breaks a line, or changes the direction of what
+/// follows. There is none above U+FFFF.
 pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text that may be a script's, for people: all that [would not be seen](is_unseen) is escaped, but line breaks and tabs. Text that
-/// was escaped before stays the same.
+/// Text that may be a script's, for people: all that [would not be seen](is_unseen) is escaped, but line breaks and tabs.
+/// Text that was escaped before stays the same.
 pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -9,9 +9,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::report;
 
-/// Writes what Motu logs from here on: of level info and above, if `-v` is given once, and of level debug too, if it is given more often.
-/// At level debug each event has a line when it ends. Without `-v` it is only what people would wait for, or pay for again and
-/// again, without knowing why: that the VM was compiled, and where that is kept.
+/// Writes what Motu logs from here on: of level info and above, if `-v` is given once, and of level debug too, if it is
+/// given more often. At level debug each event has a line when it ends. Without `-v` it is only what people would wait for,
+/// or pay for again and again, without knowing why: that the VM was compiled, and where that is kept.
 pub(crate) fn start(verbose: u8) {
     let level = match verbose {
         0 => return notes(),

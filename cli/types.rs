@@ -74,8 +74,8 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<Written, Failur
     Ok(Written { files: files.len(), aliases })
 }
 
-/// The text of the `.luaurc` with an alias for each namespace, if it lacks one. All else that is in it stays as it is written, comments
-/// too.
+/// The text of the `.luaurc` with an alias for each namespace, if it lacks one. All else that is in it stays as it is
+/// written, comments too.
 fn with_aliases(config: &Path, namespaces: &BTreeSet<&str>) -> Result<Option<String>, Failure> {
     let refuse = |why: &str| {
         let aliases: Vec<String> = namespaces.iter().map(|name| format!("\"{name}\": \"./{FOLDER}/{name}\"")).collect();

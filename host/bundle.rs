@@ -84,9 +84,9 @@ impl Bundle {
     pub const PATH_BYTES_MAX: usize = 512;
 
     /// Reads a folder: its `.luau` and `.lua` files, and its `.luaurc` and `.config.luau` files. Other files and tests
-    /// (`*.test.luau`) are left out. So is what is in folders whose name starts with a dot, unless a path in one of the files
-    /// names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`, `.git`, `.hg`, `.jj` or `.svn`. Symbolic links are followed inside of the
-    /// folder only.
+    /// (`*.test.luau`) are left out. So is what is in folders whose name starts with a dot, unless a path in one of the
+    /// files names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`, `.git`, `.hg`, `.jj` or `.svn`.
+    /// Symbolic links are followed inside of the folder only.
     ///
     /// # Errors
     ///
@@ -113,7 +113,8 @@ impl Bundle {
     /// # Errors
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: a path that is absolute, is given twice, or has empty
-    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau` or `init.lua`, or both.
+    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau` or `init.lua`,
+    /// or both.
     pub fn from_files<P, C>(files: impl IntoIterator<Item = (P, C)>) -> Result<Bundle, Error>
     where
         P: Into<String>,

@@ -22,8 +22,8 @@ const NOP_FUEL: u8 = 250;
 /// Where the compiled VM is kept, so that only the first start on a machine spends a second or two compiling it.
 ///
 /// The cache holds native code that is run as it is found: who can write to the folder can run code in your process. It is
-/// made with mode 0700. A cache that can't be read or written costs time and nothing else. What was compiled, and why it isn't
-/// kept, is told through `tracing`, with the target `motu::compile`.
+/// made with mode 0700. A cache that can't be read or written costs time and nothing else. What was compiled, and why it
+/// isn't kept, is told through `tracing`, with the target `motu::compile`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileCache {

@@ -99,7 +99,8 @@ impl Instance {
         self.tell(Command::Kill { cause: "it was killed".to_owned() });
     }
 
-    /// Pauses the instance until [`resume`](Self::resume). Events that come meanwhile wait in its mailbox, and deadlines go on.
+    /// Pauses the instance until [`resume`](Self::resume). Events that come meanwhile wait in its mailbox, and deadlines go
+    /// on.
     ///
     /// # Errors
     ///

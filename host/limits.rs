@@ -52,8 +52,8 @@ pub struct Limits {
     /// The size of a result, or of an error value, on the wire, in bytes. Default 1 MiB, at most 1 GiB. A result over it:
     /// [`Limit`](crate::ErrorKind::Limit); an error value over it is left out.
     pub result_bytes: u32,
-    /// How deep tables may lie in each other in a result, and in the arguments of a host function. Default 200, which is the most. A result over
-    /// it: [`Limit`](crate::ErrorKind::Limit); arguments over it are an error that the script can catch.
+    /// How deep tables may lie in each other in a result, and in the arguments of a host function. Default 200, which is the
+    /// most. A result over it: [`Limit`](crate::ErrorKind::Limit); arguments over it are an error that the script can catch.
     pub result_depth: u32,
     /// What one event and the tasks that it leaves behind, or loading, may log, in bytes; the end of each line counts as one, and a byte that isn't
     /// UTF-8 as the three that replace it. Default 64

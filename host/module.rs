@@ -245,15 +245,15 @@ impl HostModule {
         self
     }
 
-    /// Says that a function, by its name in the WIT, is pure: what it comes to depends on its arguments alone, and it reaches
-    /// nothing but the script's log. Scripts may then call it at the top level of a bundle too, and where what called them can't
-    /// wait, as in a comparison for `table.sort`. Of [`Motu`](crate::Motu)'s own, those of `motu:json`, `motu:codec` and
-    /// `motu:log` are, and of `motu:time` all but `now`, `monotonic` and `parse-rfc2822`.
+    /// Says that a function, by its name in the WIT, is pure: what it comes to depends on its arguments alone, and it
+    /// reaches nothing but the script's log. Scripts may then call it at the top level of a bundle too, and where what
+    /// called them can't wait, as in a comparison for `table.sort`. Of [`Motu`](crate::Motu)'s own, those of `motu:json`,
+    /// `motu:codec` and `motu:log` are, and of `motu:time` all but `now`, `monotonic` and `parse-rfc2822`.
     ///
     /// At the top level nobody has grants, for what is made there serves all tenants: a pure function needs none there.
-    /// [`CallContext::tenant`] is `motu:load` then, [`CallContext::event`] is empty, and no resource can be opened. Where nothing
-    /// can wait, a call fails that isn't answered at once: since it waits, or since it has more than 8,192 values to be read or
-    /// written.
+    /// [`CallContext::tenant`] is `motu:load` then, [`CallContext::event`] is empty, and no resource can be opened. Where
+    /// nothing can wait, a call fails that isn't answered at once: since it waits, or since it has more than 8,192 values to
+    /// be read or written.
     pub fn pure(mut self, function: &str) -> HostModule {
         let id = self.package.id();
         match self.described(function) {

@@ -744,8 +744,8 @@ impl Loaded {
         self.bundled.only_handlers
     }
 
-    /// What stands under names in the table that its entry returned, and is no function, so no event is handled by it: the first
-    /// 20, sorted, as `greet is a number`. Names are cut after 64 bytes, and what isn't UTF-8 in them is replaced.
+    /// What stands under names in the table that its entry returned, and is no function, so no event is handled by it: the
+    /// first 20, sorted, as `greet is a number`. Names are cut after 64 bytes, and what isn't UTF-8 in them is replaced.
     pub fn others(&self) -> &[String] {
         &self.bundled.others
     }

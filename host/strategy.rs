@@ -75,8 +75,8 @@ pub(crate) enum Notice {
     Ended { event: EventId, unstarted_bytes: Option<u64>, answer: Result<Vec<u8>, Error>, usage: Usage },
     /// A VM was started, the so manyth.
     Live { starts: u64 },
-    /// What it takes and waits for now: memory of the VM, and of what the host holds for it beside the mailbox; sleeps and calls of its
-    /// tasks.
+    /// What it takes and waits for now: memory of the VM, and of what the host holds for it beside the mailbox; sleeps and
+    /// calls of its tasks.
     Held { bytes: u64, waits: usize },
     /// The VM is gone. What its calls hold may be there for a while.
     Gone,

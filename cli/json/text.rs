@@ -35,7 +35,8 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-/// The same JSON, in which characters that would not be seen are escaped. `json` is on one line, so all of them are in strings.
+/// The same JSON, in which characters that would not be seen are escaped. `json` is on one line, so all of them are in
+/// strings.
 pub(super) fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {

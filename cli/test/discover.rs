@@ -157,10 +157,11 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The nearest folder around the test that is a package, for its files require what lies beside them; or else the outermost
-    /// one with an `init.luau`, or else the nearest one with aliases: in the test's repository (the nearest folder with a `.git`).
-    /// Without a repository that is looked for as far as the working directory, or PATH, and then as long as the next folder
-    /// above has an `init.luau` too: one that lies far above has nothing to do with it. Without any, it is PATH itself.
+    /// The nearest folder around the test that is a package, for its files require what lies beside them; or else the
+    /// outermost one with an `init.luau`, or else the nearest one with aliases: in the test's repository (the nearest folder
+    /// with a `.git`). Without a repository that is looked for as far as the working directory, or PATH, and then as long as
+    /// the next folder above has an `init.luau` too: one that lies far above has nothing to do with it. Without any, it is
+    /// PATH itself.
     fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
         // `..` and links can't be walked up
         let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;

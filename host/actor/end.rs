@@ -195,7 +195,8 @@ impl Body {
         self.endings.refuse(std::mem::take(&mut self.mailbox), error);
     }
 
-    /// Tells the front what memory it takes now, beside the mailbox, which the front knows, and how many waits its tasks have.
+    /// Tells the front what memory it takes now, beside the mailbox, which the front knows, and how many waits its tasks
+    /// have.
     pub(super) fn tell_held(&mut self, actor: &Actor) {
         let waits = self.vm.as_mut().map_or(0, |vm| vm.waits().len());
         let vm = if self.live { actor.gauge.bytes() } else { 0 };

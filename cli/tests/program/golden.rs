@@ -10,8 +10,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
 }
 
-/// What is said, but for how long it took, and how many bytes the growth would have taken that was one too many: that goes by what
-/// the VM has besides.
+/// What is said, but for how long it took, and how many bytes the growth would have taken that was one too many: that goes
+/// by what the VM has besides.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {

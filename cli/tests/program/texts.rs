@@ -1,10 +1,12 @@
-//! What scripts have printed, returned and raised, and how it is shown: nothing of it steers a terminal or hides what follows.
+//! What scripts have printed, returned and raised, and how it is shown: nothing of it steers a terminal or hides what
+//! follows.
 
 use serde_json::json;
 
 use crate::{bundle, motu, motu_in, run};
 
-/// DEL, a C1 control, an escape, a carriage return, a change of direction, an isolate, line and paragraph separators, a mark.
+/// DEL, a C1 control, an escape, a carriage return, a change of direction, an isolate, line and paragraph separators, a
+/// mark.
 const UNSEEN: &str = "a\u{7f}\u{9b}\u{1b}\r\u{202e}\u{2066}\u{2028}\u{2029}\u{200f}z";
 const ESCAPED: &str = r"a\u{7f}\u{9b}\u{1b}\r\u{202e}\u{2066}\u{2028}\u{2029}\u{200f}z";
 const IN_JSON: &str = r"a\u007f\u009b\u001b\r\u202e\u2066\u2028\u2029\u200fz";

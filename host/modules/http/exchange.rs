@@ -116,7 +116,8 @@ fn request(target: &Target, prepared: &Prepared) -> Result<Request<Whole>, Failu
     Ok(request)
 }
 
-/// Refuses a response of which it is not plain where its body ends, or that is packed in a way that nobody asked for. RFC 9112, 6.3.
+/// Refuses a response of which it is not plain where its body ends, or that is packed in a way that nobody asked for. RFC
+/// 9112, 6.3.
 fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };

@@ -98,5 +98,6 @@ pub(super) fn module() -> Result<HostModule, Error> {
     Ok(all.iter().fold(module, |module, name| module.pure(name)))
 }
 
-/// What these come to depends on when they are called: for a year of two digits, that of `parse-rfc2822` too. The others are pure.
+/// What these come to depends on when they are called: for a year of two digits, that of `parse-rfc2822` too. The others are
+/// pure.
 const BY_THE_CLOCK: [&str; 3] = ["now", "monotonic", "parse-rfc2822"];

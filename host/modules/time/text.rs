@@ -35,8 +35,8 @@ pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<f64, String> {
     }
 }
 
-/// Reads the date of an email or of an HTTP header, which may be in one of two old forms (RFC 9110, 5.6.7). `now` is for years of two
-/// digits.
+/// Reads the date of an email or of an HTTP header, which may be in one of two old forms (RFC 9110, 5.6.7). `now` is for
+/// years of two digits.
 ///
 /// # Errors
 /// The text isn't one, or is out of range.
@@ -49,7 +49,8 @@ pub(crate) fn parse_rfc2822(text: &str, now: f64) -> Result<f64, String> {
     })?)
 }
 
-/// The date of an HTTP header as RFC 850 has it (`Sunday, 06-Nov-94 08:49:37 GMT`), or C's `asctime` (`Sun Nov  6 08:49:37 1994`).
+/// The date of an HTTP header as RFC 850 has it (`Sunday, 06-Nov-94 08:49:37 GMT`), or C's `asctime` (`Sun Nov  6 08:49:37
+/// 1994`).
 fn old_form(text: &str, now: f64) -> Option<Timestamp> {
     let rfc850 = || {
         let mut read = strtime::parse("%A, %d-%b-%y %H:%M:%S GMT", text).ok()?;

@@ -39,7 +39,8 @@ fn standards_are_read() {
     }
 }
 
-/// RFC 9110, 5.6.7: a recipient takes all three forms, and a year of two digits that would be over 50 years ahead is of a century ago.
+/// RFC 9110, 5.6.7: a recipient takes all three forms, and a year of two digits that would be over 50 years ahead is of a
+/// century ago.
 #[test]
 fn c15_old_forms_of_http_dates_are_read() {
     let wanted = at("1994-11-06T08:49:37Z");
