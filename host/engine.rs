@@ -43,6 +43,8 @@ pub(crate) fn engine(cache: &OpenCache, memories: &Memories) -> wasmtime::Result
     // every machine; processors without the instruction call a function.
     config.wasm_relaxed_simd(true).relaxed_simd_deterministic(true);
     config.operator_cost(OperatorCost { Nop: NOP_FUEL, ..OperatorCost::new() });
+    // of the guest's own functions, which have no names: an end tells of the script's frames (`vm/trace.rs`)
+    config.wasm_backtrace_max_frames(None);
     Engine::new(&config)
 }
 
