@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 use wasmtime::{AsContextMut, Engine, ResourceLimiter, Store, Trap};
 
 use crate::clock::Clock;
@@ -21,7 +21,7 @@ use crate::functions::{Begun, Caller};
 pub(crate) use crate::guest::exports::motu::guest::vm::Traceable;
 use crate::guest::exports::motu::guest::vm::{Checked, Loaded, Module, Step};
 use crate::guest::motu::guest::types::{Answer, Failure, FailureKind, File, Limits as GuestLimits};
-use crate::guest::{COMPONENT, GuestPre, VM, VM_IMAGE, VM_NAME};
+use crate::guest::{COMPONENT, GuestIndices, VM, VM_IMAGE, VM_NAME};
 use crate::image::{Capture, EXCEPTION_HEAP_BYTES_MAX, Heir, Image, Memories, MemoryHandle, Start, start_from};
 use crate::limits::Limits;
 use crate::log::{Log, LogSink};
@@ -66,7 +66,10 @@ const LOOK_FUEL: u64 = 100_000;
 /// What all VMs of a Motu share: compiled code, and the image of an empty VM.
 pub(crate) struct Factory {
     engine: Engine,
-    pre: GuestPre<State>,
+    pre: InstancePre<State>,
+    exports: GuestIndices,
+    /// The export of that name, for an autopsy, which needs no other: to look all of them up takes 0.5 us.
+    trace: ComponentExportIndex,
     memories: Memories,
     base: Arc<Image>,
     clock: Clock,
@@ -85,10 +88,13 @@ impl Factory {
         let mut linker = Linker::<State>::new(&engine);
         linker.root().module(VM_NAME, &module).map_err(failed)?;
         imports::link(&mut linker).map_err(failed)?;
-        let pre = GuestPre::new(linker.instantiate_pre(&component).map_err(failed)?).map_err(failed)?;
+        let pre = linker.instantiate_pre(&component).map_err(failed)?;
+        let exports = GuestIndices::new(&pre).map_err(failed)?;
+        let trace = trace::export_of(&component).ok_or_else(|| Error::internal("the guest has no export `trace`"))?;
 
         let unborn = Image::new(VM_IMAGE).map_err(|error| failed(error.into()))?;
-        let mut factory = Factory { engine, pre, memories, base: unborn, clock: clock.clone(), pace: Pace::USUAL };
+        let (clock, pace) = (clock.clone(), Pace::USUAL);
+        let mut factory = Factory { engine, pre, exports, trace, memories, base: unborn, clock, pace };
         let state = State::new(&factory, &Arc::default(), LogSink::tracing(), None, Gauge::default());
         let mut vm = factory.instantiate(Start::Image(factory.base.clone()), state)?;
         let bindings = vm.bindings.clone();
@@ -170,24 +176,32 @@ impl Factory {
     }
 
     fn instantiate(&self, start: Start, state: State) -> Result<Vm, Error> {
+        let (mut store, instance, memory) = self.instance(start, state)?;
+        let bindings = self.exports.load(&mut store, &instance).map_err(|error| no_instance(&error))?;
+        Ok(Vm { store, bindings: Arc::new(bindings), memory })
+    }
+
+    fn instance(&self, start: Start, state: State) -> Result<(Store<State>, Instance, MemoryHandle), Error> {
         let hostcall_bytes = state.hostcall_bytes;
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(hostcall_bytes);
-        let failed =
-            |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"));
-        store.set_fuel(u64::MAX).map_err(failed)?;
-        let (bindings, memory) = start_from(start, || at_once(self.pre.instantiate_async(&mut store)));
-        let bindings = bindings.map_err(failed)?;
+        store.set_fuel(u64::MAX).map_err(|error| no_instance(&error))?;
+        let (instance, memory) = start_from(start, || at_once(self.pre.instantiate_async(&mut store)));
+        let instance = instance.map_err(|error| no_instance(&error))?;
         let memory = memory.ok_or_else(|| Error::internal("an instance was started without a memory"))?;
         store.data().memory.gauge.set(memory.len() as u64);
-        Ok(Vm { store, bindings: Arc::new(bindings), memory })
+        Ok((store, instance, memory))
     }
 
     /// Frees what is kept for an image that nobody will start from again.
     pub(crate) fn forget(&self, image: &Arc<Image>) {
         self.memories.forget(image);
     }
+}
+
+fn no_instance(error: &wasmtime::Error) -> Error {
+    Error::new(ErrorKind::Host, format!("no instance can be made: {error:#}"))
 }
 
 /// Runs to its end what doesn't stop on the way: no fuel is sliced yet, and no host function is called.

@@ -7,6 +7,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, TypedFunc};
+
 use super::{Entering, Factory, Gauge, State, Stop, Vm};
 use crate::bundle::Bundle;
 use crate::error::{Error, Trace};
@@ -104,10 +107,10 @@ impl Entering {
 impl Factory {
     pub(super) fn autopsy(&self, dead: DeadMemory, waits: Option<Traceable>, bundle: &Bundle) -> Trace {
         match self.start_over_dead(dead) {
-            Ok(mut vm) => {
-                let (mut frames, mut told) = vm.tell(Traceable::Running);
+            Ok(mut autopsy) => {
+                let (mut frames, mut told) = autopsy.tell(Traceable::Running);
                 if let Some(waits) = waits.filter(|_| told.is_ok() && frames.all.is_empty()) {
-                    (frames, told) = vm.tell(waits);
+                    (frames, told) = autopsy.tell(waits);
                 }
                 if let Err(error) = told {
                     tracing::debug!(error = format!("{error:#}"), "an autopsy came to no end");
@@ -122,18 +125,41 @@ impl Factory {
     }
 
     /// An instance over the memory of one that was stopped.
-    pub(super) fn start_over_dead(&self, dead: DeadMemory) -> Result<Vm, Error> {
+    pub(super) fn start_over_dead(&self, dead: DeadMemory) -> Result<Autopsy, Error> {
         let mut state = State::new(self, &Arc::default(), LogSink::none(), None, Gauge::default());
         state.memory.limit = dead.len() as u64;
         state.hostcall_bytes = COPIED_BYTES_MAX;
-        self.instantiate(Start::Dead(dead), state)
+        let (mut store, instance, _) = self.instance(Start::Dead(dead), state)?;
+        let trace = instance.get_typed_func(&mut store, &self.trace).map_err(|error| super::no_instance(&error))?;
+        Ok(Autopsy { store, trace })
+    }
+}
+
+/// The export that tells of frames.
+pub(super) fn export_of(component: &Component) -> Option<ComponentExportIndex> {
+    let exports = component.get_export_index(None, "motu:guest/vm")?;
+    component.get_export_index(Some(&exports), "trace")
+}
+
+/// An instance of which only that export can be called.
+pub(super) struct Autopsy {
+    pub(super) store: Store<State>,
+    trace: TypedFunc<(Traceable,), ()>,
+}
+
+impl Autopsy {
+    pub(super) fn tell(&mut self, what: Traceable) -> (Frames, wasmtime::Result<()>) {
+        let trace = self.trace;
+        frames_told(&mut self.store, async |store| trace.call_async(store, (what,)).await)
     }
 }
 
 impl Vm {
     /// Asks a VM at rest where somebody is who waits. Returns the VM, unless it was stopped on the way, which only a guest that is broken is.
     pub(crate) fn trace(mut self, what: Traceable, bundle: &Bundle) -> (Option<Vm>, Trace) {
-        let (frames, told) = self.tell(what);
+        let bindings = self.bindings.clone();
+        let (frames, told) =
+            frames_told(&mut self.store, async |store| bindings.motu_guest_vm().call_trace(store, what).await);
         let vm = match told {
             Ok(()) => Some(self),
             Err(error) => {
@@ -143,14 +169,16 @@ impl Vm {
         };
         (vm, frames.shown(bundle))
     }
+}
 
-    pub(super) fn tell(&mut self, what: Traceable) -> (Frames, wasmtime::Result<()>) {
-        self.store.data_mut().frames = Some(Frames::default());
-        let bindings = self.bindings.clone();
-        let told = match self.store.set_fuel(FUEL) {
-            Ok(()) => super::poll_to_end(bindings.motu_guest_vm().call_trace(&mut self.store, what)),
-            Err(error) => Err(error),
-        };
-        (self.store.data_mut().frames.take().unwrap_or_default(), told)
-    }
+fn frames_told(
+    store: &mut Store<State>,
+    trace: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<()>,
+) -> (Frames, wasmtime::Result<()>) {
+    store.data_mut().frames = Some(Frames::default());
+    let told = match store.set_fuel(FUEL) {
+        Ok(()) => super::poll_to_end(trace(store)),
+        Err(error) => Err(error),
+    };
+    (store.data_mut().frames.take().unwrap_or_default(), told)
 }
