@@ -1,6 +1,6 @@
 // The export `check`: what is wrong with a bundle, as far as can be known without running it. That is syntax and
-// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` and `.config.luau` files, and
-// as warnings globals that are not there.
+// compile errors, requires of a constant string that resolve to nothing, requires in a circle, broken `.luaurc` and
+// `.config.luau` files, and as warnings globals and members of the library that are not there.
 //
 // A file that nothing requires is checked like any other, and its being unused is not an error.
 #include "bundle.h"

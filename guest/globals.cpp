@@ -1,9 +1,11 @@
 #include "globals.h"
 
 #include "lua.h"
+#include "module.h"
 #include "vm.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -39,17 +41,51 @@ constexpr size_t suggested_max = 50;         // so many globals are compared wit
 constexpr size_t suggested_bytes_max = 32;   // if they are no longer than this
 constexpr size_t suggested_from_max = 1'000; // with so many names
 constexpr size_t read_max = 10'000;          // names of globals that are kept for a file
+constexpr size_t members_max = 1'000;        // members of globals that are kept for a file
 constexpr size_t far_max = 2;                // a suggestion differs from the name in no more letters
 
 class Visitor : public Luau::AstVisitor {
 public:
-    Visitor(Globals::Uses &uses, std::set<std::string> &assigned) : uses_(uses), assigned_(assigned) {}
+    Visitor(const Globals::Library &library, Globals::Uses &uses, std::set<std::string> &assigned)
+        : library_(library), uses_(uses), assigned_(assigned) {}
 
     using Luau::AstVisitor::visit;
 
     bool visit(Luau::AstExprGlobal *global) override {
         if (uses_.read.size() < read_max)
             uses_.read.emplace(global->name.value, global->location.begin);
+        return true;
+    }
+
+    bool visit(Luau::AstExprIndexName *index) override {
+        auto *global = index->expr->as<Luau::AstExprGlobal>();
+        auto table = global ? library_.tables.find(global->name.value) : library_.tables.end();
+        if (table != library_.tables.end() && !table->second.count(index->index.value) && !tested_.count(index) &&
+            uses_.members.size() < members_max)
+            uses_.members.emplace(std::pair(table->first, index->index.value), index->indexLocation.begin);
+        return true;
+    }
+
+    bool visit(Luau::AstExprBinary *binary) override {
+        using Binary = Luau::AstExprBinary;
+        for (Binary::Op op : {Binary::And, Binary::Or, Binary::CompareEq, Binary::CompareNe})
+            if (binary->op == op)
+                test(binary->left);
+        return true;
+    }
+
+    bool visit(Luau::AstExprUnary *unary) override {
+        test(unary->expr); // `not`: the others fail on nil
+        return true;
+    }
+
+    bool visit(Luau::AstStatIf *branch) override {
+        test(branch->condition);
+        return true;
+    }
+
+    bool visit(Luau::AstExprIfElse *branch) override {
+        test(branch->condition);
         return true;
     }
 
@@ -106,8 +142,16 @@ private:
             assigned_.insert(global->name.value);
         else if (table && table->name == "_G")
             assigned_.insert(index->index.value);
+        else if (table)
+            table->visit(this);
         else
             to->visit(this);
+    }
+
+    // Who asks whether a member is there knows that it may not be.
+    void test(const Luau::AstExpr *expr) {
+        if (expr->is<Luau::AstExprIndexName>())
+            tested_.insert(expr);
     }
 
     void name(Luau::AstLocal *local) {
@@ -115,19 +159,35 @@ private:
             uses_.local.insert(local->name.value);
     }
 
+    const Globals::Library &library_;
     Globals::Uses &uses_;
     std::set<std::string> &assigned_;
+    std::set<const Luau::AstExpr *> tested_;
 };
 
-std::set<std::string> library() {
-    lua_State *L = main_state();
-    std::set<std::string> names = {"_G"}; // of a tree
-    lua_pushvalue(L, LUA_GLOBALSINDEX);
+// The names that are texts in the table on top of the stack, which is popped.
+std::set<std::string> pop_names(lua_State *L) {
+    std::set<std::string> names;
     for (int at = 0; (at = lua_rawiter(L, -1, at)) >= 0; lua_pop(L, 2))
         if (lua_type(L, -2) == LUA_TSTRING)
             names.insert(lua_tostring(L, -2));
     lua_pop(L, 1);
     return names;
+}
+
+Globals::Library library() {
+    lua_State *L = main_state();
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    Globals::Library library = {{"_G"}, {}}; // of a tree
+    for (const std::string &name : pop_names(L)) {
+        lua_rawgetfield(L, LUA_GLOBALSINDEX, name.c_str());
+        if (lua_istable(L, -1))
+            library.tables.emplace(name, pop_names(L));
+        else
+            lua_pop(L, 1);
+        library.names.insert(name);
+    }
+    return library;
 }
 
 // How many letters are to be changed, added, left out or swapped with the next one; `most` if they are as many or more.
@@ -161,7 +221,7 @@ size_t distance(std::string_view name, std::string_view other, size_t most) {
 }
 
 // The name that it may be, if one is near.
-std::optional<std::string> near(const std::string &name, const std::set<std::string> *(&known)[3]) {
+std::optional<std::string> near(const std::string &name, std::initializer_list<const std::set<std::string> *> known) {
     size_t best = std::min(far_max, name.size() / 3) + 1, looked_at = 0;
     std::optional<std::string> found;
     for (const std::set<std::string> *names : known)
@@ -179,10 +239,12 @@ std::optional<std::string> near(const std::string &name, const std::set<std::str
 
 } // namespace
 
+Globals::Globals() : library_(library()) {}
+
 void Globals::add(const File &file, Luau::AstStatBlock &root) {
     Tree &tree = trees_[tree_of(file.path)];
-    Uses uses = {&file, {}, {}};
-    Visitor visitor(uses, tree.assigned);
+    Uses uses = {&file, {}, {}, {}};
+    Visitor visitor(library_, uses, tree.assigned);
     root.visit(&visitor);
     if (!file.opaque)
         tree.uses.push_back(std::move(uses));
@@ -191,15 +253,14 @@ void Globals::add(const File &file, Luau::AstStatBlock &root) {
 void Globals::add_broken(const File &file) { trees_[tree_of(file.path)].anything = true; }
 
 void Globals::report(Findings &findings) const {
-    const std::set<std::string> here = library();
     size_t suggested = 0;
     for (const auto &[path, tree] : trees_) {
         if (tree.anything)
             continue;
-        for (const Uses &uses : tree.uses)
+        for (const Uses &uses : tree.uses) {
             for (const auto &read : uses.read) {
                 const std::string &name = read.first;
-                if (here.count(name) || tree.assigned.count(name))
+                if (library_.names.count(name) || tree.assigned.count(name))
                     continue;
                 std::string message = "there is no global " + name + " here, so it is nil";
                 auto other = std::find_if(std::begin(others), std::end(others),
@@ -207,12 +268,25 @@ void Globals::report(Findings &findings) const {
                 if (other != std::end(others)) {
                     message.append(": ").append(other->second);
                 } else if (name.size() <= suggested_bytes_max && suggested++ < suggested_max) {
-                    const std::set<std::string> *known[] = {&here, &tree.assigned, &uses.local};
-                    if (std::optional<std::string> meant = near(name, known))
+                    if (std::string module = host_module_named(name); !module.empty())
+                        message += ": did you mean local " + name + " = require(\"" + module + "\")?";
+                    else if (std::optional<std::string> meant =
+                                 near(name, {&library_.names, &tree.assigned, &uses.local}))
                         message += ": did you mean " + *meant + "?";
                 }
                 findings.add(uses.file->path, read.second, message, true);
             }
+            for (const auto &[member, at] : uses.members) {
+                const auto &[global, name] = member;
+                if (tree.assigned.count(global))
+                    continue;
+                std::string message = "there is no " + global + "." + name + " here, so it is nil";
+                if (name.size() <= suggested_bytes_max && suggested++ < suggested_max)
+                    if (std::optional<std::string> meant = near(name, {&library_.tables.at(global)}))
+                        message += ": did you mean " + global + "." + *meant + "?";
+                findings.add(uses.file->path, at, message, true);
+            }
+        }
     }
 }
 

@@ -70,8 +70,8 @@ int print(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_INFO, "
 
 int warn(lua_State *L) { return log_values(L, MOTU_GUEST_HOST_LOG_LEVEL_WARN, "warn"); }
 
-// collectgarbage("count"): the KiB that Luau has in use. collectgarbage() collects all there is, at the script's cost. The other
-// options would let a script steer the collector.
+// collectgarbage("count"): the KiB that Luau has in use. collectgarbage() collects all there is, at the script's cost.
+// The other options would let a script steer the collector.
 int collectgarbage(lua_State *L) {
     const char *option = luaL_optstring(L, 1, "collect");
     if (strcmp(option, "collect") == 0) {

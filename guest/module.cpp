@@ -104,12 +104,24 @@ void push_replaceable_module(lua_State *L, const HostModule &module) {
     luaL_checkstack(L, 10, "require");
     lua_newtable(L);
     int replaced = lua_gettop(L);
-    push_functions(L, module, [replaced](lua_State *L, const HostFunction &function) {
+    lua_newtable(L);
+    int pure = lua_gettop(L);
+    push_functions(L, module, [replaced, pure](lua_State *L, const HostFunction &function) {
+        std::string name = function.table.empty() ? function.name : function.table + "." + function.name;
+        lua_pushboolean(L, function.is_pure);
+        lua_rawsetfield(L, pure, name.c_str());
         lua_pushvalue(L, replaced);
-        push_replaceable(L, function, function.table.empty() ? function.name : function.table + "." + function.name);
+        push_replaceable(L, function, name);
         lua_remove(L, -2);
     });
-    lua_insert(L, -2);
+    lua_insert(L, replaced);
+}
+
+std::string host_module_named(std::string_view name) {
+    for (const std::string &path : host_modules_under("@motu"))
+        if (std::string_view(path).substr(path.find('/') + 1) == name)
+            return path;
+    return {};
 }
 
 std::vector<std::string> host_modules_under(std::string_view space) {

@@ -35,11 +35,15 @@ HostModule *find_host_module(std::string_view path);
 // Pushes its table, which no script can change. May raise.
 void push_host_module(lua_State *L, HostModule &module);
 
-// Pushes a table of its own, whose functions can be replaced, and the table that they are replaced in: by name, `table.name`
-// for a resource's. What the second holds is called in place of the host's function.
+// Pushes a table of its own, whose functions can be replaced, the table that they are replaced in, and one that says
+// which are pure: by name, `table.name` for a resource's. What the second holds is called in place of the host's
+// function.
 void push_replaceable_module(lua_State *L, const HostModule &module);
 
 // The paths of the modules under `@motu`, sorted; without their versions where they can be required so.
 std::vector<std::string> host_modules_under(std::string_view space);
+
+// The path of Motu's own module of that name; empty if there is none.
+std::string host_module_named(std::string_view name);
 
 } // namespace motu

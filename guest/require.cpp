@@ -153,7 +153,7 @@ int require_function(lua_State *L) {
     if (HostModule *module = find_host_module({wanted, length})) {
         if (stand_in) { // itself
             push_replaceable_module(L, *module);
-            return 2;
+            return 3;
         }
         push_host_module(L, *module);
         return 1;

@@ -199,7 +199,8 @@ public:
             why = "its alias leads to another more than " + std::to_string(alias_hops_max) + " times";
             return NavigateResult::Ambiguous;
         }
-        if (alias_hops_ > 1 && !in_bundle_ && enter_host(alias)) // what editors have of it is in an alias too, which leads to its types
+        // what editors have of it is in an alias too, which leads to its types
+        if (alias_hops_ > 1 && !in_bundle_ && enter_host(alias))
             return NavigateResult::Success;
         if (same_ignoring_case(alias, "self")) {
             if (at_requirer_)

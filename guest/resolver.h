@@ -11,8 +11,8 @@
 
 namespace motu {
 
-// What one `require` string came to: a file, a host module, or an error for the script's author. The error names the string, the
-// requiring file and the reason; of an opaque requiring file it gives away only the path.
+// What one `require` string came to: a file, a host module, or an error for the script's author. The error names the
+// string, the requiring file and the reason; of an opaque requiring file it gives away only the path.
 struct Resolution {
     const File *file = nullptr;
     std::string host; // as it is required without aliases: "@motu/kv"

@@ -1,6 +1,6 @@
-// The export `trace`. It may run over memory that was left half changed, so it keeps nothing: it allocates no memory, calls nothing
-// through a pointer, and tells of each frame as soon as it has it. What it reads is only believed by the host if the
-// bundle has such a file.
+// The export `trace`. It may run over memory that was left half changed, so it keeps nothing: it allocates no memory,
+// calls nothing through a pointer, and tells of each frame as soon as it has it. What it reads is only believed by the
+// host if the bundle has such a file.
 
 #include "trace.h"
 

@@ -1,5 +1,5 @@
-// Where scripts are, for ends that no script raises: a limit, a deadline. The host asks with the export `trace`, also in a fresh
-// instance over the memory of one that was stopped at any instruction.
+// Where scripts are, for ends that no script raises: a limit, a deadline. The host asks with the export `trace`, also in
+// a fresh instance over the memory of one that was stopped at any instruction.
 #pragma once
 
 #include "bundle.h"

@@ -172,6 +172,12 @@ impl Error {
     }
 
     /// Where the script was: the place goes before the message.
+    /// With something more at the message's end.
+    pub(crate) fn saying(mut self, more: &str) -> Error {
+        self.0.message.push_str(more);
+        self
+    }
+
     pub(crate) fn with_trace(mut self, trace: Trace) -> Error {
         self.0.message.insert_str(0, &trace.place);
         self.0.traceback = trace.frames;

@@ -265,6 +265,13 @@ impl HostModule {
         self
     }
 
+    /// All of its functions are pure, but these.
+    pub(crate) fn pure_but(self, others: &[&str]) -> HostModule {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        let pure = names.iter().filter(|name| !others.contains(&name.as_str()));
+        pure.fold(self, |module, name| module.pure(name))
+    }
+
     /// Has [`Motu::vain_grants`](crate::Motu::vain_grants) find patterns that no argument of a function fits.
     pub(crate) fn never_granted(mut self, function: &str, never: Never) -> HostModule {
         self.narrowing.entry(function.to_owned()).or_default().never = Some(never);

@@ -26,8 +26,7 @@ impl Body {
             ended = ended % LOOK_EVERY + 1;
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_waiting(event) {
-                let error = out_of_time(waiting.time.unwrap_or_default());
-                Body::refuse(actor, &waiting, error);
+                self.out_of_time_unstarted(actor, &waiting);
             } else if let Some(account) = self.started.get(&event) {
                 let error = out_of_time(account.time.unwrap_or_default());
                 let cause = format!("the event {:?} ran out of time", account.name);
@@ -48,6 +47,21 @@ impl Body {
             }
         }
         true
+    }
+
+    /// An event that was never started. If it was for the handler `start`, that is where the time went.
+    fn out_of_time_unstarted(&mut self, actor: &Actor, waiting: &Waiting) {
+        let error = out_of_time(waiting.time.unwrap_or_default());
+        if !self.starting {
+            return Body::refuse(actor, waiting, error);
+        }
+        let had_vm = self.vm.is_some();
+        let error =
+            error.saying(" while the handler start ran").with_trace(self.trace_waiting(actor, Traceable::Event(START)));
+        Body::refuse(actor, waiting, error);
+        if had_vm && self.vm.is_none() {
+            self.lose(actor, None, "the guest broke its word");
+        }
     }
 
     /// Where somebody is who waits, if the VM is at rest to be asked: it is lost if it can't answer.

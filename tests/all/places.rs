@@ -514,6 +514,15 @@ fn w02_the_handler_start_and_pauses() {
         assert_eq!(error.message(), "init.luau:2: out of time: the deadline of 300 ms has passed", "{error:?}");
         assert_eq!(error.traceback(), traceback);
     }
+    // an event that waits for it
+    let limits = Limits { event_deadline: Some(Duration::from_millis(100)), start_deadline: None, ..limits };
+    for (body, place) in [("task.wait(100)", "init.luau:2: "), ("while true do end", "")] {
+        let source = format!("return {{ start = function()\n {body}\nend, go = print }}");
+        let limits = Limits { start_fuel: None, ..limits.clone() };
+        let error = event(&try_load(limits, source).unwrap().instance(anybody()), "go").unwrap_err();
+        let message = format!("{place}out of time: the deadline of 100 ms has passed while the handler start ran");
+        assert_eq!(error.message(), message, "{error:?}");
+    }
     let limits = Limits { event_deadline: Some(Duration::from_millis(500)), ..limits };
     let instance = try_load(limits, "return { go = function()\n task.wait(100)\nend }").unwrap().instance(anybody());
     let error = run(async {

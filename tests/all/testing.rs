@@ -13,6 +13,7 @@ trials![
     u7_mocks_before_and_after_a_require,
     u7_mocks_of_the_top_and_of_a_case,
     u7_mocks_of_a_resource,
+    u7_mocks_while_the_bundle_is_loaded,
     u7_every_name_of_a_module_is_the_same,
     u7_spies_see_what_files_pass,
     u7_stand_ins_are_denied_as_the_host_is,
@@ -145,6 +146,17 @@ fn u7_mocks_of_the_top_and_of_a_case() {
             expect(shop.direct('x')).to_be('waited')
         end)";
     pass(&motu(), source, &[SHOP], 3);
+}
+
+/// What is pure may be called at the top level, mocked or not.
+fn u7_mocks_while_the_bundle_is_loaded() {
+    let mocked = "mock('@motu/json', { decode = function() return 'mocked' end })";
+    let config = ("config.luau", "return { kept = require('@motu/json').decode('1') }");
+    let test = "it('x', function() expect(require('./config').kept).to_be('mocked') end)";
+    pass(&motu(), &format!("{mocked} require('./config') {test}"), &[config], 1);
+    let source =
+        format!("local config = require('./config') it('x', function() expect(config.kept).to_be(1) {mocked} end)");
+    pass(&motu(), &source, &[config], 1);
 }
 
 fn u7_mocks_of_a_resource() {

@@ -47,6 +47,41 @@ fn c01_a_handler_that_is_no_function_is_told() {
 }
 
 #[test]
+fn c02_members_of_the_library_that_are_not_there_are_warned_of() {
+    for (read, said) in [
+        ("math.flor", ": did you mean math.floor?"),
+        ("string.uper", ": did you mean string.upper?"),
+        ("table.zzyzx", ""),
+        ("os.getenv", ""),
+    ] {
+        let ran = check(&[("init.luau", &format!("return {{ go = function()\n\treturn {read}(1), {read} end }}"))]);
+        let warned = format!("init.luau:2:9: warning: there is no {read} here, so it is nil{said}\n");
+        let at = read.find('.').unwrap_or_default() + 1;
+        let warned = warned.replace(":2:9:", &format!(":2:{}:", 9 + at));
+        assert!(ran.out.starts_with(&warned), "{}{}", ran.out, ran.err);
+        assert_eq!((ran.code, ran.out.matches("warning").count()), (0, 1), "{}", ran.out);
+    }
+    // what asks whether it's there, what is assigned (an error of its own), and tables of the bundle's own
+    for source in [
+        "local a = table.pack2 or function() end return { go = function() if string.trim then return not math.x end end, a = a }",
+        "local a = if math.x then 1 else 2 local b = math.x == nil local c = math.x and 1 return { go = function() return a, b, c end }",
+        "math = { flor = 1 } return { go = function() return math.flor, _G.flor, math['x'] end }",
+        "local math = { flor = 1 } return { go = function() return math.flor end }",
+        "return { go = function() function string.trim() end end }",
+    ] {
+        let ran = check(&[("init.luau", source)]);
+        assert!(!ran.out.contains("warning"), "{source}: {}", ran.out);
+    }
+}
+
+#[test]
+fn c02_a_module_that_is_not_required_is_told() {
+    let ran = check(&[("init.luau", "return { go = function() return kv.get('s', 'k') end }")]);
+    let said = "there is no global kv here, so it is nil: did you mean local kv = require(\"@motu/kv\")?\n";
+    assert!(ran.out.contains(said), "{}{}", ran.out, ran.err);
+}
+
+#[test]
 fn c02_globals_that_are_not_there_are_warned_of() {
     for (name, said) in [
         ("wait", ": did you mean task.wait?"),

@@ -48,8 +48,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
                 Ok::<_, Error>(text.map(ByteBuf::from))
             },
         )
-        .pure("decode")
-        .pure("encode"))
+        .pure_but(&[]))
 }
 
 /// Reads a text in steps. What was read is charged, also of a text that is wrong further on.

@@ -94,8 +94,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .function("format-duration", |_, seconds: f64| answer(format_duration(seconds)))
         .function("zone-exists", |_, name: String| ready(Ok::<_, Error>(zone_exists(&name))))
         .function("zones", |_, (): ()| ready(Ok::<_, Error>(zones())));
-    let all: Vec<String> = module.names().filter(|name| !BY_THE_CLOCK.contains(name)).map(str::to_owned).collect();
-    Ok(all.iter().fold(module, |module, name| module.pure(name)))
+    Ok(module.pure_but(&BY_THE_CLOCK))
 }
 
 /// What these come to depends on when they are called: for a year of two digits, that of `parse-rfc2822` too. The others are
