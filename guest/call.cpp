@@ -82,7 +82,8 @@ int call(lua_State *L) {
     uint32_t wait = 0; // the host refuses what it can't answer at once
     if (!function.is_pure || can_wait(L)) {
         wait = next_wait();
-        check_can_wait(L, function.shown.c_str()); // whether the host will answer at once can't be known
+        // whether the host will answer at once can't be known
+        check_can_wait(L, function.shown.c_str(), "for all tenants; call it in a handler");
         check_calls(L);
     }
     guest_list_u8_t arguments = take_arguments(L, function);

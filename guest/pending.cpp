@@ -127,18 +127,17 @@ void check_calls(lua_State *L) {
         refuse(L, "calls_in_flight", limits().calls);
 }
 
-void check_not_loading(lua_State *L, const char *name) {
+void check_not_loading(lua_State *L, const char *name, const char *why) {
     if (is_loading())
         luaL_error(L,
-                   "%s can't be used at the top level of a bundle: that runs once, when the bundle's image is made, "
-                   "and nothing would resume a task of it",
-                   name);
+                   "%s can't be used at the top level of a bundle: that runs once, when the bundle's image is made, %s",
+                   name, why);
 }
 
 bool can_wait(lua_State *L) { return !is_loading() && lua_isyieldable(L); }
 
-void check_can_wait(lua_State *L, const char *name) {
-    check_not_loading(L, name);
+void check_can_wait(lua_State *L, const char *name, const char *why) {
+    check_not_loading(L, name, why);
     if (!lua_isyieldable(L))
         luaL_error(L,
                    "%s can't be used here: what called it (a metamethod, a callback of the standard library, a "

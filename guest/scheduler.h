@@ -25,10 +25,10 @@ enum class Kind : uint8_t {
 // Something that is to resume a coroutine.
 struct Pending {
     Kind kind;
-    bool holds;         // nothing else may resume the coroutine before
-    uint32_t wait;      // the host's number for it; 0 for a defer
-    uint64_t since;     // sleep: when it began, by the monotonic clock
-    int arguments;      // reference of a table with `count` of them; else they lie on the coroutine's own stack
+    bool holds;     // nothing else may resume the coroutine before
+    uint32_t wait;  // the host's number for it; 0 for a defer
+    uint64_t since; // sleep: when it began, by the monotonic clock
+    int arguments;  // reference of a table with `count` of them; else they lie on the coroutine's own stack
     int count;
     const HostFunction *function; // call: which
     Task *task;
@@ -39,11 +39,11 @@ struct Pending {
 struct Task {
     lua_State *thread;
     Pending *first, *last;
-    Pending *holding;  // the pending one that holds, if any
-    int reference;     // keeps the coroutine alive: while anything is pending, and while its event goes on
-    bool is_ours;      // not counted against the limit on coroutines
-    bool is_seen;      // a script has got hold of the coroutine; noted for ours only
-    bool is_handler;   // of an event that goes on; what follows is for those
+    Pending *holding; // the pending one that holds, if any
+    int reference;    // keeps the coroutine alive: while anything is pending, and while its event goes on
+    bool is_ours;     // not counted against the limit on coroutines
+    bool is_seen;     // a script has got hold of the coroutine; noted for ours only
+    bool is_handler;  // of an event that goes on; what follows is for those
     uint64_t event;
     const File *file; // where the handler's function is, null if in none
     int line;
@@ -72,8 +72,9 @@ void check_timers(lua_State *L);
 void check_calls(lua_State *L);
 
 // Raise where no task can be used; `name` is what can't.
-void check_not_loading(lua_State *L, const char *name);
-void check_can_wait(lua_State *L, const char *name);
+constexpr char no_task_here[] = "and nothing would resume a task of it";
+void check_not_loading(lua_State *L, const char *name, const char *why = no_task_here);
+void check_can_wait(lua_State *L, const char *name, const char *why = no_task_here);
 
 // Whether what is called may wait.
 bool can_wait(lua_State *L);

@@ -322,7 +322,7 @@ fn check_path(path: &str) -> Result<(), Error> {
         return refuse(&format!("is longer than {} bytes", Bundle::PATH_BYTES_MAX));
     }
     if path.starts_with(['/', '@']) {
-        return refuse("starts with / or @; paths are relative to the bundle");
+        return refuse("starts with / or @: paths are relative to the bundle, and with @ begin aliases");
     }
     if path.contains('\\') || path.chars().any(char::is_control) {
         return refuse("has a \\ or a control character in it");
