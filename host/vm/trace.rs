@@ -130,7 +130,7 @@ impl Factory {
         state.memory.limit = dead.len() as u64;
         state.hostcall_bytes = COPIED_BYTES_MAX;
         let (mut store, instance, _) = self.instance(Start::Dead(dead), state)?;
-        let trace = instance.get_typed_func(&mut store, &self.trace).map_err(|error| super::no_instance(&error))?;
+        let trace = instance.get_typed_func(&mut store, self.trace).map_err(|error| super::no_instance(&error))?;
         Ok(Autopsy { store, trace })
     }
 }
