@@ -14,6 +14,9 @@ const EXIT_LIMIT: u8 = 3;
 const EXIT_DENIED: u8 = 4;
 const EXIT_FAULT: u8 = 70;
 
+/// The longest message of wrong usage: a parser may quote a whole line.
+const USAGE_BYTES_MAX: usize = 8 << 10;
+
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
@@ -42,6 +45,12 @@ impl Failure {
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > USAGE_BYTES_MAX {
+            let more = format!("... ({} bytes)", message.len());
+            message.truncate(message.floor_char_boundary(USAGE_BYTES_MAX));
+            message += &more;
+        }
         Self::new(ErrorKind::Usage, message)
     }
 

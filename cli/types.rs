@@ -59,6 +59,10 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<Written, Failur
     let namespaces: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').next()).collect();
     let is_luau = dir.join(CONFIG).exists();
     // first what may be refused
+    let paths = files.keys().map(|path| dir.join(FOLDER).join(path));
+    for path in paths.chain((!is_luau).then(|| config.clone())) {
+        stays(dir, &path)?;
+    }
     let text = if is_luau { None } else { with_aliases(&config, &namespaces)? };
     for (path, contents) in &files {
         let path = dir.join(FOLDER).join(path);
@@ -72,6 +76,19 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<Written, Failur
     let alias = |name: &&str| format!("{name} = \"./{FOLDER}/{name}\"");
     let aliases = is_luau.then(|| namespaces.iter().map(alias).collect::<Vec<_>>().join(", "));
     Ok(Written { files: files.len(), aliases })
+}
+
+/// Refuses to write through a link that leaves the folder, which may be a stranger's.
+fn stays(dir: &Path, path: &Path) -> Result<(), Failure> {
+    let root = dir.canonicalize().ok();
+    for path in path.ancestors().take_while(|path| *path != dir) {
+        let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        if is_link && !path.canonicalize().ok().zip(root.as_ref()).is_some_and(|(path, root)| path.starts_with(root)) {
+            let shown = path.display();
+            return Err(Failure::usage(format!("{shown} is a link that leaves the folder; nothing was written")));
+        }
+    }
+    Ok(())
 }
 
 /// The text of the `.luaurc` with an alias for each namespace, if it lacks one. All else that is in it stays as it is
@@ -98,7 +115,7 @@ fn with_aliases(config: &Path, namespaces: &BTreeSet<&str>) -> Result<Option<Str
     for name in namespaces {
         let path = format!("./{FOLDER}/{name}");
         // Luau takes the first, if there are several.
-        match tables.iter().flat_map(CstObject::properties).find(|alias| is_named(alias, name)) {
+        match tables.iter().flat_map(CstObject::properties).find(|alias| is_alias(alias, name)) {
             Some(alias) if text_of(&alias).as_ref() == Some(&path) => {}
             Some(_) => return Err(refuse(&format!("has an alias {name} for something else"))),
             None => missing.push((name, path)),
@@ -112,6 +129,11 @@ fn with_aliases(config: &Path, namespaces: &BTreeSet<&str>) -> Result<Option<Str
         aliases.append(name, CstInputValue::String(path));
     }
     Ok(Some(root.to_string()))
+}
+
+/// Luau looks aliases up without regard to case.
+fn is_alias(property: &CstObjectProp, name: &str) -> bool {
+    property.decoded_name().is_some_and(|decoded| decoded.eq_ignore_ascii_case(name))
 }
 
 fn is_named(property: &CstObjectProp, name: &str) -> bool {

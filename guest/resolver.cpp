@@ -292,7 +292,11 @@ private:
         for (const char *extension : {".luau", ".lua"})
             if (name == "init" && find_file(place + extension))
                 return place + extension + " is required as its folder: leave out \"/init\"";
-        return "there is no " + shown(place) + ".luau and no folder " + shown(place);
+        std::string text = "there is no " + shown(place) + ".luau and no folder " + shown(place);
+        if (!name.empty() && name[0] == '.')
+            text += "; a folder with a dot is of a bundle only if a file has its name in full, in a path as "
+                    "\"./.packages/a\", and .git, .hg, .jj, .motu and .svn never are";
+        return text;
     }
 
     std::string no_such_alias(const std::string &alias) const {
@@ -434,7 +438,8 @@ Resolution resolve(const File &requirer, std::string_view wanted) {
         }
         result = navigate(requirer, path);
         std::string space = path.substr(0, path.find('/'));
-        if (!result.file && result.host.empty() && !host_modules_under(space).empty() && !leads_somewhere(requirer, space))
+        if (!result.file && result.host.empty() && !host_modules_under(space).empty() &&
+            !leads_somewhere(requirer, space))
             result.error = no_host_module(path);
     }
     if (result.file || !result.host.empty())

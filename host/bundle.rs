@@ -86,7 +86,7 @@ impl Bundle {
     /// Reads a folder: its `.luau` and `.lua` files, and its `.luaurc` and `.config.luau` files. Other files and tests
     /// (`*.test.luau`) are left out. So is what is in folders whose name starts with a dot, unless a path in one of the
     /// files names that folder, as in `require("./.pesde/a")`; but never what is in `.motu`, `.git`, `.hg`, `.jj` or `.svn`.
-    /// Symbolic links are followed inside of the folder only.
+    /// Symbolic links are followed inside of the folder only. All files together can have 64 MiB.
     ///
     /// # Errors
     ///

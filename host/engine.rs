@@ -116,6 +116,14 @@ impl OpenCache {
         OpenCache { is_users, why_not: opened.as_ref().err().map(why), cache: opened.ok(), folder }
     }
 
+    /// What to do about a VM that can't be set up: files that were kept may be damaged, and nothing else tells.
+    pub(crate) fn help(&self) -> String {
+        match &self.cache {
+            Some(cache) => format!("; if that stays so, delete {}", cache.directory().display()),
+            None => String::new(),
+        }
+    }
+
     /// Says that the VM was compiled, if it was, and whether the next start has to do it again.
     pub(crate) fn tell(&self, elapsed: Duration) {
         let (ms, folder) = (elapsed.as_millis(), self.folder.display());
@@ -144,11 +152,15 @@ impl OpenCache {
 /// The `tracing` target of messages about compiling.
 const COMPILE: &str = "motu::compile";
 
-/// Whether what was compiled has been kept.
+/// About what is kept: 1.8 MB.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Whether what was compiled has been kept: as far as there is room for it.
 fn is_written(cache: &Cache) -> bool {
     let probe = cache.directory().join(format!(".probe-{}", std::process::id()));
-    let written = std::fs::write(&probe, []).is_ok();
-    written && std::fs::remove_file(&probe).is_ok()
+    let written = std::fs::write(&probe, vec![0; KEPT_BYTES]);
+    let removed = std::fs::remove_file(&probe);
+    written.is_ok() && removed.is_ok()
 }
 
 fn user_folder() -> Option<PathBuf> {

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::{Bundle, too_large};
@@ -14,6 +15,9 @@ const FOLDER_DEPTH_MAX: usize = 32;
 
 /// The folders and files looked at, at most: a bundle has no more files than that by far.
 const ENTRIES_MAX: usize = 65_536;
+
+/// The bytes of all files together, at most: what is read is in memory before anybody asks for a limit `source_bytes`.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// Folders that are never of a bundle: Motu's own, with the types that editors read, and those of version control.
 const NEVER: [&str; 5] = [".motu", ".git", ".hg", ".jj", ".svn"];
@@ -33,6 +37,8 @@ pub(crate) fn read(folder: &Path, test: Option<&str>) -> Result<Files, Error> {
         root,
         test,
         entries: 0,
+        bytes: 0,
+        is_in_hidden: false,
         files: Vec::new(),
         hidden: HashMap::new(),
         named: HashSet::new(),
@@ -74,6 +80,9 @@ struct Reader<'a> {
     root: PathBuf,
     test: Option<&'a str>,
     entries: usize,
+    bytes: u64,
+    /// What is looked at now is in a folder whose name starts with a dot.
+    is_in_hidden: bool,
     files: Files,
     /// Folders whose names start with a dot and that no file has named so far, by their names.
     hidden: HashMap<String, Vec<Hidden>>,
@@ -120,6 +129,7 @@ impl Reader<'_> {
         if self.hidden.is_empty() {
             return Ok(());
         }
+        self.is_in_hidden = true;
         let mut looked_at = 0;
         loop {
             while let Some((_, contents)) = self.files.get(looked_at) {
@@ -140,7 +150,9 @@ impl Reader<'_> {
         let name = path.file_name().unwrap_or_default();
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
         let Some(name) = name.to_str() else {
-            if is_hidden {
+            let is_code = [&b".luau"[..], b".lua"].iter().any(|end| name.as_encoded_bytes().ends_with(end));
+            let may_have_code = is_code || fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+            if is_hidden || !may_have_code {
                 return Ok(());
             }
             return Err(Error::usage_error(format!("the name of {} is not UTF-8", path.display())));
@@ -170,6 +182,9 @@ impl Reader<'_> {
         if link {
             let target = path.canonicalize().map_err(|error| unreadable(path, &error))?;
             if !target.starts_with(&self.root) {
+                if self.is_in_hidden && !of_bundle && !name.starts_with('.') {
+                    return Ok(()); // as that of a virtual environment, which a comment names, to the system's
+                }
                 return Err(Error::usage_error(format!(
                     "the link {} leaves the bundle; copy what it points to into the bundle",
                     path.display()
@@ -192,7 +207,13 @@ impl Reader<'_> {
             let most = Bundle::FILES_MAX;
             return Err(Error::usage_error(format!("{} holds more than {most} Luau files", self.root.display())));
         }
-        self.files.push((inner, contents(path)?));
+        let contents = contents(path)?;
+        self.bytes += contents.len() as u64;
+        if self.bytes > BYTES_MAX {
+            let (shown, most) = (self.root.display(), BYTES_MAX >> 20);
+            return Err(Error::usage_error(format!("the Luau files of {shown} have more than {most} MiB in all")));
+        }
+        self.files.push((inner, contents));
         Ok(())
     }
 }
@@ -200,19 +221,30 @@ impl Reader<'_> {
 /// The names in a file that start with a dot and stand after a `/`, as in `"./.packages/a"`. That is all that the host looks
 /// for in a file (M1).
 fn hidden_names(contents: &[u8]) -> impl Iterator<Item = &str> {
-    let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..=b' ');
-    let starts = contents.windows(2).enumerate().filter(|(_, two)| *two == b"/.").map(|(at, _)| at + 1);
-    starts.filter_map(move |at| {
+    let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..b' ');
+    let starts =
+        contents.windows(2).enumerate().filter(|(_, two)| matches!(two, [b'/' | b'\\', b'.'])).map(|(at, _)| at + 1);
+    let names = starts.filter_map(move |at| {
         let word = contents.get(at..)?;
         let word = word.get(..word.len().min(NAME_BYTES_MAX))?;
-        let name = word.split(is_end).next().and_then(|name| str::from_utf8(name).ok())?;
-        (!matches!(name, "." | "..")).then_some(name)
-    })
+        word.split(is_end).next().and_then(|name| str::from_utf8(name).ok())
+    });
+    // in a text that is no path, a name ends at a space
+    let both = names.flat_map(|name| [Some(name), name.split_once(' ').map(|(name, _)| name)]).flatten();
+    both.filter(|name| !matches!(*name, "." | ".."))
 }
 
 /// A file's bytes, never more than a bundle's file can have.
 fn contents(path: &Path) -> Result<Vec<u8>, Error> {
-    let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    // it may have become a pipe since it was looked at
+    let open = || {
+        let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+        }
+        Ok(file)
+    };
+    let file = open().map_err(|error| unreadable(path, &error))?;
     let mut contents = Vec::new();
     file.take(Bundle::FILE_BYTES_MAX + 1).read_to_end(&mut contents).map_err(|error| unreadable(path, &error))?;
     if contents.len() as u64 > Bundle::FILE_BYTES_MAX {
@@ -222,6 +254,6 @@ fn contents(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(contents)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::usage_error(format!("{} can't be read: {error}", path.display()))
 }

@@ -121,11 +121,16 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Placement {
-    /// So many workers take turns with all instances, a slice of fuel each. Whoever is furthest behind its share is next,
+    /// So many workers, 1,024 at most, take turns with all instances, a slice of fuel each. Whoever is furthest behind its share is next,
     /// on whichever worker is free.
     ThreadPool(NonZeroUsize),
     /// A worker for each tenant that has instances. The kernel shares the processors out; weights are of no meaning.
     ThreadPerTenant,
+}
+
+impl Placement {
+    /// The most workers of a pool.
+    pub const WORKERS_MAX: usize = 1024;
 }
 
 impl Default for Placement {
@@ -298,6 +303,10 @@ impl MotuBuilder {
     pub fn build(self) -> Result<Motu, Error> {
         self.build_on(|shared, placement| {
             Ok(match placement {
+                Placement::ThreadPool(workers) if workers.get() > Placement::WORKERS_MAX => {
+                    let most = Placement::WORKERS_MAX;
+                    return Err(Error::usage_error(format!("a pool of {workers} workers: it can have {most} at most")));
+                }
                 Placement::ThreadPool(workers) => Box::new(ThreadPool::new(shared, workers.get())?),
                 Placement::ThreadPerTenant => Box::new(ThreadPerTenant::new(shared)?),
             })

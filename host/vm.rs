@@ -78,9 +78,11 @@ pub(crate) struct Factory {
 
 impl Factory {
     pub(crate) fn new(cache: &CompileCache, clock: &Clock) -> Result<Factory, Error> {
-        let failed = |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("the VM can't be set up: {error:#}"));
         let memories = Memories::new();
         let (cache, began) = (OpenCache::open(cache), Instant::now());
+        let help = cache.help();
+        let failed =
+            |error: wasmtime::Error| Error::new(ErrorKind::Host, format!("the VM can't be set up: {error:#}{help}"));
         let engine = engine(&cache, &memories).map_err(failed)?;
         let module = wasmtime::Module::new(&engine, VM).map_err(failed)?;
         let component = Component::new(&engine, COMPONENT).map_err(failed)?;

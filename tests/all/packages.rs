@@ -1,5 +1,6 @@
 //! r01 to r09: packages as package managers lay them out, and what Luau elsewhere takes for granted.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, Mutex};
 
 use motu::{Bundle, CallContext, Error, ErrorKind, Grants, Limits, Loaded, Value};
@@ -25,6 +26,8 @@ trials![
     r09_globals_by_another_name,
     r03_a_program_that_runs_the_file,
     r01_links_that_are_no_code,
+    r01_names_of_folders_with_a_dot,
+    r01_a_folder_has_a_ceiling,
     r01_many_folders_with_a_dot,
     r05_a_broken_opaque_file,
     c06_host_modules_by_aliases,
@@ -405,6 +408,39 @@ fn r01_links_that_are_no_code() {
     assert_eq!(Bundle::from_dir(folder.path()).unwrap().paths().collect::<Vec<_>>(), ["init.luau"]);
     link("/usr/bin/env", "lib.luau");
     assert!(Bundle::from_dir(folder.path()).unwrap_err().message().contains("lib.luau leaves the bundle"));
+}
+
+/// With spaces, after backslashes; and what is said of those that are not read.
+fn r01_names_of_folders_with_a_dot() {
+    for (wanted, path) in [
+        ("@self/.my pkgs/x", ".my pkgs/x.luau"),
+        ("@self/.a b c/.d e/x", ".a b c/.d e/x.luau"),
+        (r"@self\\.pkgs\\x", ".pkgs/x.luau"),
+    ] {
+        let source = format!("return require(\"{wanted}\")");
+        assert_eq!(value(&[("init.luau", &source), (path, "return 'x'")]).unwrap(), Value::string("x"), "{wanted}");
+    }
+    for source in ["local p = '.pkgs' return require(`@self/{p}/x`)", "return require('@self/.git/x')"] {
+        let files = [("init.luau", source), (".pkgs/x.luau", ""), (".git/x.luau", "")];
+        refused(&files, &["; a folder with a dot is of a bundle only if a file has its name in full"]);
+    }
+    // in a comment
+    let folder = folder(&[("init.luau", "-- by https://example.com/.venv for all"), (".venv/a/b.txt", "")]);
+    std::os::unix::fs::symlink("/", folder.path().join(".venv/lib64")).unwrap();
+    let named = std::ffi::OsStr::from_bytes(b"\xff.txt");
+    std::fs::write(folder.path().join(named), "").unwrap();
+    assert_eq!(Bundle::from_dir(folder.path()).unwrap().paths().collect::<Vec<_>>(), ["init.luau"]);
+}
+
+/// Links to one file of 4 MiB: each counts.
+fn r01_a_folder_has_a_ceiling() {
+    let folder = folder(&[("init.luau", "return 1")]);
+    std::fs::write(folder.path().join("a.luau"), vec![b' '; 4 << 20]).unwrap();
+    for i in 0..400 {
+        std::os::unix::fs::symlink("a.luau", folder.path().join(format!("b{i}.luau"))).unwrap();
+    }
+    let error = Bundle::from_dir(folder.path()).unwrap_err();
+    assert!(error.message().ends_with("have more than 64 MiB in all"), "{error}");
 }
 
 /// Each names the next; and there are as many others.

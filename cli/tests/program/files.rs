@@ -48,6 +48,37 @@ fn c09_only_plain_files_are_read() {
 }
 
 #[test]
+fn c09_types_are_not_written_through_a_link() {
+    let outside = bundle(&[]);
+    let link = |to: &std::path::Path, at: &std::path::Path| std::os::unix::fs::symlink(to, at).unwrap();
+    for (at, to) in [(".luaurc", "new.json"), (".motu", ""), (".luaurc", "nowhere/x")] {
+        let folder = bundle(&[("init.luau", ECHO)]);
+        link(&outside.path().join(to), &folder.path().join(at));
+        let ran = motu_soon(&["types", folder.path().to_str().unwrap()]);
+        assert_eq!(ran.code, 2, "{at}: {}{}", ran.out, ran.err);
+        assert!(
+            ran.err.contains(&format!("{at} is a link that leaves the folder; nothing was written")),
+            "{}",
+            ran.err
+        );
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "{at}");
+    }
+    // one that stays
+    let folder = bundle(&[("init.luau", ECHO), ("config/luaurc.json", "{}")]);
+    link("config/luaurc.json".as_ref(), &folder.path().join(".luaurc"));
+    let ran = motu_soon(&["types", folder.path().to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn c09_messages_have_a_ceiling() {
+    let folder = bundle(&[("long.toml", &"x".repeat(3_000_000))]);
+    let ran = motu_soon(&["load", folder.path().join("long.toml").to_str().unwrap()]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.len() < 10_000 && ran.err.contains("bytes)"), "{}", ran.err.len());
+}
+
+#[test]
 fn c09_no_file_is_read_beyond_its_ceiling() {
     let folder = bundle(&[("init.luau", ECHO)]);
     let path = folder.path().to_str().unwrap();

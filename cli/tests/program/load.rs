@@ -156,6 +156,7 @@ fn a_phase_that_is_cut_off_does_not_hold() {
 fn wrong_scenarios() {
     for (change, to, message) in [
         ("workers = 2", "workers = \"two\"", "workers"),
+        ("workers = 2", "workers = 20000", "a pool of 20000 workers: it can have 1024 at most"),
         ("workers = 2", "wrkers = 2", "wrkers"),
         ("bundle = \"script\"", "bundle = \"other\"", "names a bundle that there isn't"),
         ("source =", "path = \"nowhere\"\nsource =", "either a path or a source"),

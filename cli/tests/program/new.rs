@@ -65,7 +65,9 @@ fn types_for_editors() {
     let ran = motu(&["check", path]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 1 file, handlers: go\nneeds:\n  motu:kv/store.get\n"));
 
-    for wrong in ["{ // no end", "[]", r#"{ "aliases": { "motu": "./mine" } }"#] {
+    for wrong in
+        ["{ // no end", "[]", r#"{ "aliases": { "motu": "./mine" } }"#, r#"{ "aliases": { "Motu": "./mine" } }"#]
+    {
         std::fs::write(folder.path().join(".luaurc"), wrong).unwrap();
         let ran = motu(&["types", path]);
         assert_eq!(ran.code, 2, "{wrong}");

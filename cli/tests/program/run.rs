@@ -90,6 +90,9 @@ fn without_an_event() {
 
     let ran = run("return { hello = function() end }", &[]);
     assert!(ran.out.starts_with("handlers: hello\nok: "), "{}", ran.out);
+    // beside what is no handler
+    let ran = run("return { hello = function() end, version = 1 }", &[]);
+    assert!(ran.out.starts_with("handlers: hello\nok: "), "{}", ran.out);
 }
 
 #[test]
