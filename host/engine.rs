@@ -132,13 +132,14 @@ impl OpenCache {
             false => "name another folder as the compile cache, one that only this user can write to",
         };
         match (&self.cache, &self.why_not) {
-            (Some(cache), _) if cache.cache_misses() == 0 => (),
-            (Some(cache), _) => match is_written(cache) {
+            (Some(cache), _) if cache.cache_hits() >= COMPILED => (),
+            // only what was written is a miss, for wasmtime
+            (Some(cache), _) => match cache.cache_hits() + cache.cache_misses() >= COMPILED {
                 true => {
                     tracing::info!(target: COMPILE, "the VM was compiled for this machine in {ms} ms, once: it is kept in {folder}")
                 }
                 false => {
-                    tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and each start does so again: {folder} can't be written to; {help}")
+                    tracing::warn!(target: COMPILE, "the VM was compiled in {ms} ms, and each start does so again: {folder} can't be written to, or the disk is full; {help}")
                 }
             },
             (None, Some(why)) => {
@@ -149,19 +150,11 @@ impl OpenCache {
     }
 }
 
+/// What is compiled, or found: the VM's module, and its component.
+const COMPILED: usize = 2;
+
 /// The `tracing` target of messages about compiling.
 const COMPILE: &str = "motu::compile";
-
-/// About what is kept: 1.8 MB.
-const KEPT_BYTES: usize = 2 << 20;
-
-/// Whether what was compiled has been kept: as far as there is room for it.
-fn is_written(cache: &Cache) -> bool {
-    let probe = cache.directory().join(format!(".probe-{}", std::process::id()));
-    let written = std::fs::write(&probe, vec![0; KEPT_BYTES]);
-    let removed = std::fs::remove_file(&probe);
-    written.is_ok() && removed.is_ok()
-}
 
 fn user_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

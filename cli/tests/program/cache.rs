@@ -59,3 +59,27 @@ fn c08_without_a_cache_each_start_says_why() {
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     }
 }
+
+/// As on a full disk, nothing that was compiled can be kept.
+#[test]
+fn c08_what_cannot_be_kept_is_told_each_time() {
+    let cache = tempfile::tempdir().unwrap();
+    start(&[("XDG_CACHE_HOME", cache.path())]);
+    let modules = std::fs::read_dir(cache.path().join("motu/compiled/modules")).unwrap();
+    let folder = modules.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let mut kept = 0;
+    for file in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none() {
+            std::fs::remove_file(&file).unwrap();
+            std::fs::create_dir(&file).unwrap();
+            kept += 1;
+        }
+    }
+    assert_eq!(kept, 2);
+    for _ in 0..2 {
+        let (ran, _) = start(&[("XDG_CACHE_HOME", cache.path())]);
+        assert_eq!((ran.code, ran.out.lines().next()), (0, Some("up")), "{}", ran.err);
+        let said = "/motu can't be written to, or the disk is full; set XDG_CACHE_HOME";
+        assert!(ran.err.contains(" ms, and each start does so again: ") && ran.err.contains(said), "{}", ran.err);
+    }
+}
