@@ -43,7 +43,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// A bundle's folder, or a .luau file.
+    /// A bundle's folder, or a .luau or .lua file.
     pub(crate) path: PathBuf,
     /// The event to run. Without it, the bundle is only loaded.
     #[arg(long, value_name = "NAME")]
@@ -117,7 +117,7 @@ pub(crate) struct Test {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Types {
     /// The folder of a bundle. The types go into the folder `.motu/types` there, and their aliases into `.luaurc`, in which
-    /// everything else stays as it is.
+    /// everything else stays as it is. Beside a `.config.luau` they are printed.
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) providers: Providers,
@@ -125,7 +125,7 @@ pub(crate) struct Types {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// A bundle's folder, or a .luau file.
+    /// A bundle's folder, or a .luau or .lua file.
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) providers: Providers,

@@ -47,8 +47,8 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
     }
     let loaded = motu.load(&bundle).await?;
     let before = loaded.usage();
-    // a table with a handler in it is no value that can cross
-    if run.event.is_none() && (loaded.only_handlers() || !loaded.handlers().is_empty()) {
+    // with a handler in it, a table is no value that can cross
+    if run.event.is_none() && !loaded.handlers().is_empty() {
         let handlers = Some(loaded.handlers().to_vec());
         return Ok(Success { value: Value::Nil, handlers, tier: Tier::Interpreter, usage: before });
     }

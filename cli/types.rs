@@ -1,5 +1,5 @@
 //! `motu types`: writes the types of the host's modules and of providers, and of the library for tests, into a bundle's folder, for editors.
-//! Nothing of it is run: folders whose name starts with a dot are no part of a bundle.
+//! Nothing of it is run: `.motu` is no part of a bundle.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -73,7 +73,11 @@ pub(crate) fn write(dir: &Path, providers: &Providers) -> Result<Written, Failur
     if let Some(text) = text {
         fs::write(&config, text).map_err(|error| failed(&config, &error))?;
     }
-    let alias = |name: &&str| format!("{name} = \"./{FOLDER}/{name}\"");
+    // a namespace may have a `-`
+    let alias = |name: &&str| match name.contains('-') {
+        true => format!("[\"{name}\"] = \"./{FOLDER}/{name}\""),
+        false => format!("{name} = \"./{FOLDER}/{name}\""),
+    };
     let aliases = is_luau.then(|| namespaces.iter().map(alias).collect::<Vec<_>>().join(", "));
     Ok(Written { files: files.len(), aliases })
 }

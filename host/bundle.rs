@@ -91,7 +91,8 @@ impl Bundle {
     /// # Errors
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: what can't be read, isn't UTF-8 (paths, `.luaurc`
-    /// and `.config.luau`), leaves the folder, is too large, has no `init.luau` or `init.lua`, or has both.
+    /// and `.config.luau`), leaves the folder, is too large, has no `init.luau` or `init.lua`, or has both; more than 4,096
+    /// files, more than 65,536 files and folders that are looked at, folders more than 32 deep.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Bundle, Error> {
         let files = crate::folder::read(folder.as_ref(), None)?;
         Bundle::new(None, files)
@@ -112,9 +113,9 @@ impl Bundle {
     ///
     /// # Errors
     ///
-    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: a path that is absolute, is given twice, or has empty
-    /// names, `.`, `..`, `\` or control characters in it; a file or bundle that is too large; no `init.luau` or `init.lua`,
-    /// or both.
+    /// Of kind [`Usage`](crate::ErrorKind::Usage), naming the file: a path that is absolute, starts with `@`, is given twice,
+    /// is longer than 512 bytes, or has empty names, `.`, `..`, `\` or control characters in it; a file that is too large, more
+    /// than 4,096 files, a `.luaurc` or `.config.luau` that isn't UTF-8; no `init.luau` or `init.lua`, or both.
     pub fn from_files<P, C>(files: impl IntoIterator<Item = (P, C)>) -> Result<Bundle, Error>
     where
         P: Into<String>,
@@ -207,12 +208,13 @@ impl Bundle {
     }
 
     /// Puts another bundle beside this one's files, to be required as `@alias` and `@alias/name`. It keeps its opacity, its
-    /// own `.luaurc` files and globals of its own; it can't require what is outside of it.
+    /// own aliases and globals of its own; it can't require what is outside of it.
     ///
     /// # Errors
     ///
     /// Of kind [`Usage`](crate::ErrorKind::Usage): an alias of other characters than `a-z`, `0-9`, `-` and `_`, the alias
-    /// `self` or one that is taken; a bundle of a single file, or one with bundles mounted in itself.
+    /// `self` or one that is taken; a bundle that doesn't start with `init.luau` or `init.lua`, or with bundles mounted in itself;
+    /// paths or files that are too many or too long together.
     pub fn mount(self, alias: &str, bundle: Bundle) -> Result<Bundle, Error> {
         let in_alias = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if alias.is_empty() || alias == "self" || !alias.chars().all(in_alias) {
@@ -226,8 +228,9 @@ impl Bundle {
             || bundle.files.keys().any(|path| path.starts_with('@'))
         {
             return Err(Error::usage_error(format!(
-                "the bundle for @{alias} must start with {} and have no bundle mounted in it",
-                Self::ENTRY
+                "the bundle for @{alias} must start with {} or {} and have no bundle mounted in it",
+                Self::ENTRY,
+                Self::OTHER_ENTRY
             )));
         }
         let mut files = Arc::unwrap_or_clone(self.files);
@@ -310,6 +313,9 @@ impl fmt::Debug for Bundle {
         f.debug_struct("Bundle").field("entry", &self.entry).field("digest", &self.digest).finish_non_exhaustive()
     }
 }
+
+/// How the names of test files end.
+pub(crate) const TEST_ENDING: &str = ".test.luau";
 
 pub(crate) fn too_large(path: &str, bytes: u64) -> Error {
     let most = Bundle::FILE_BYTES_MAX;

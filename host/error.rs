@@ -13,7 +13,8 @@ use crate::value::Value;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A file of the bundle isn't Luau.
+    /// A file of the bundle that loading needs isn't Luau. One that is required later is an error of kind
+    /// [`Script`](Self::Script).
     Compile,
     /// The script raised an error that nothing caught, or returned what can't cross. Also an error of a host function that nothing caught: one
     /// that the function's WIT has, or arguments that don't fit the WIT.

@@ -6,9 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{Bundle, too_large};
+use crate::bundle::{Bundle, TEST_ENDING, too_large};
 use crate::error::Error;
-use crate::testing::ENDING;
 
 /// How deep folders may lie in each other.
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -71,7 +70,7 @@ pub(crate) fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
         return Err(Error::usage_error(format!("the name of {shown} is not UTF-8")));
     };
     if !is_luau(name) {
-        return Err(Error::usage_error(format!("{shown} is not a .luau file, nor a folder with an init.luau")));
+        return Err(Error::usage_error(format!("{shown} is not a .luau or .lua file, nor a folder with an init.luau")));
     }
     Ok((name.to_owned(), contents(path)?))
 }
@@ -135,7 +134,13 @@ impl Reader<'_> {
             while let Some((_, contents)) = self.files.get(looked_at) {
                 looked_at += 1;
                 for name in hidden_names(contents) {
-                    if self.named.len() < ENTRIES_MAX && !self.named.contains(name) {
+                    if !self.named.contains(name) {
+                        if self.named.len() >= ENTRIES_MAX {
+                            let shown = self.root.display();
+                            return Err(Error::usage_error(format!(
+                                "the files of {shown} have more than {ENTRIES_MAX} names that start with a dot"
+                            )));
+                        }
                         self.ready.extend(self.hidden.remove(name).unwrap_or_default());
                         self.named.insert(name.to_owned());
                     }
@@ -196,7 +201,7 @@ impl Reader<'_> {
         if metadata.is_dir() {
             return self.folder(path, &format!("{inner}/"), depth + 1);
         }
-        let other_test = name.ends_with(ENDING) && self.test != Some(inner.as_str());
+        let other_test = name.ends_with(TEST_ENDING) && self.test != Some(inner.as_str());
         if !of_bundle || other_test {
             return Ok(());
         }
@@ -218,7 +223,7 @@ impl Reader<'_> {
     }
 }
 
-/// The names in a file that start with a dot and stand after a `/`, as in `"./.packages/a"`. That is all that the host looks
+/// The names in a file that start with a dot and stand after a `/` or a `\`, as in `"./.packages/a"`. That is all that the host looks
 /// for in a file (M1).
 fn hidden_names(contents: &[u8]) -> impl Iterator<Item = &str> {
     let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..b' ');

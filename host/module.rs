@@ -247,8 +247,7 @@ impl HostModule {
 
     /// Says that a function, by its name in the WIT, is pure: what it comes to depends on its arguments alone, and it
     /// reaches nothing but the script's log. Scripts may then call it at the top level of a bundle too, and where what
-    /// called them can't wait, as in a comparison for `table.sort`. Of [`Motu`](crate::Motu)'s own, those of `motu:json`,
-    /// `motu:codec` and `motu:log` are, and of `motu:time` all but `now`, `monotonic` and `parse-rfc2822`.
+    /// called them can't wait, as in a comparison for `table.sort`. README names [`Motu`](crate::Motu)'s own.
     ///
     /// At the top level nobody has grants, for what is made there serves all tenants: a pure function needs none there.
     /// [`CallContext::tenant`] is `motu:load` then, [`CallContext::event`] is empty, and no resource can be opened. Where
@@ -265,11 +264,21 @@ impl HostModule {
         self
     }
 
+    pub(crate) fn all_pure(self) -> HostModule {
+        self.pure_but(&[])
+    }
+
     /// All of its functions are pure, but these.
     pub(crate) fn pure_but(self, others: &[&str]) -> HostModule {
         let names: Vec<String> = self.names().map(str::to_owned).collect();
         let pure = names.iter().filter(|name| !others.contains(&name.as_str()));
         pure.fold(self, |module, name| module.pure(name))
+    }
+
+    /// [Never granted](Self::never_granted), for all of its functions.
+    pub(crate) fn all_never_granted(self, never: Never) -> HostModule {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        names.iter().fold(self, |module, name| module.never_granted(name, never))
     }
 
     /// Has [`Motu::vain_grants`](crate::Motu::vain_grants) find patterns that no argument of a function fits.

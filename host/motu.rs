@@ -280,7 +280,7 @@ impl MotuBuilder {
     }
 
     /// The types of all host modules, and of `@motu/test`, for editors: files of Luau by their paths, as in `motu/kv.luau`. Put them into a folder, and
-    /// an alias for each namespace (`motu`) into the bundle's `.luaurc`, and `require("@motu/kv")` has its types.
+    /// an alias for each namespace (`motu`) into the bundle's `.luaurc` or `.config.luau`, and `require("@motu/kv")` has its types.
     ///
     /// # Errors
     ///
@@ -643,7 +643,7 @@ pub struct Diagnostic {
     pub path: String,
     /// The line in it, from 1.
     pub line: u32,
-    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc`.
+    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc` or `.config.luau`.
     pub column: u32,
     /// It may be meant so: a global that is not there is nil.
     pub warning: bool,

@@ -31,9 +31,9 @@ use crate::error::Error;
 use crate::motu::Motu;
 
 /// How the names of test files end. [`Bundle::from_dir`] leaves them out.
-pub const ENDING: &str = ".test.luau";
+pub const ENDING: &str = crate::bundle::TEST_ENDING;
 
-/// The entry of a test's bundle. Files whose name starts with a dot are not read from a folder, so it hides none.
+/// The entry of a test's bundle. A folder's files with such names are not read, so it hides none.
 pub const ENTRY: &str = ".motu-test.luau";
 
 /// The paths of the library and of the stand-ins begin with this: frames of them are of no interest to a test's author.

@@ -183,6 +183,7 @@ impl Factory {
         Ok(Vm { store, bindings: Arc::new(bindings), memory })
     }
 
+    /// A store with an instance in it, none of whose exports are looked up yet.
     fn instance(&self, start: Start, state: State) -> Result<(Store<State>, Instance, MemoryHandle), Error> {
         let hostcall_bytes = state.hostcall_bytes;
         let mut store = Store::new(&self.engine, state);

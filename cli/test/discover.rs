@@ -159,9 +159,9 @@ impl<'a> Search<'a> {
 
     /// The nearest folder around the test that is a package, for its files require what lies beside them; or else the
     /// outermost one with an `init.luau`, or else the nearest one with aliases: in the test's repository (the nearest folder
-    /// with a `.git`). Without a repository that is looked for as far as the working directory, or PATH, and then as long as
-    /// the next folder above has an `init.luau` too: one that lies far above has nothing to do with it. Without any, it is
-    /// PATH itself.
+    /// with a `.git`). Without a repository that is looked for as far as the working directory, or PATH; if there is none, the
+    /// nearest one above counts, and then as long as the next folder above has an `init.luau` too: one that lies far above has
+    /// nothing to do with it. Without any, it is PATH itself.
     fn bundle_of(&self, folder: &Path, depth: usize) -> Result<InBundle, DiscoverError> {
         // `..` and links can't be walked up
         let full = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
@@ -173,7 +173,8 @@ impl<'a> Search<'a> {
             |names: &'static [&str]| move |folder: &&Path| names.iter().any(|name| folder.join(name).exists());
         let package = below().find(has_one_of(&PACKAGES));
         let within = package.or_else(|| below().filter(|above| has_init(above)).last());
-        let mut root = within.or_else(|| full.ancestors().find(|above| has_init(above)));
+        let above = || full.ancestors().find(|above| has_init(above));
+        let mut root = within.or_else(|| if repository.is_none() { above() } else { None });
         if repository.is_none() && package.is_none() {
             while let Some(above) = root.and_then(Path::parent).filter(|above| has_init(above)) {
                 root = Some(above);

@@ -109,6 +109,11 @@ fn a_bundle_does_not_depend_on_the_path() -> Outcome {
     fs::remove_file(base.join("app/init.luau"))?;
     fs::write(base.join("init.luau"), "")?;
     assert_eq!(roots("app/lib/deep", "app/lib")?, [base.join("app/lib")], "one far above is none");
+    // a repository of a library that has aliases alone, in a folder that is a bundle
+    fs::create_dir(base.join("app/src/.git"))?;
+    fs::write(base.join("app/src/.luaurc"), "{}")?;
+    fs::remove_file(base.join("app/src/part/init.luau"))?;
+    assert_eq!(roots("app/src/part", "app/src")?, [base.join("app/src")], "the repository ends it");
     Ok(())
 }
 

@@ -141,7 +141,7 @@ pub(super) fn export_of(component: &Component) -> Option<ComponentExportIndex> {
     component.get_export_index(Some(&exports), "trace")
 }
 
-/// An instance of which only that export can be called.
+/// An instance over dead memory, of which only the export `trace` can be called.
 pub(super) struct Autopsy {
     pub(super) store: Store<State>,
     trace: TypedFunc<(Traceable,), ()>,
@@ -155,7 +155,7 @@ impl Autopsy {
 }
 
 impl Vm {
-    /// Asks a VM at rest where somebody is who waits. Returns the VM, unless it was stopped on the way, which only a guest that is broken is.
+    /// Tells the frames of what waits in a VM at rest. Returns the VM, unless the guest trapped.
     pub(crate) fn trace(mut self, what: Traceable, bundle: &Bundle) -> (Option<Vm>, Trace) {
         let bindings = self.bindings.clone();
         let (frames, told) =
@@ -171,6 +171,7 @@ impl Vm {
     }
 }
 
+/// Calls the export `trace`, and takes what it tells.
 fn frames_told(
     store: &mut Store<State>,
     trace: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<()>,

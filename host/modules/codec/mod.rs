@@ -74,7 +74,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
     sure!("crc32", Bytes, |bytes| crc32(bytes.0));
     fallible!("compress", Packing, |(format, bytes, level), max| compress(format, bytes.0, level, max));
     fallible!("decompress", Unpacking, |(format, data, limit), max| decompress(format, data.0, limit, max));
-    Ok(module.pure_but(&[]))
+    Ok(module.all_pure())
 }
 
 /// Does a work to its end, and lets others run between its steps. What a step has cost is charged also when it fails; the event

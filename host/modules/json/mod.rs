@@ -48,7 +48,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
                 Ok::<_, Error>(text.map(ByteBuf::from))
             },
         )
-        .pure_but(&[]))
+        .all_pure())
 }
 
 /// Reads a text in steps. What was read is charged, also of a text that is wrong further on.

@@ -29,8 +29,7 @@ pub(super) fn module(kept: &Arc<Kept>) -> Result<HostModule, Error> {
         "apply" => apply,
         "usage" => usage,
     });
-    let all: Vec<String> = module.names().map(str::to_owned).collect();
-    Ok(all.iter().fold(module, |module, name| module.never_granted(name, never)))
+    Ok(module.all_never_granted(never))
 }
 
 struct Kv {

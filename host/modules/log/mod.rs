@@ -14,7 +14,7 @@ pub(super) fn module() -> Result<HostModule, Error> {
         .unread_function("info", |context, line| write(context, LogLevel::Info, line))
         .unread_function("warn", |context, line| write(context, LogLevel::Warn, line))
         .unread_function("error", |context, line| write(context, LogLevel::Error, line));
-    Ok(module.pure_but(&[])) // as `print` is
+    Ok(module.all_pure()) // as `print` is
 }
 
 /// Fuel for each byte of a message that isn't UTF-8. The log counts what such a message becomes, and copies it, with U+FFFD for

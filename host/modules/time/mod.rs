@@ -1,5 +1,5 @@
-//! `motu:time`: a clock, zones, a calendar, texts. `time.wit` says what each function promises. Nothing but `now` and
-//! `monotonic` knows what time it is.
+//! `motu:time`: a clock, zones, a calendar, texts. `time.wit` says what each function promises. Nothing but `now`,
+//! `monotonic` and `parse-rfc2822` knows what time it is.
 //!
 //! An instant is a number of seconds, which scripts compute with; inside it is a whole number of milliseconds. Zones come
 //! from the database that is built into the program, never from the machine's, nor from the variable `TZ`: so the same call
