@@ -80,8 +80,8 @@ fn missing_paths() {
     refused(Bundle::from_dir(at("missing")), "missing", "can't be read");
     refused(Bundle::from_file(at("missing.luau")), "missing.luau", "can't be read");
     refused(Bundle::from_dir(at("script.txt")), "script.txt", "is not a folder");
-    refused(Bundle::from_file(at("script.txt")), "script.txt", "is not a .luau file");
-    refused(Bundle::from_file(at(".config.luau")), ".config.luau", "is not a .luau file");
+    refused(Bundle::from_file(at("script.txt")), "script.txt", "is not a .luau or .lua file");
+    refused(Bundle::from_file(at(".config.luau")), ".config.luau", "is not a .luau or .lua file");
     refused(Bundle::from_file(folder.path()), folder.path().to_str().unwrap(), "is neither a file nor");
     refused(Bundle::from_dir(""), "", "can't be read");
 }
