@@ -29,7 +29,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Load a bundle, and run one event.
     Run(Run),
-    /// Compile every file, resolve every require, run the top level, and list the handlers and the grants that the bundle needs.
+    /// Compile every file but tests, resolve every require, run the top level, and list the handlers and the grants that the bundle needs.
     Check(Check),
     /// Run the tests (*.test.luau) of bundles.
     Test(Test),
@@ -78,7 +78,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
-    /// A folder, in which all files *.test.luau are run, or one of them.
+    /// A folder, in which all files *.test.luau are run (but those in folders whose name starts with a dot), or one of them.
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
     /// Run only cases with this in their full name, `path > group > case`, or declared at this `path:line`. May be given many

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use motu::{FunctionName, Grants, LogLine, Motu, Tier, Value};
+use motu::{ErrorKind, FunctionName, Grants, LogLine, Motu, Tier, Value};
 
 use crate::args::Run;
 use crate::failure::Failure;
@@ -60,7 +60,9 @@ async fn outcome(run: &Run) -> Result<Success, Failure> {
         None => instance.value().await,
     };
     let waits = instance.status().waits;
-    if waits > 0 {
+    // the handler's own wait, of an event that ran out of time, is no task that it left behind
+    let is_late = answered.as_ref().is_err_and(|error| error.kind() == ErrorKind::Deadline);
+    if waits > 0 && !is_late {
         let tasks = if waits == 1 { "1 sleep or call" } else { &format!("{waits} sleeps or calls") };
         note(&format!(
             "{tasks} of tasks that the event left behind had not ended, and are given up as this command ends"

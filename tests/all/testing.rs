@@ -14,6 +14,7 @@ trials![
     u7_mocks_of_the_top_and_of_a_case,
     u7_mocks_of_a_resource,
     u7_mocks_while_the_bundle_is_loaded,
+    u7_rows_that_are_never_cases,
     u7_every_name_of_a_module_is_the_same,
     u7_spies_see_what_files_pass,
     u7_stand_ins_are_denied_as_the_host_is,
@@ -157,6 +158,19 @@ fn u7_mocks_while_the_bundle_is_loaded() {
     let source =
         format!("local config = require('./config') it('x', function() expect(config.kept).to_be(1) {mocked} end)");
     pass(&motu(), &source, &[config], 1);
+}
+
+/// Else a file passes with nothing of it run.
+fn u7_rows_that_are_never_cases() {
+    let never = "it('x', function() end) it.each({ 1, 2 }";
+    for (source, said) in [
+        (format!("{never}, 'is {{}}', function() end)"), "it.each takes a list of rows alone"),
+        (format!("{never})"), "it.each(rows) has no cases: write it.each(rows)(name, function(row) ... end)"),
+    ] {
+        let error = load(&motu(), &source, &[]).unwrap_err();
+        assert!(error.message().contains(said), "{source}: {error}");
+    }
+    pass(&motu(), "it.each({ 1, 2 })('is {}', function(n) expect(n).to_be_a('number') end)", &[], 2);
 }
 
 fn u7_mocks_of_a_resource() {

@@ -77,6 +77,13 @@ fn inventory() {
     assert_eq!((ran.code, &json["kind"], &json["value"]["code"]), (1, &json!("script"), &json!("not_enough")));
 }
 
+/// What a handler itself waits for is no task that it left behind.
+#[test]
+fn no_note_of_a_handler_that_is_out_of_time() {
+    let ran = run("return { go = function() task.wait(100) end }", &["--event", "go", "--deadline-ms", "50"]);
+    assert!(ran.code == 3 && !ran.err.contains("note:"), "{}", ran.err);
+}
+
 #[test]
 fn without_an_event() {
     let json = run("return { b = function() end, a = function() end }", &["--json"]).json();
