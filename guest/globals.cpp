@@ -44,33 +44,57 @@ constexpr size_t read_max = 10'000;          // names of globals that are kept f
 constexpr size_t members_max = 1'000;        // members of globals that are kept for a file
 constexpr size_t far_max = 2;                // a suggestion differs from the name in no more letters
 
+std::string member(const std::string &table, const std::string &name) { return table + "." + name; }
+
 class Visitor : public Luau::AstVisitor {
 public:
-    Visitor(const Globals::Library &library, Globals::Uses &uses, std::set<std::string> &assigned)
+    Visitor(const Globals::Library &library, Globals::Uses &uses, Globals::Assigned &assigned)
         : library_(library), uses_(uses), assigned_(assigned) {}
 
     using Luau::AstVisitor::visit;
 
     bool visit(Luau::AstExprGlobal *global) override {
-        if (uses_.read.size() < read_max)
+        if (is_globals(global))
+            assigned_.anything = true; // by whoever has the table
+        else if (uses_.read.size() < read_max)
             uses_.read.emplace(global->name.value, global->location.begin);
         return true;
     }
 
     bool visit(Luau::AstExprIndexName *index) override {
+        if (is_globals(index->expr))
+            return false;
         auto *global = index->expr->as<Luau::AstExprGlobal>();
         auto table = global ? library_.tables.find(global->name.value) : library_.tables.end();
-        if (table != library_.tables.end() && !table->second.count(index->index.value) && !tested_.count(index) &&
+        if (table != library_.tables.end() && !table->second.count(index->index.value) &&
             uses_.members.size() < members_max)
             uses_.members.emplace(std::pair(table->first, index->index.value), index->indexLocation.begin);
+        return true;
+    }
+
+    bool visit(Luau::AstExprIndexExpr *index) override {
+        if (!is_globals(index->expr))
+            return true;
+        index->index->visit(this);
+        return false;
+    }
+
+    bool visit(Luau::AstExprCall *call) override {
+        auto *global = call->func->as<Luau::AstExprGlobal>();
+        for (const char *name : {"type", "typeof", "pcall", "assert"})
+            if (global && global->name == name)
+                for (Luau::AstExpr *argument : call->args)
+                    test(argument);
         return true;
     }
 
     bool visit(Luau::AstExprBinary *binary) override {
         using Binary = Luau::AstExprBinary;
         for (Binary::Op op : {Binary::And, Binary::Or, Binary::CompareEq, Binary::CompareNe})
-            if (binary->op == op)
+            if (binary->op == op) {
                 test(binary->left);
+                test(binary->right);
+            }
         return true;
     }
 
@@ -135,23 +159,40 @@ public:
     }
 
 private:
+    static bool is_globals(const Luau::AstExpr *expr) {
+        auto *global = expr->as<Luau::AstExprGlobal>();
+        return global && global->name == "_G";
+    }
+
     void assign_to(Luau::AstExpr *to) {
-        auto *index = to->as<Luau::AstExprIndexName>();
-        auto *table = index ? index->expr->as<Luau::AstExprGlobal>() : nullptr;
+        auto *name = to->as<Luau::AstExprIndexName>();
+        auto *index = to->as<Luau::AstExprIndexExpr>();
         if (auto *global = to->as<Luau::AstExprGlobal>())
-            assigned_.insert(global->name.value);
-        else if (table && table->name == "_G")
-            assigned_.insert(index->index.value);
-        else if (table)
-            table->visit(this);
+            assigned_.names.insert(global->name.value);
+        else if (name && is_globals(name->expr))
+            assigned_.names.insert(name->index.value);
+        else if (name && name->expr->is<Luau::AstExprGlobal>())
+            name->expr->visit(this);
+        else if (index && is_globals(index->expr))
+            assign_to_globals(index->index);
         else
             to->visit(this);
     }
 
-    // Who asks whether a member is there knows that it may not be.
+    void assign_to_globals(Luau::AstExpr *key) {
+        if (auto *name = key->as<Luau::AstExprConstantString>())
+            assigned_.names.emplace(name->value.data, name->value.size);
+        else
+            assigned_.anything = true;
+        key->visit(this);
+    }
+
+    // Who asks whether something is there knows that it may not be.
     void test(const Luau::AstExpr *expr) {
-        if (expr->is<Luau::AstExprIndexName>())
-            tested_.insert(expr);
+        auto *index = expr->as<Luau::AstExprIndexName>();
+        auto *global = (index ? index->expr : expr)->as<Luau::AstExprGlobal>();
+        if (global && uses_.tested.size() < read_max)
+            uses_.tested.insert(index ? member(global->name.value, index->index.value) : global->name.value);
     }
 
     void name(Luau::AstLocal *local) {
@@ -161,8 +202,7 @@ private:
 
     const Globals::Library &library_;
     Globals::Uses &uses_;
-    std::set<std::string> &assigned_;
-    std::set<const Luau::AstExpr *> tested_;
+    Globals::Assigned &assigned_;
 };
 
 // The names that are texts in the table on top of the stack, which is popped.
@@ -243,47 +283,51 @@ Globals::Globals() : library_(library()) {}
 
 void Globals::add(const File &file, Luau::AstStatBlock &root) {
     Tree &tree = trees_[tree_of(file.path)];
-    Uses uses = {&file, {}, {}, {}};
+    Uses uses = {&file, {}, {}, {}, {}};
     Visitor visitor(library_, uses, tree.assigned);
     root.visit(&visitor);
     if (!file.opaque)
         tree.uses.push_back(std::move(uses));
 }
 
-void Globals::add_broken(const File &file) { trees_[tree_of(file.path)].anything = true; }
+void Globals::add_broken(const File &file) { trees_[tree_of(file.path)].assigned.anything = true; }
 
 void Globals::report(Findings &findings) const {
     size_t suggested = 0;
     for (const auto &[path, tree] : trees_) {
-        if (tree.anything)
+        if (tree.assigned.anything)
             continue;
         for (const Uses &uses : tree.uses) {
             for (const auto &read : uses.read) {
                 const std::string &name = read.first;
-                if (library_.names.count(name) || tree.assigned.count(name))
+                if (library_.names.count(name) || tree.assigned.names.count(name))
                     continue;
-                std::string message = "there is no global " + name + " here, so it is nil";
+                bool is_tested = uses.tested.count(name) > 0;
+                std::string hint;
                 auto other = std::find_if(std::begin(others), std::end(others),
                                           [&](const auto &other) { return other.first == name; });
                 if (other != std::end(others)) {
-                    message.append(": ").append(other->second);
+                    if (!is_tested)
+                        hint = other->second;
                 } else if (name.size() <= suggested_bytes_max && suggested++ < suggested_max) {
                     if (std::string module = host_module_named(name); !module.empty())
-                        message += ": did you mean local " + name + " = require(\"" + module + "\")?";
-                    else if (std::optional<std::string> meant =
-                                 near(name, {&library_.names, &tree.assigned, &uses.local}))
-                        message += ": did you mean " + *meant + "?";
+                        hint = "did you mean local " + name + " = require(\"" + module + "\")?";
+                    else if (auto meant = near(name, {&library_.names, &tree.assigned.names, &uses.local}))
+                        hint = "did you mean " + *meant + "?";
                 }
-                findings.add(uses.file->path, read.second, message, true);
-            }
-            for (const auto &[member, at] : uses.members) {
-                const auto &[global, name] = member;
-                if (tree.assigned.count(global))
+                if (is_tested && hint.empty())
                     continue;
-                std::string message = "there is no " + global + "." + name + " here, so it is nil";
+                std::string message = "there is no global " + name + " here, so it is nil";
+                findings.add(uses.file->path, read.second, hint.empty() ? message : message + ": " + hint, true);
+            }
+            for (const auto &[names, at] : uses.members) {
+                const auto &[table, name] = names;
+                if (tree.assigned.names.count(table) || uses.tested.count(member(table, name)))
+                    continue;
+                std::string message = "there is no " + member(table, name) + " here, so it is nil";
                 if (name.size() <= suggested_bytes_max && suggested++ < suggested_max)
-                    if (std::optional<std::string> meant = near(name, {&library_.tables.at(global)}))
-                        message += ": did you mean " + global + "." + *meant + "?";
+                    if (auto meant = near(name, {&library_.tables.at(table)}))
+                        message += ": did you mean " + member(table, *meant) + "?";
                 findings.add(uses.file->path, at, message, true);
             }
         }

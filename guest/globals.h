@@ -34,8 +34,15 @@ public:
         const File *file;
         std::map<std::string, Luau::Position> read;
         std::set<std::string> local;
-        std::map<std::pair<std::string, std::string>, Luau::Position>
-            members; // of the library's tables, which lack them
+        std::set<std::string> tested; // globals and `table.name`s that the file asks for
+        // What is read of the library's tables, and they lack.
+        std::map<std::pair<std::string, std::string>, Luau::Position> members;
+    };
+
+    // What the files of a tree assign.
+    struct Assigned {
+        std::set<std::string> names;
+        bool anything = false; // a file can't be read, or passes the table of globals on
     };
 
     struct Library {
@@ -46,9 +53,8 @@ public:
 private:
     // Files that share their globals.
     struct Tree {
-        std::set<std::string> assigned;
+        Assigned assigned;
         std::vector<Uses> uses;
-        bool anything = false; // a file of it can't be read
     };
 
     const Library library_;

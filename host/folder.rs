@@ -223,8 +223,8 @@ impl Reader<'_> {
     }
 }
 
-/// The names in a file that start with a dot and stand after a `/` or a `\`, as in `"./.packages/a"`. That is all that the host looks
-/// for in a file (M1).
+/// The names in a file that start with a dot and stand after a `/` or a `\`, as in `"./.packages/a"`. That is all that the
+/// host looks for in a file (M1).
 fn hidden_names(contents: &[u8]) -> impl Iterator<Item = &str> {
     let is_end = |byte: &u8| matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'\\' | b']' | 0..b' ');
     let starts =

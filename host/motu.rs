@@ -121,8 +121,8 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Placement {
-    /// So many workers, 1,024 at most, take turns with all instances, a slice of fuel each. Whoever is furthest behind its share is next,
-    /// on whichever worker is free.
+    /// So many workers, [1,024](Self::WORKERS_MAX) at most, take turns with all instances, a slice of fuel each. Whoever is
+    /// furthest behind its share is next, on whichever worker is free.
     ThreadPool(NonZeroUsize),
     /// A worker for each tenant that has instances. The kernel shares the processors out; weights are of no meaning.
     ThreadPerTenant,
@@ -134,9 +134,10 @@ impl Placement {
 }
 
 impl Default for Placement {
-    /// A pool of as many workers as there are processors.
+    /// A pool of as many workers as there are processors, and as it may have.
     fn default() -> Placement {
-        Placement::ThreadPool(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        let most = NonZeroUsize::MIN.saturating_add(Placement::WORKERS_MAX - 1);
+        Placement::ThreadPool(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most))
     }
 }
 
@@ -280,7 +281,8 @@ impl MotuBuilder {
     }
 
     /// The types of all host modules, and of `@motu/test`, for editors: files of Luau by their paths, as in `motu/kv.luau`. Put them into a folder, and
-    /// an alias for each namespace (`motu`) into the bundle's `.luaurc` or `.config.luau`, and `require("@motu/kv")` has its types.
+    /// an alias for each namespace (`motu`) into the bundle's `.luaurc` or `.config.luau`, and `require("@motu/kv")` has
+    /// its types.
     ///
     /// # Errors
     ///
@@ -643,7 +645,8 @@ pub struct Diagnostic {
     pub path: String,
     /// The line in it, from 1.
     pub line: u32,
-    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc` or `.config.luau`.
+    /// The column in the line, in bytes, from 1. 0 if only the line is known, as of an error in `.luaurc` or
+    /// `.config.luau`.
     pub column: u32,
     /// It may be meant so: a global that is not there is nil.
     pub warning: bool,

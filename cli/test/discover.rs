@@ -173,8 +173,8 @@ impl<'a> Search<'a> {
             |names: &'static [&str]| move |folder: &&Path| names.iter().any(|name| folder.join(name).exists());
         let package = below().find(has_one_of(&PACKAGES));
         let within = package.or_else(|| below().filter(|above| has_init(above)).last());
-        let above = || full.ancestors().find(|above| has_init(above));
-        let mut root = within.or_else(|| if repository.is_none() { above() } else { None });
+        let above = || full.ancestors().find(|above| repository.is_none() && has_init(above));
+        let mut root = within.or_else(above);
         if repository.is_none() && package.is_none() {
             while let Some(above) = root.and_then(Path::parent).filter(|above| has_init(above)) {
                 root = Some(above);

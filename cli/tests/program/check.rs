@@ -68,6 +68,15 @@ fn c02_members_of_the_library_that_are_not_there_are_warned_of() {
         "math = { flor = 1 } return { go = function() return math.flor, _G.flor, math['x'] end }",
         "local math = { flor = 1 } return { go = function() return math.flor end }",
         "return { go = function() function string.trim() end end }",
+        "return { go = function() if string.trim then string.trim('x') end return string.trim and string.trim('x') end }",
+        "if not string.trim then return {} end return { go = function() return string.trim('x') end }",
+        "return { go = function() return type(string.trim) == 'function', pcall(math.tointeger, 5) end }",
+        // globals
+        "return { go = function() if game then game() end return jit and jit.version, type(script) == 'table', nil == setfenv end }",
+        "_G['x'] = 1 return { go = function() return x end }",
+        "rawset(_G, 'x', 1) return { go = function() return x end }",
+        "local G = _G G.x = 1 return { go = function() return x end }",
+        "for _, n in { 'x' } do _G[n] = 1 end return { go = function() return x, _G.y, _G['z'] end }",
     ] {
         let ran = check(&[("init.luau", source)]);
         assert!(!ran.out.contains("warning"), "{source}: {}", ran.out);
@@ -101,6 +110,10 @@ fn c02_globals_that_are_not_there_are_warned_of() {
         );
         assert_eq!((ran.code, ran.out), (0, warned), "{}", ran.err);
     }
+    // a misspelt one that is asked for is meant to be another
+    let ran =
+        check(&[("init.luau", "local player = 1 return { go = function() if playr then return player end end }")]);
+    assert!(ran.out.contains("no global playr here, so it is nil: did you mean player?"), "{}", ran.out);
     // also where the top level fails, which they may be the reason of
     let ran = check(&[("init.luau", "local config = confg.load()\nreturn {}")]);
     assert!(ran.out.contains("warning: there is no global confg here"), "{}", ran.out);
